@@ -1,0 +1,1 @@
+"""matwheel: generate, screen, validate and learn again, for inorganic crystals."""

@@ -1,0 +1,1 @@
+"""Crystals as data: tables, registry, splits, audit, neighbour graphs."""

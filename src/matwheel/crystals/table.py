@@ -1,0 +1,89 @@
+"""Crystal tables: the one crystal format between rules (Parquet, one row per crystal)."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from matwheel.crystals.crystal import Crystal, to_structure
+from matwheel.files import atomic_path
+
+COLUMNS = ("id", "species", "lattice", "frac_coords", "formula", "space_group")
+SYMPREC_ANGSTROM = 0.01
+
+
+def crystal_table(
+    crystals: Sequence[Crystal], properties: Mapping[str, Sequence[Any]] | None = None
+) -> pd.DataFrame:
+    """Return crystals as a table, in the given order.
+
+    Columns: id, species (list), lattice (9 floats, Å, row by row), frac_coords (3 × atoms floats),
+    formula (reduced), space_group (number at 0.01 Å; 0 where spglib finds none), then `properties`.
+    """
+    frame = pd.DataFrame(
+        {
+            "id": [crystal.id for crystal in crystals],
+            "species": [list(crystal.species) for crystal in crystals],
+            "lattice": [crystal.lattice.ravel().tolist() for crystal in crystals],
+            "frac_coords": [crystal.frac_coords.ravel().tolist() for crystal in crystals],
+            "formula": [reduced_formula(crystal) for crystal in crystals],
+            "space_group": [space_group(crystal) for crystal in crystals],
+        }
+    )
+    for name, values in (properties or {}).items():
+        frame[name] = list(values)
+    return frame
+
+
+def crystals_of_table(frame: pd.DataFrame) -> list[Crystal]:
+    """Return the crystals of a table, in row order."""
+    return [
+        Crystal(row.id, tuple(row.species), np.array(row.lattice), np.array(row.frac_coords))
+        for row in frame[list(COLUMNS[:4])].itertuples(index=False)
+    ]
+
+
+def write_table(frame: pd.DataFrame, path: str | Path) -> None:
+    """Write a table as Parquet: whole or not at all, the same bytes for the same content."""
+    with atomic_path(path) as temporary:
+        frame.reset_index(drop=True).to_parquet(temporary, index=False, compression="zstd")
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a table written by `write_table`."""
+    return pd.read_parquet(path)
+
+
+def reduced_formula(crystal: Crystal) -> str:
+    """Return the reduced formula, e.g. 'Mg2SiO4'; the empty string for a crystal without atoms."""
+    from pymatgen.core import Composition
+
+    return Composition(crystal.element_counts).reduced_formula if crystal.species else ""
+
+
+def space_group(crystal: Crystal, symprec_angstrom: float = SYMPREC_ANGSTROM) -> int:
+    """Return the space-group number by spglib, or 0 where it finds none."""
+    import spglib
+
+    if not crystal.species:
+        return 0
+    numbers = [sorted(set(crystal.species)).index(symbol) for symbol in crystal.species]
+    dataset = spglib.get_symmetry_dataset(
+        (crystal.lattice, crystal.frac_coords, numbers), symprec=symprec_angstrom
+    )
+    return int(dataset.number) if dataset is not None else 0
+
+
+def write_cif_archive(crystals: Sequence[Crystal], path: str | Path) -> None:
+    """Write one CIF per crystal into a zip archive; the entries carry no time stamps."""
+    from pymatgen.io.cif import CifWriter
+
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for crystal in crystals:
+            entry = zipfile.ZipInfo(f"{crystal.id}.cif", date_time=(1980, 1, 1, 0, 0, 0))
+            archive.writestr(entry, str(CifWriter(to_structure(crystal))), zipfile.ZIP_DEFLATED)

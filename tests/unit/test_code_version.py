@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from matwheel.code_version import code_version
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    package = tmp_path / "src" / "matwheel"
+    (package / "models").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "models" / "__init__.py").write_text("")
+    (package / "models" / "network.py").write_text("def width():\n    return 3\n")
+    (package / "models" / "loop.py").write_text("def fit():\n    from matwheel.models import network\n")
+    (package / "other.py").write_text("VALUE = 1\n")
+    (tmp_path / "script.py").write_text("from matwheel.models.loop import fit\nfit()\n")
+    return tmp_path
+
+
+def version(tree: Path, *modules: str) -> str:
+    # Caches live as long as one parse of the workflow; a test edits files in between.
+    from matwheel import code_version as module
+
+    for cached in (module._tree, module._imports, module._meaning):
+        cached.cache_clear()
+    return code_version(tree / "script.py", *modules, source_root=tree / "src")
+
+
+@pytest.mark.parametrize("path", ["script.py", "src/matwheel/models/loop.py", "src/matwheel/models/network.py"])
+def test_follows_the_script_and_the_imports_of_its_imports(tree: Path, path: str) -> None:
+    before = version(tree)
+    (tree / path).write_text((tree / path).read_text() + "\nprint('changed')\n")
+    assert version(tree) != before
+
+
+def test_is_blind_to_other_modules_comments_docstrings_and_formatting(tree: Path) -> None:
+    before = version(tree)
+    (tree / "src/matwheel/other.py").write_text("VALUE = 2\n")
+    (tree / "src/matwheel/models/network.py").write_text(
+        '"""A docstring."""\n\n# a comment\ndef width():\n    """Another."""\n    return (3)\n'
+    )
+    assert version(tree) == before
+
+
+def test_modules_reached_by_name_count_when_named(tree: Path) -> None:
+    before = version(tree, "matwheel.other")
+    assert before != version(tree)
+    (tree / "src/matwheel/other.py").write_text("VALUE = 2\n")
+    assert version(tree, "matwheel.other") != before
+
+
+def test_unknown_module_is_an_error(tree: Path) -> None:
+    with pytest.raises(ModuleNotFoundError, match=r"matwheel\.nothing"):
+        version(tree, "matwheel.nothing")
