@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from matwheel.files import atomic_path
+from matwheel.files import atomic_path, sha256_of_content, sha256_of_file
 
 
 class TrainingCheckpoint:
@@ -38,3 +39,10 @@ class TrainingCheckpoint:
     def remove(self) -> None:
         """Delete the checkpoint: the training has ended and its model is written."""
         self.path.unlink(missing_ok=True)
+
+
+def fingerprint(settings: Mapping[str, Any], input_files: Iterable[str | Path]) -> str:
+    """Return a name for a training: a hash of its settings and of the content of its inputs."""
+    return sha256_of_content(
+        {"settings": dict(settings), "inputs": [sha256_of_file(path) for path in input_files]}
+    )

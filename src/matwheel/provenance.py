@@ -5,7 +5,18 @@ from __future__ import annotations
 import platform
 from importlib.metadata import version
 
-LIBRARIES = ("matminer", "matwheel", "numpy", "pandas", "pymatgen", "scikit-learn", "scipy", "smact", "spglib", "torch")
+LIBRARIES = (
+    "matminer",
+    "matwheel",
+    "numpy",
+    "pandas",
+    "pymatgen",
+    "scikit-learn",
+    "scipy",
+    "smact",
+    "spglib",
+    "torch",
+)
 
 
 def library_versions(names: tuple[str, ...] = LIBRARIES) -> dict[str, str]:

@@ -29,7 +29,9 @@ def version(tree: Path, *modules: str) -> str:
     return code_version(tree / "script.py", *modules, source_root=tree / "src")
 
 
-@pytest.mark.parametrize("path", ["script.py", "src/matwheel/models/loop.py", "src/matwheel/models/network.py"])
+@pytest.mark.parametrize(
+    "path", ["script.py", "src/matwheel/models/loop.py", "src/matwheel/models/network.py"]
+)
 def test_follows_the_script_and_the_imports_of_its_imports(tree: Path, path: str) -> None:
     before = version(tree)
     (tree / path).write_text((tree / path).read_text() + "\nprint('changed')\n")

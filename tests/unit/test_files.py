@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from matwheel.checkpoints import TrainingCheckpoint
-from matwheel.crystals.table import crystal_table, crystals_of_table, read_table, write_cif_archive, write_table
+from matwheel.crystals.table import (
+    crystal_table,
+    crystals_of_table,
+    read_table,
+    write_cif_archive,
+    write_table,
+)
 from matwheel.errors import InputError
 from matwheel.files import atomic_path, read_json, write_csv, write_json
 from matwheel.progress import Progress, logged

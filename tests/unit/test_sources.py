@@ -48,7 +48,7 @@ def _zip(member: str, content: bytes) -> bytes:
     ("file_name", "content", "member"),
     [
         ("data.csv", TABLE, None),
-        ("data.csv.gz", gzip.compress(TABLE), None),
+        ("data.csv.gz", gzip.compress(TABLE, mtime=0), None),
         ("data.tar.gz", _tar("inner/data.csv", TABLE), "inner/data.csv"),
         ("data.zip", _zip("inner/data.csv", TABLE), "inner/data.csv"),
     ],
@@ -77,7 +77,7 @@ def test_wrong_sha256_empty_file_missing_member(tmp_path):
     with pytest.raises(DatasetError, match=r"no member other\.csv"):
         unpack(_tar("data.csv", TABLE), "x", "x.tar.gz", expected_sha256=None, member="other.csv")
     with pytest.raises(DatasetError, match=r"the table x\.csv is empty"):
-        unpack(gzip.compress(b" \n"), "x", "x.csv.gz", expected_sha256=None, member=None)
+        unpack(gzip.compress(b" \n", mtime=0), "x", "x.csv.gz", expected_sha256=None, member=None)
 
 
 def test_absent_mirror_file_lets_the_next_source_try(tmp_path):

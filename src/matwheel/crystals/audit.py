@@ -112,7 +112,13 @@ def audit_split(
             f"split of {split.dataset}, seed {split.seed}: {len(unknown)} ids are not in the table, first "
             f"{unknown[0]}; make the split again from this table"
         )
-    partners, conflicting = _partners(duplicates), _partners(duplicates[duplicates["conflicting"]])
+    partners, conflicting = (
+        _partners(duplicates),
+        _partners(
+            # A CSV without rows does not say that the column holds truth values.
+            duplicates[duplicates["conflicting"].astype(bool)]
+        ),
+    )
     records = []
 
     def add(check: str, part: str, against: str, flags: Sequence[bool]) -> None:

@@ -1,0 +1,38 @@
+"""The loop of inorganic-materials discovery: generate, screen, validate, learn again."""
+
+from snakemake.utils import min_version, validate
+
+min_version("9.27")
+
+
+configfile: "config/config.yaml"
+
+
+validate(config, "config/schemas/config.schema.yaml")
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/predict.smk"
+include: "workflow/rules/generate.smk"
+include: "workflow/rules/screen.smk"
+include: "workflow/rules/matwheel.smk"
+include: "workflow/rules/report.smk"
+include: "workflow/rules/hooks.smk"
+
+
+rule all:
+    """Everything that a run of the default configuration shows."""
+    default_target: True
+    input:
+        "results/table2.csv",
+        "results/table2.svg",
+        "results/table2_contrasts.csv",
+        collect(
+            [
+                "results/matwheel/{dataset}/{scheme}/generators.svg",
+                "results/data/{dataset}/{scheme}/audit.svg",
+            ],
+            dataset=DATASETS,
+            scheme=SCHEMES,
+        ),

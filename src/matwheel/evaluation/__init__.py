@@ -1,0 +1,1 @@
+"""Scores, paired statistics, generator metrics and figures."""

@@ -1,0 +1,1 @@
+"""Crystal generators, their conditions, and the null generators beside them."""

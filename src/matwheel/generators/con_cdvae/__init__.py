@@ -1,0 +1,1 @@
+"""Con-CDVAE: a conditional crystal diffusion variational autoencoder with a latent diffusion prior."""

@@ -1,0 +1,172 @@
+"""Con-CDVAE behind the interface of all generators."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+
+from matwheel.checkpoints import TrainingCheckpoint
+from matwheel.crystals.crystal import Crystal
+from matwheel.errors import InputError
+from matwheel.files import atomic_path
+from matwheel.generators.con_cdvae.crystal_tensors import crystal_tensors
+from matwheel.generators.con_cdvae.diffusion_prior import DiffusionPrior
+from matwheel.generators.con_cdvae.model import ConditionalAutoencoder
+from matwheel.generators.con_cdvae.sampling import sample_crystals
+from matwheel.generators.con_cdvae.settings import ConCDVAESettings, settings_from_mapping
+from matwheel.generators.con_cdvae.training import fit_autoencoder_and_prior
+from matwheel.progress import Log, log_to_stderr
+from matwheel.seeds import derive_seed
+
+
+class ConCDVAE:
+    """The two-step conditional generator; see `interface.Generator`."""
+
+    name = "con_cdvae"
+
+    def __init__(self, settings: ConCDVAESettings | None = None) -> None:
+        self.settings = settings or ConCDVAESettings()
+        self.sampling_report: dict[str, Any] = {}
+        self._models: tuple[ConditionalAutoencoder, DiffusionPrior] | None = None
+
+    def fit(
+        self,
+        crystals: Sequence[Crystal],
+        labels: ArrayLike,
+        *,
+        validation_crystals: Sequence[Crystal] = (),
+        validation_labels: ArrayLike = (),
+        seed: int,
+        checkpoint: TrainingCheckpoint | None = None,
+        log: Log = log_to_stderr,
+    ) -> dict[str, Any]:
+        """Learn from crystals and labels (n,); without validation crystals the heads learn to the last step.
+
+        Returns:
+            A JSON-able report: settings, loss curves by stage and step, the steps kept.
+
+        Raises:
+            ValueError: fewer than 2 crystals, or one that cannot be used; the message names it.
+            FloatingPointError: a loss is not finite; the message names stage and step.
+        """
+        if len(crystals) < 2:
+            raise ValueError(f"{len(crystals)} training crystals; Con-CDVAE needs 2 or more")
+        train = crystal_tensors(crystals, labels)
+        validation = (
+            crystal_tensors(validation_crystals, validation_labels) if len(validation_crystals) else None
+        )
+        device = self._device()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(seed, "weights"))
+            autoencoder = ConditionalAutoencoder(self.settings, int(train.atom_counts.max()))
+            prior = DiffusionPrior(self.settings)
+        autoencoder.set_ranges(train)
+        autoencoder, prior = autoencoder.to(device), prior.to(device)
+        report = fit_autoencoder_and_prior(
+            autoencoder,
+            prior,
+            train,
+            validation,
+            settings=self.settings,
+            device=device,
+            seed=seed,
+            checkpoint=checkpoint,
+            log=log,
+        )
+        self._models = autoencoder.eval(), prior.eval()
+        return {"generator": self.name, "seed": seed, "max_atoms": autoencoder.max_atoms, **report}
+
+    def sample(
+        self,
+        conditions: ArrayLike,
+        *,
+        seed: int,
+        id_prefix: str,
+        log: Log = log_to_stderr,
+        checkpoint: TrainingCheckpoint | None = None,
+    ) -> list[Crystal]:
+        """Return one crystal per condition (n,), in that order.
+
+        `checkpoint` is not used: a thousand crystals take about a minute.
+
+        `sampling_report` then tells how many blueprints were drawn anew or had their cell clamped because
+        the cell was degenerate. No crystal is replaced for any other reason.
+
+        Raises:
+            RuntimeError: not fitted.
+            ValueError: a condition that is not a number above −1.
+            FloatingPointError: the network gives values that are not finite.
+        """
+        from pymatgen.core import Element
+
+        autoencoder, prior = self._fitted()
+        values = np.asarray(conditions, dtype=np.float64).ravel()
+        wrong = ~(np.isfinite(values) & (values > -1))
+        if wrong.any():
+            i = int(np.argmax(wrong))
+            raise ValueError(f"condition {i} is {values[i]}; give finite numbers above -1")
+        labels = torch.tensor(values, dtype=torch.float32, device=autoencoder.noise.device)
+        found, self.sampling_report = sample_crystals(autoencoder, prior, labels, seed=seed, log=log)
+        return [
+            Crystal(
+                f"{id_prefix}-{i:05d}",
+                tuple(Element.from_Z(int(number) + 1).symbol for number in types),
+                lattice,
+                coords,
+            )
+            for i, (types, lattice, coords) in enumerate(found)
+        ]
+
+    def save(self, path: str | Path) -> None:
+        """Write weights and settings to one file that `torch.load(weights_only=True)` reads."""
+        autoencoder, prior = self._fitted()
+        content = {
+            "generator": self.name,
+            "settings": json.dumps(asdict(self.settings), sort_keys=True),
+            "max_atoms": autoencoder.max_atoms,
+            "autoencoder": {name: value.cpu() for name, value in autoencoder.state_dict().items()},
+            "prior": {name: value.cpu() for name, value in prior.state_dict().items()},
+        }
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            torch.save(content, file)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a generator written by `save`.
+
+        Raises:
+            ValueError: the file holds something else.
+        """
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(content, dict) or content.get("generator") != cls.name:
+            raise ValueError(f"{path} is not a saved Con-CDVAE; train the generator again")
+        generator = cls(settings_from_mapping(json.loads(content["settings"])))
+        device = generator._device()
+        with torch.random.fork_rng(devices=[]):
+            autoencoder = ConditionalAutoencoder(generator.settings, content["max_atoms"])
+            prior = DiffusionPrior(generator.settings)
+        autoencoder.load_state_dict(content["autoencoder"])
+        prior.load_state_dict(content["prior"])
+        generator._models = autoencoder.to(device).eval(), prior.to(device).eval()
+        return generator
+
+    def _fitted(self) -> tuple[ConditionalAutoencoder, DiffusionPrior]:
+        if self._models is None:
+            raise RuntimeError("this generator is not trained; call fit or load first")
+        return self._models
+
+    def _device(self) -> torch.device:
+        if self.settings.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if self.settings.device == "cuda" and not torch.cuda.is_available():
+            raise InputError(
+                "Con-CDVAE setting device is 'cuda', but there is no CUDA device; set it to 'auto'"
+            )
+        return torch.device(self.settings.device)

@@ -1,0 +1,312 @@
+"""Training of Con-CDVAE in three stages of optimiser steps, each interruptible.
+
+1. autoencoder: everything but the prior learns together. The heads overfit within a few dozen epochs, so
+   the state with the smallest validation loss of the heads is kept.
+2. decoder: encoder, condition, z_con and heads are frozen there; the decoder learns on.
+3. prior: the diffusion model of z.
+
+Random translations, which the published code uses as augmentation, are not applied: encoder and decoder see
+distances and differences only, so a translated crystal is the same input.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from matwheel.checkpoints import TrainingCheckpoint
+from matwheel.generators.con_cdvae.crystal_tensors import CrystalTensors
+from matwheel.generators.con_cdvae.diffusion_prior import DiffusionPrior
+from matwheel.generators.con_cdvae.model import ConditionalAutoencoder
+from matwheel.generators.con_cdvae.settings import ConCDVAESettings
+from matwheel.progress import Log, Progress
+from matwheel.seeds import derive_seed
+
+_CHECKPOINT_SECONDS = 20.0
+_WARM_UP = 0.15
+_FIRST_RATE = 1 / 25
+
+Losses = dict[str, Tensor]
+StepLoss = Callable[[nn.Module, int, torch.Generator], tuple[Tensor, Losses]]
+Evaluation = Callable[[nn.Module], dict[str, float]]
+
+
+def one_cycle(step: int, steps: int, largest: float) -> float:
+    """Return the learning rate of a step: a cosine up over the first 15 %, a cosine down to 0.
+
+    After Smith & Topin (arXiv:1708.07120), as a function of the step so that no scheduler has a state.
+    """
+    warm_up = max(1, round(_WARM_UP * steps))
+    if step < warm_up:
+        share = 0.5 - 0.5 * math.cos(math.pi * (step + 1) / warm_up)
+        return largest * (_FIRST_RATE + (1 - _FIRST_RATE) * share)
+    return largest * (0.5 + 0.5 * math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
+
+
+def rows_of_step(rows: int, batch: int, step: int, seed: int) -> NDArray[np.int64]:
+    """Return the training rows of a step: a stream of shuffled epochs, cut into batches."""
+    batch = min(batch, rows)
+    positions = np.arange(step * batch, (step + 1) * batch)
+    taken = []
+    for epoch in range(positions[0] // rows, positions[-1] // rows + 1):
+        order = np.random.default_rng(derive_seed(seed, "epoch", epoch)).permutation(rows)
+        taken.append(order[positions[positions // rows == epoch] % rows])
+    # A batch over the end of an epoch may hold a row twice; that does no harm.
+    return np.concatenate(taken)
+
+
+def fit_autoencoder_and_prior(
+    autoencoder: ConditionalAutoencoder,
+    prior: DiffusionPrior,
+    train: CrystalTensors,
+    validation: CrystalTensors | None,
+    *,
+    settings: ConCDVAESettings,
+    device: torch.device,
+    seed: int,
+    checkpoint: TrainingCheckpoint | None,
+    log: Log,
+) -> dict[str, Any]:
+    """Train both models in place; return the report."""
+    stages = _Stages(checkpoint, settings, log)
+    report: dict[str, Any] = {"settings": asdict(settings), "crystals": len(train), "stages": {}}
+
+    def all_losses(model: nn.Module, step: int, generator: torch.Generator) -> tuple[Tensor, Losses]:
+        rows = rows_of_step(len(train), settings.batch_size, step, derive_seed(seed, "autoencoder"))
+        batch = train.batch(rows, device)
+        mean, log_variance = model.encoder(batch.graphs)
+        latent = mean + (0.5 * log_variance).exp() * _normal(mean, generator)
+        joined = model.joined(latent, batch.labels)
+        losses = model.latent_losses(mean, log_variance, latent, batch.labels)
+        losses |= model.head_losses(joined, batch, generator)
+        losses |= model.decoder_losses(model.dropped(joined, generator), batch, generator)
+        return model.total_loss(losses), losses
+
+    def validation_losses(model: nn.Module) -> dict[str, float]:
+        return _validation_losses(model, validation, device, derive_seed(seed, "validation"))
+
+    report["stages"]["autoencoder"] = stages.run(
+        "autoencoder",
+        autoencoder,
+        all_losses,
+        settings.autoencoder_steps,
+        derive_seed(seed, "autoencoder noise"),
+        evaluate=validation_losses if validation is not None else None,
+        patience=settings.head_patience,
+    )
+
+    autoencoder.eval()
+    mean, log_variance = _posteriors(autoencoder, train, device)
+    train_labels = train.labels.to(device)
+
+    def decoder_loss(decoder: nn.Module, step: int, generator: torch.Generator) -> tuple[Tensor, Losses]:
+        rows = rows_of_step(len(train), settings.batch_size, step, derive_seed(seed, "decoder"))
+        batch = train.batch(rows, device, graphs=False)
+        index = torch.from_numpy(batch.rows).to(device)
+        with torch.no_grad():
+            latent = mean[index] + (0.5 * log_variance[index]).exp() * _normal(mean[index], generator)
+            joined = autoencoder.joined(latent, batch.labels)
+        joined = autoencoder.dropped(joined, generator)
+        losses = autoencoder.decoder_losses(joined, batch, generator, decoder=decoder)
+        return autoencoder.total_loss(losses), losses
+
+    def decoder_validation(decoder: nn.Module) -> dict[str, float]:
+        used, autoencoder.decoder = autoencoder.decoder, decoder
+        losses = validation_losses(autoencoder)
+        autoencoder.decoder = used
+        return {name: losses[name] for name in ("coordinate", "type")}
+
+    if settings.decoder_steps:
+        report["stages"]["decoder"] = stages.run(
+            "decoder",
+            autoencoder.decoder,
+            decoder_loss,
+            settings.decoder_steps,
+            derive_seed(seed, "decoder noise"),
+            evaluate=decoder_validation if validation is not None else None,
+        )
+
+    prior.set_ranges(mean, log_variance, train_labels)
+
+    def prior_loss(model: nn.Module, step: int, generator: torch.Generator) -> tuple[Tensor, Losses]:
+        rows = rows_of_step(len(train), settings.prior_batch_size, step, derive_seed(seed, "prior"))
+        index = torch.from_numpy(rows).to(device)
+        latent = mean[index] + (0.5 * log_variance[index]).exp() * _normal(mean[index], generator)
+        loss = model.loss(latent, train_labels[index], generator)
+        return loss, {"noise": loss}
+
+    report["stages"]["prior"] = stages.run(
+        "prior", prior, prior_loss, settings.prior_steps, derive_seed(seed, "prior noise")
+    )
+    return report
+
+
+class _Stages:
+    """Runs stages one after the other and keeps what a later call needs to go on."""
+
+    def __init__(self, checkpoint: TrainingCheckpoint | None, settings: ConCDVAESettings, log: Log) -> None:
+        self.checkpoint, self.settings, self.log = checkpoint, settings, log
+        saved = checkpoint.load() if checkpoint is not None else None
+        self.finished: dict[str, Any] = saved["finished"] if saved else {}
+        self.current: dict[str, Any] | None = saved["current"] if saved else None
+        self.saved_at = time.monotonic()
+
+    def save(self, current: dict[str, Any] | None) -> None:
+        if self.checkpoint is not None:
+            self.checkpoint.save({"finished": self.finished, "current": current})
+        self.saved_at = time.monotonic()
+
+    def run(
+        self,
+        name: str,
+        model: nn.Module,
+        loss_of: StepLoss,
+        steps: int,
+        seed: int,
+        *,
+        evaluate: Evaluation | None = None,
+        patience: int | None = None,
+    ) -> dict[str, Any]:
+        """Train `model` for `steps` and put the kept weights into it; return the stage's report.
+
+        The kept weights are the moving average at the end or, with `patience` and `evaluate`, at the smallest
+        'heads' of the evaluations.
+        """
+        if name in self.finished:
+            model.load_state_dict(self.finished[name]["kept"])
+            return self.finished[name]["report"]
+        settings = self.settings
+        parameters = list(model.parameters())
+        optimiser = torch.optim.Adam(parameters, lr=settings.learning_rate)
+        average = copy.deepcopy(model).eval().requires_grad_(False)
+        kept: dict[str, Tensor] = {}
+        state: dict[str, Any] = {"step": 0, "best": float("inf"), "best_step": 0, "sums": {}, "curve": []}
+        if self.current is not None and self.current["name"] == name:
+            saved = self.current
+            model.load_state_dict(saved["model"])
+            average.load_state_dict(saved["average"])
+            optimiser.load_state_dict(saved["optimiser"])
+            kept, state = saved["kept"], saved["state"]
+            self.log(f"{name}: resumed at step {state['step']}")
+        self.current = None
+        progress = Progress(f"{name} step", steps, self.log, done=state["step"])
+        model.train()
+        while state["step"] < steps:
+            step = state["step"]
+            for group in optimiser.param_groups:
+                group["lr"] = one_cycle(step, steps, settings.learning_rate)
+            generator = torch.Generator().manual_seed(derive_seed(seed, step))
+            loss, losses = loss_of(model, step, generator)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            norm = nn.utils.clip_grad_norm_(parameters, settings.gradient_norm)
+            if not (torch.isfinite(loss) and torch.isfinite(norm)):
+                shown = ", ".join(f"{key} {value.item():.3g}" for key, value in losses.items())
+                raise FloatingPointError(
+                    f"Con-CDVAE stage {name}, step {step}: the loss or its gradient is not finite ({shown}); "
+                    "lower learning_rate or look for a strange training crystal or label"
+                )
+            optimiser.step()
+            _follow(average, model, min(settings.average_decay, (1 + step) / (10 + step)))
+            step += 1
+            state["step"] = step
+            for key, value in losses.items():
+                state["sums"][key] = state["sums"].get(key, 0.0) + float(value.detach())
+            if step % settings.evaluate_every == 0 or step == steps:
+                since = step - (state["curve"][-1]["step"] if state["curve"] else 0)
+                entry: dict[str, Any] = {"step": step}
+                entry["train"] = {key: value / since for key, value in state["sums"].items()}
+                state["sums"] = {}
+                if evaluate is not None:
+                    entry["validation"] = evaluate(average)
+                    heads = entry["validation"].get("heads", float("inf"))
+                    if patience is not None and heads < state["best"]:
+                        state["best"], state["best_step"] = heads, step
+                        kept = _copy(average)
+                state["curve"].append(entry)
+                if kept and patience is not None and step - state["best_step"] >= patience:
+                    break
+            progress.report(step, loss=loss.item())
+            if self.checkpoint is not None and time.monotonic() - self.saved_at > _CHECKPOINT_SECONDS:
+                self.save(
+                    {
+                        "name": name,
+                        "model": model.state_dict(),
+                        "average": average.state_dict(),
+                        "optimiser": optimiser.state_dict(),
+                        "kept": kept,
+                        "state": state,
+                    }
+                )
+        if not kept:
+            kept, state["best_step"] = _copy(average), state["step"]
+        model.load_state_dict(kept)
+        model.eval()
+        report = {"steps": state["step"], "kept_step": state["best_step"], "curve": state["curve"]}
+        self.log(f"{name}: {state['step']} steps, kept the weights of step {state['best_step']}")
+        self.finished[name] = {"kept": kept, "report": report}
+        self.save(None)
+        return report
+
+
+def _normal(like: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(like.shape, generator=generator).to(like.device)
+
+
+def _copy(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+@torch.no_grad()
+def _follow(average: nn.Module, model: nn.Module, decay: float) -> None:
+    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
+    for kept, new in zip(average.buffers(), model.buffers(), strict=True):
+        kept.copy_(new)
+
+
+@torch.no_grad()
+def _posteriors(
+    model: ConditionalAutoencoder, data: CrystalTensors, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return mean and log variance of z of every crystal, in the order of the data."""
+    mean = torch.zeros(len(data), model.settings.latent_width, device=device)
+    log_variance = torch.zeros_like(mean)
+    for first in range(0, len(data), model.settings.batch_size):
+        rows = np.arange(first, min(first + model.settings.batch_size, len(data)))
+        batch = data.batch(rows, device)
+        index = torch.from_numpy(batch.rows).to(device)
+        mean[index], log_variance[index] = model.encoder(batch.graphs)
+    return mean, log_variance
+
+
+@torch.no_grad()
+def _validation_losses(
+    model: ConditionalAutoencoder, data: CrystalTensors, device: torch.device, seed: int
+) -> dict[str, float]:
+    """Return the losses at the posterior means, and 'heads', the weighted sum that judges the heads."""
+    settings = model.settings
+    sums: dict[str, float] = {}
+    for first in range(0, len(data), settings.batch_size):
+        rows = np.arange(first, min(first + settings.batch_size, len(data)))
+        batch = data.batch(rows, device)
+        mean, log_variance = model.encoder(batch.graphs)
+        joined = model.joined(mean, batch.labels)
+        losses = model.latent_losses(mean, log_variance, mean, batch.labels)
+        losses |= model.head_losses(joined, batch)
+        generator = torch.Generator().manual_seed(derive_seed(seed, first))
+        losses |= model.decoder_losses(joined, batch, generator)
+        for name, loss in losses.items():
+            sums[name] = sums.get(name, 0.0) + float(loss) * len(rows) / len(data)
+    sums["heads"] = sum(
+        getattr(settings, f"{name}_weight") * sums[name] for name in ("atom_count", "lattice", "composition")
+    )
+    return sums

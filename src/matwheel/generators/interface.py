@@ -1,0 +1,63 @@
+"""What every crystal generator offers; the workflow knows generators only through this."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from numpy.typing import ArrayLike
+
+from matwheel.checkpoints import TrainingCheckpoint
+from matwheel.crystals.crystal import Crystal
+from matwheel.progress import Log
+
+
+class Generator(Protocol):
+    """A model of crystals given one number, the condition."""
+
+    name: str
+    sampling_report: dict[str, Any]
+    """What the last call of `sample` did (JSON-able), empty before it."""
+
+    def fit(
+        self,
+        crystals: Sequence[Crystal],
+        labels: ArrayLike,
+        *,
+        validation_crystals: Sequence[Crystal] = (),
+        validation_labels: ArrayLike = (),
+        seed: int,
+        checkpoint: TrainingCheckpoint | None = None,
+        log: Log = ...,
+    ) -> dict[str, Any]:
+        """Learn from crystals and their labels, shape (n,); return a JSON-able report without timings.
+
+        Interrupted with a `checkpoint` and called again with the same arguments, it ends with the same bits.
+
+        Raises:
+            ValueError: no crystals, or one that cannot be used; the message names it.
+            FloatingPointError: the loss is not finite; the message names the step.
+        """
+        ...
+
+    def sample(
+        self,
+        conditions: ArrayLike,
+        *,
+        seed: int,
+        id_prefix: str,
+        log: Log = ...,
+        checkpoint: TrainingCheckpoint | None = None,
+    ) -> list[Crystal]:
+        """Return one crystal per condition, shape (n,); crystal i has the id f"{id_prefix}-{i:05d}"."""
+        ...
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted generator to one file: whole or not at all."""
+        ...
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a generator written by `save`."""
+        ...

@@ -1,0 +1,1 @@
+"""Property predictors: CGCNN and the baselines beside it."""

@@ -1,0 +1,77 @@
+"""The predictor that every other must beat: the median of the training labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from matwheel.crystals.crystal import Crystal
+from matwheel.errors import InputError
+from matwheel.files import read_json, write_json
+from matwheel.predictors.interface import checked_rows
+from matwheel.progress import Log, log_to_stderr
+
+if TYPE_CHECKING:
+    from matwheel.checkpoints import TrainingCheckpoint
+    from matwheel.crystals.graphs import CrystalGraphs
+
+
+class ConstantPredictor:
+    """Predicts the training median, the constant of the smallest mean absolute error, for every crystal."""
+
+    name = "constant"
+
+    def __init__(self) -> None:
+        self._median: float | None = None
+
+    @classmethod
+    def from_settings(
+        cls, settings: Mapping[str, Any], graphs: CrystalGraphs | None = None
+    ) -> ConstantPredictor:
+        """Return an unfitted predictor; there is nothing to set.
+
+        Raises:
+            InputError: any setting.
+        """
+        if settings:
+            raise InputError(f"unknown setting {min(settings)!r}: the constant predictor has none")
+        return cls()
+
+    def fit(
+        self,
+        train: Sequence[Crystal],
+        train_target: NDArray[np.float64],
+        validation: Sequence[Crystal],
+        validation_target: NDArray[np.float64],
+        *,
+        seed: int,
+        checkpoint: TrainingCheckpoint | None = None,
+        log: Log = log_to_stderr,
+    ) -> dict[str, Any]:
+        """Take the median of the training labels; see `interface.Predictor.fit`."""
+        labels, _ = checked_rows(train, train_target, validation, validation_target)
+        self._median = float(np.median(labels))
+        return {"median": self._median, "training_rows": len(labels), "seed": seed}
+
+    def predict(self, crystals: Sequence[Crystal]) -> NDArray[np.float64]:
+        """Return the median once per crystal, shape (n,)."""
+        if self._median is None:
+            raise RuntimeError("fit or load the predictor first")
+        return np.full(len(crystals), self._median)
+
+    def save(self, path: str | Path) -> None:
+        """Write the median as JSON."""
+        if self._median is None:
+            raise RuntimeError("fit or load the predictor first")
+        write_json({"predictor": self.name, "median": self._median}, path)
+
+    @classmethod
+    def load(cls, path: str | Path, graphs: CrystalGraphs | None = None) -> ConstantPredictor:
+        """Read a model written by `save`."""
+        predictor = cls()
+        predictor._median = float(read_json(path)["median"])
+        return predictor

@@ -1,0 +1,138 @@
+"""Random forest on Magpie features and the volume per atom: the classical baseline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from matwheel.crystals.crystal import Crystal
+from matwheel.errors import InputError
+from matwheel.files import atomic_path
+from matwheel.label_scale import signed_exp, signed_log
+from matwheel.predictors.interface import checked_rows
+from matwheel.predictors.magpie import magpie_features
+from matwheel.progress import Log, log_to_stderr
+from matwheel.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import RandomForestRegressor
+
+    from matwheel.checkpoints import TrainingCheckpoint
+    from matwheel.crystals.graphs import CrystalGraphs
+
+
+@dataclass(frozen=True)
+class ForestSettings:
+    """Settings of the forest.
+
+    Attributes:
+        trees: number of trees.
+        features_per_split: share of the features tried at each split.
+        smallest_leaf: training rows in a leaf, at least.
+        target: 'log1p' (see `matwheel.label_scale`) or 'raw'.
+    """
+
+    trees: int = 300
+    features_per_split: float = 0.33
+    smallest_leaf: int = 1
+    target: str = "log1p"
+
+    def __post_init__(self) -> None:
+        if self.target not in ("log1p", "raw"):
+            raise InputError(f"target = {self.target!r}; choose log1p or raw")
+        if self.trees < 1 or self.smallest_leaf < 1 or not 0 < self.features_per_split <= 1:
+            raise InputError("trees and smallest_leaf must be at least 1, features_per_split in (0, 1]")
+
+
+class ForestPredictor:
+    """Random forest behind the interface of predictors; the validation rows are not used."""
+
+    name = "forest"
+
+    def __init__(self, settings: ForestSettings | None = None) -> None:
+        self.settings = settings or ForestSettings()
+        self._forest: RandomForestRegressor | None = None
+        self._fitted_to: tuple[NDArray[np.float64], NDArray[np.float64], int] | None = None
+
+    @classmethod
+    def from_settings(
+        cls, settings: Mapping[str, Any], graphs: CrystalGraphs | None = None
+    ) -> ForestPredictor:
+        """Return an unfitted predictor with single settings changed; graphs are not used.
+
+        Raises:
+            InputError: unknown setting, or a value that is not allowed.
+        """
+        known = sorted(item.name for item in fields(ForestSettings))
+        unknown = sorted(set(settings) - set(known))
+        if unknown:
+            raise InputError(f"unknown forest setting {unknown[0]!r}; known are {', '.join(known)}")
+        return cls(ForestSettings(**settings))
+
+    def fit(
+        self,
+        train: Sequence[Crystal],
+        train_target: NDArray[np.float64],
+        validation: Sequence[Crystal],
+        validation_target: NDArray[np.float64],
+        *,
+        seed: int,
+        checkpoint: TrainingCheckpoint | None = None,
+        log: Log = log_to_stderr,
+    ) -> dict[str, Any]:
+        """Grow the trees; see `interface.Predictor.fit`."""
+        labels, _ = checked_rows(train, train_target, validation, validation_target)
+        self._grow(_features(train), labels, seed)
+        return {"settings": asdict(self.settings), "training_rows": len(labels), "seed": seed}
+
+    def predict(self, crystals: Sequence[Crystal]) -> NDArray[np.float64]:
+        """Return one prediction per crystal, shape (n,)."""
+        if self._forest is None:
+            raise RuntimeError("fit or load the predictor first")
+        if not len(crystals):
+            return np.zeros(0)
+        predicted = self._forest.predict(_features(crystals))
+        return signed_exp(predicted) if self.settings.target == "log1p" else predicted
+
+    def save(self, path: str | Path) -> None:
+        """Write what the forest grew from; `load` grows it again, which is safe and portable."""
+        if self._fitted_to is None:
+            raise RuntimeError("fit or load the predictor first")
+        features, labels, seed = self._fitted_to
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(
+                file, features=features, labels=labels, seed=seed, settings=json.dumps(asdict(self.settings))
+            )
+
+    @classmethod
+    def load(cls, path: str | Path, graphs: CrystalGraphs | None = None) -> ForestPredictor:
+        """Read a model written by `save`."""
+        with np.load(path, allow_pickle=False) as saved:
+            predictor = cls(ForestSettings(**json.loads(str(saved["settings"]))))
+            predictor._grow(saved["features"], saved["labels"], int(saved["seed"]))
+        return predictor
+
+    def _grow(self, features: NDArray[np.float64], labels: NDArray[np.float64], seed: int) -> None:
+        from sklearn.ensemble import RandomForestRegressor
+
+        settings = self.settings
+        self._forest = RandomForestRegressor(
+            settings.trees,
+            max_features=settings.features_per_split,
+            min_samples_leaf=settings.smallest_leaf,
+            random_state=derive_seed(seed, "forest"),
+            n_jobs=1,
+        ).fit(features, signed_log(labels) if settings.target == "log1p" else labels)
+        self._fitted_to = (features, labels, seed)
+
+
+def _features(crystals: Sequence[Crystal]) -> NDArray[np.float64]:
+    """Return Magpie features and the volume per atom in Å³, shape (n, 133)."""
+    volume = [crystal.volume_angstrom3 / max(1, len(crystal.species)) for crystal in crystals]
+    return np.column_stack([magpie_features(crystals), volume])

@@ -1,0 +1,107 @@
+"""What every predictor of a crystal property offers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from matwheel.crystals.crystal import Crystal
+from matwheel.errors import InputError
+from matwheel.progress import Log, log_to_stderr
+
+if TYPE_CHECKING:
+    from matwheel.checkpoints import TrainingCheckpoint
+    from matwheel.crystals.graphs import CrystalGraphs
+
+
+class Predictor(Protocol):
+    """A model of one number per crystal, in the units of the labels it was fitted to."""
+
+    name: str
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any], graphs: CrystalGraphs | None = None) -> Predictor:
+        """Return an unfitted predictor: its defaults with single settings changed.
+
+        `graphs` are neighbour graphs built before, found by crystal id; only speed depends on them.
+
+        Raises:
+            InputError: unknown setting, or a value that is not allowed.
+        """
+
+    def fit(
+        self,
+        train: Sequence[Crystal],
+        train_target: NDArray[np.float64],
+        validation: Sequence[Crystal],
+        validation_target: NDArray[np.float64],
+        *,
+        seed: int,
+        checkpoint: TrainingCheckpoint | None = None,
+        log: Log = log_to_stderr,
+    ) -> dict[str, Any]:
+        """Fit to the training rows; the validation rows only choose among states of the model.
+
+        Returns a report that JSON can hold. The same arguments give the same model, bit by bit, on
+        one machine with one thread.
+
+        Raises:
+            InputError: no training rows, numbers of rows that differ, or labels that are not finite.
+            FloatingPointError: the training diverged.
+        """
+
+    def predict(self, crystals: Sequence[Crystal]) -> NDArray[np.float64]:
+        """Return one prediction per crystal, shape (n,)."""
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted model to one file."""
+
+    @classmethod
+    def load(cls, path: str | Path, graphs: CrystalGraphs | None = None) -> Predictor:
+        """Read a model written by `save`; `graphs` as in `from_settings`."""
+
+
+def checked_targets(
+    crystals: Sequence[Crystal], target: Sequence[float] | NDArray[np.float64], what: str
+) -> NDArray[np.float64]:
+    """Return labels as an array of floats, one finite number per crystal.
+
+    Raises:
+        InputError: the numbers of crystals and labels differ, or a label is not finite.
+    """
+    values = np.asarray(target, dtype=np.float64)
+    if values.shape != (len(crystals),):
+        raise InputError(f"{what}: {len(crystals)} crystals but labels of shape {values.shape}")
+    wrong = np.flatnonzero(~np.isfinite(values))
+    if len(wrong):
+        raise InputError(
+            f"{what}: crystal {crystals[wrong[0]].id} has the label {values[wrong[0]]}; "
+            "give it a finite number or remove the row"
+        )
+    return values
+
+
+def checked_rows(
+    train: Sequence[Crystal],
+    train_target: Sequence[float] | NDArray[np.float64],
+    validation: Sequence[Crystal],
+    validation_target: Sequence[float] | NDArray[np.float64],
+    *,
+    smallest: int = 1,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return checked training and validation labels.
+
+    Raises:
+        InputError: as `checked_targets`, or fewer than `smallest` training rows.
+    """
+    if len(train) < smallest:
+        raise InputError(
+            f"{len(train)} training rows, at least {smallest} are needed; enlarge the training part"
+        )
+    return checked_targets(train, train_target, "training rows"), checked_targets(
+        validation, validation_target, "validation rows"
+    )

@@ -1,0 +1,55 @@
+"""All predictors by name. A new predictor is one module and one line here.
+
+The modules are reached by name only: an edit of one predictor is no edit of the others, for the
+reruns of `matwheel.code_version` as for the cost of the import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from matwheel.errors import InputError
+
+if TYPE_CHECKING:
+    from matwheel.crystals.graphs import CrystalGraphs
+    from matwheel.predictors.interface import Predictor
+
+# name: (module, class)
+PREDICTORS: dict[str, tuple[str, str]] = {
+    "cgcnn": ("matwheel.predictors.training", "CGCNNPredictor"),
+    "constant": ("matwheel.predictors.constant", "ConstantPredictor"),
+    "forest": ("matwheel.predictors.forest", "ForestPredictor"),
+}
+
+
+def make_predictor(
+    name: str, settings: Mapping[str, Any] | None = None, graphs: CrystalGraphs | None = None
+) -> Predictor:
+    """Return an unfitted predictor.
+
+    `settings` change single defaults; for cgcnn the key `preset` names what they start from.
+    `graphs` are neighbour graphs built before; predictors that need none ignore them.
+
+    Raises:
+        InputError: unknown predictor or setting.
+    """
+    return _class_of(name).from_settings(settings or {}, graphs)
+
+
+def load_predictor(name: str, path: str | Path, graphs: CrystalGraphs | None = None) -> Predictor:
+    """Return the fitted predictor `name` that was saved to `path`; `graphs` as for a new one.
+
+    Raises:
+        InputError: unknown predictor.
+    """
+    return _class_of(name).load(path, graphs)
+
+
+def _class_of(name: str) -> Any:
+    if name not in PREDICTORS:
+        raise InputError(f"unknown predictor {name!r}; choose one of {', '.join(PREDICTORS)}")
+    module, class_name = PREDICTORS[name]
+    return getattr(import_module(module), class_name)

@@ -1,0 +1,1 @@
+"""Screens: cheap tests that a generated crystal must pass."""

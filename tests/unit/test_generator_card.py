@@ -1,0 +1,95 @@
+import json
+
+import numpy as np
+import pytest
+
+from matwheel.crystals.crystal import Crystal
+from matwheel.evaluation.figures import draw_generator_cards, save_figure
+from matwheel.evaluation.generator_card import (
+    cards_table,
+    condition_adherence,
+    generator_card,
+    proportion,
+    validity_flags,
+)
+from matwheel.generators.null import rattle_crystals, resample_elements
+
+
+def test_wilson_interval_against_published_values():
+    # Newcombe, Statist. Med. 17, 857 (1998), table I: Wilson without continuity correction.
+    shown = proportion(81, 263)
+    assert (shown["low"], shown["high"]) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    none, every = proportion(0, 20), proportion(20, 20)
+    assert none["low"] == 0.0 and none["high"] == pytest.approx(0.1611, abs=5e-5)
+    assert every["high"] == 1.0 and every["low"] == pytest.approx(1 - 0.1611, abs=5e-5)
+
+
+def test_training_set_against_itself_is_valid_known_and_near(jarvis_crystals):
+    training = jarvis_crystals[0][:25]
+    card = generator_card(training, training)
+    shares = {name: figure["value"] for name, figure in card["proportions"].items()}
+    assert shares["structure_valid"] == 1.0 and shares["novel"] == 0.0 and shares["novel_formula"] == 0.0
+    assert shares["valid_unique_novel"] == 0.0 and shares["unique"] > 0.8
+    assert [figure["value"] for figure in card["distances"].values()] == [0.0, 0.0, 0.0]
+    assert card["adherence"] is None and card["not_compared"] == 0
+
+
+def test_density_distance_in_grams_per_cubic_centimetre():
+    gold = Crystal(
+        "gold", ("Au",) * 4, 4.0782 * np.eye(3), [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]
+    )
+    silver = Crystal("silver", ("Ag",) * 4, 4.0853 * np.eye(3), gold.frac_coords)
+    distance = generator_card([gold], [silver])["distances"]["density"]
+    assert distance["value"] == pytest.approx(19.28 - 10.50, abs=0.06) and distance["unit"] == "g/cm³"
+
+
+def test_broken_crystals_are_counted_and_not_fatal(jarvis_crystals):
+    training = jarvis_crystals[0][:10]
+    nan = Crystal("nan", ("Na", "Cl"), np.full((3, 3), np.nan), np.zeros((2, 3)))
+    empty = Crystal("empty", (), np.eye(3), np.zeros((0, 3)))
+    overlap = Crystal("overlap", ("Na", "Cl"), 4 * np.eye(3), np.zeros((2, 3)))
+    card = generator_card([*training, nan, empty, overlap], training)
+    json.dumps(card, allow_nan=False)
+    assert card["proportions"]["structure_valid"]["count"] == 10
+    assert card["not_compared"] == 2
+    flags = validity_flags([overlap, empty]).set_index("id")
+    assert flags.loc["overlap", "composition_valid"] and not flags.loc["overlap", "structure_valid"]
+    assert "apart" in flags.loc["overlap", "reason"] and "no atoms" in flags.loc["empty", "reason"]
+    with pytest.raises(ValueError, match="not unique"):
+        generator_card([*training, training[0]], training)
+    with pytest.raises(ValueError, match="0 generated"):
+        generator_card([], training)
+
+
+def test_condition_adherence():
+    generator = np.random.default_rng(0)
+    conditions = generator.lognormal(4, 1, size=300)
+    obedient = condition_adherence(conditions, conditions * 1.1)
+    assert obedient["spearman"] == pytest.approx(1.0) and obedient["mae"] < 0.2 * obedient["mae_shuffled"]
+    deaf = condition_adherence(conditions, generator.permutation(conditions))
+    assert deaf["mae"] == pytest.approx(deaf["mae_shuffled"], rel=0.15)
+    assert deaf["spearman_low"] < 0 < deaf["spearman_high"]
+    small = condition_adherence(np.array([1.0, 2.0, np.nan]), np.array([3.0, 5.0, 1.0]))
+    assert small["n"] == 2 and small["mae"] == 2.5 and small["spearman"] is None
+    assert small["mae_shuffled"] == pytest.approx((2 + 1 + 4 + 3) / 4)
+
+
+def test_cards_of_the_nulls_as_table_and_figure(jarvis_crystals, tmp_path):
+    training, labels = jarvis_crystals[0][:20], jarvis_crystals[1]
+    elements = resample_elements(training, 30, seed=0, id_prefix="e")
+    rattled = rattle_crystals(training, 30, seed=0, id_prefix="r", displacement_angstrom=0.05, strain=0.01)
+    conditions = np.resize(labels, 30)
+    cards = {
+        "swap": generator_card(elements, training, conditions=conditions, judged=conditions[::-1]),
+        "rattle": generator_card(rattled, training, oxidation_table="smact14"),
+    }
+    table = cards_table(cards).set_index(["generator", "metric"])
+    assert table.loc[("swap", "novel_formula"), "value"] > table.loc[("rattle", "novel_formula"), "value"]
+    assert table.loc[("rattle", "novel"), "value"] < 0.2
+    assert table.loc[("swap", "condition_mae"), "value"] == cards["swap"]["adherence"]["mae"]
+    assert ("rattle", "condition_mae") not in table.index
+    assert "smact14" in table.loc[("rattle", "composition_valid"), "meaning"]
+    save_figure(draw_generator_cards(cards_table(cards)), tmp_path / "cards.png")
+    assert (tmp_path / "cards.png").stat().st_size > 10_000
+    with pytest.raises(ValueError, match="30 crystals, but 3"):
+        generator_card(elements, training, conditions=[1, 2, 3], judged=[1, 2, 3])

@@ -1,0 +1,144 @@
+"""Changing a setting, an input or a module reruns what depends on it, and nothing else does."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import yaml
+from conftest import PARTS, TINY, copy_project, pending_outputs, snakemake
+
+RUN = "results/matwheel/tiny/random/seed0"
+SUMMARIES = {
+    "results/table2.csv",
+    "results/table2_contrasts.csv",
+    "results/table2_scores.csv",
+    "results/table2.json",
+    "results/table2.md",
+    "results/table2.svg",
+}
+RUNS_CARDS = {f"results/matwheel/tiny/random/generators.{suffix}" for suffix in ("csv", "svg")}
+CARDS = {f"{RUN}/generators.csv"} | RUNS_CARDS
+
+
+def predictor_outputs(*training_sets: str) -> set[str]:
+    files = ("model.pt", "model.json", "predictions.parquet")
+    return {f"{RUN}/predictor/{name}/{file}" for name in training_sets for file in files}
+
+
+def set_outputs(supervision: str, *files: str) -> set[str]:
+    return {f"{RUN}/{supervision}/{file}" for file in files}
+
+
+FROM_CONDITIONS = ("conditions.parquet", "generated.parquet", "cifs.zip", "manifest.csv", "screened.parquet")
+
+
+def edit(path: Path, pattern: str, replacement: str) -> None:
+    text = path.read_text()
+    changed = re.sub(pattern, replacement, text, count=1)
+    assert changed != text, f"{pattern} is not in {path}"
+    path.write_text(changed)
+
+
+def set_config(project: Path, **changes: object) -> None:
+    (project / "tiny.yaml").write_text(yaml.safe_dump({**TINY, **changes}))
+
+
+def test_finished_run_has_nothing_to_do(editable: Path) -> None:
+    assert pending_outputs(editable) == set()
+    assert "Nothing to be done" in snakemake(editable).stderr
+
+
+def test_predictor_training_loop_reruns_predictors_and_what_follows(editable: Path) -> None:
+    path = editable / "src/matwheel/predictors/training.py"
+    path.write_text(path.read_text() + "\n\nTRAINING_LOOP_WAS_EDITED = True\n")
+    expected = predictor_outputs("F", "GF", "F_GF", "S", "GS", "S_GS") | SUMMARIES | CARDS
+    expected |= set_outputs("semi", "labels.parquet", "generator.pt", "generator.json", *FROM_CONDITIONS)
+    assert pending_outputs(editable) == expected
+
+
+def test_bandwidth_reruns_conditions_and_what_follows(editable: Path) -> None:
+    set_config(editable, conditions={"bandwidth": 0.3})
+    expected = predictor_outputs("GF", "F_GF", "GS", "S_GS") | SUMMARIES | CARDS
+    expected |= set_outputs("full", *FROM_CONDITIONS) | set_outputs("semi", *FROM_CONDITIONS)
+    assert pending_outputs(editable) == expected
+
+
+def test_comments_docstrings_and_formatting_rerun_nothing(editable: Path) -> None:
+    for path in sorted([*editable.glob("src/**/*.py"), *editable.glob("workflow/scripts/*.py")]):
+        text = path.read_text().replace('"""', '"""Reworded. ', 1)
+        path.write_text(f"# a new comment\n{text}\n\n\n# and another\n")
+    edit(editable / "src/matwheel/seeds.py", r"text = ", "text = (  # reformatted\n    ")
+    edit(editable / "src/matwheel/seeds.py", r"(for part in \(seed, \*names\)\))", r"\1\n    )")
+    (editable / "README.md").write_text("Nothing of the old text.\n")
+    for caption in editable.glob("workflow/report/*.rst"):
+        caption.write_text("Another caption.\n")
+    assert pending_outputs(editable) == set()
+
+
+def test_touched_files_rerun_nothing(editable: Path) -> None:
+    touched = [
+        *editable.glob("src/**/*.py"),
+        *editable.glob("workflow/**/*.*"),
+        *editable.glob("config/**/*.*"),
+    ]
+    touched += [
+        *editable.glob("resources/*"),
+        editable / "tiny.csv",
+        editable / RUN / "full/conditions.parquet",
+    ]
+    for path in touched:
+        os.utime(path)
+    assert pending_outputs(editable) == set()
+
+
+def test_fresh_clone_with_results_copied_in_has_nothing_to_do(finished: Path, tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    clone.mkdir()
+    for part in PARTS:
+        source = finished / part
+        if source.is_dir():
+            shutil.copytree(source, clone / part, copy_function=shutil.copy)
+        else:
+            shutil.copy(source, clone / part)
+    # What Snakemake remembers stays behind; `cp -a` keeps the times of results and of a user's own files.
+    copy_project(clone, finished, ("results", "tiny.csv", "tiny.yaml", "tiny_datasets.yaml"))
+    assert "Nothing to be done" in snakemake(clone).stderr
+
+
+def test_another_run_adds_only_its_own_jobs(editable: Path) -> None:
+    set_config(editable, split={**TINY["split"], "runs": 2})
+    pending = pending_outputs(editable)
+    own = {path for path in pending if "/seed1/" in path}
+    shared = SUMMARIES | RUNS_CARDS
+    shared |= {f"results/data/tiny/random/audit.{suffix}" for suffix in ("csv", "svg")}
+    assert pending - own == shared
+    assert len(own) == len([path for path in all_outputs(editable) if "/seed0/" in path])
+
+
+def test_changed_data_reruns_everything_that_saw_it(editable: Path) -> None:
+    rows = (editable / "tiny.csv").read_text()
+    (editable / "tiny.csv").write_text(re.sub(r"([\d.]+)\n\Z", "9.75\n", rows))
+    assert pending_outputs(editable) == all_outputs(editable)
+
+
+def test_scripts_never_read_the_config() -> None:
+    scripts = sorted(Path(__file__).parents[2].glob("workflow/scripts/*.py"))
+    assert scripts
+    for script in scripts:
+        assert "snakemake.config" not in script.read_text(), script
+
+
+def all_outputs(project: Path) -> set[str]:
+    done = snakemake(project, "--summary")
+    lines = [line.split("\t")[0] for line in done.stdout.splitlines() if "\t" in line]
+    return set(lines[1:])
+
+
+def test_copy_is_used(editable: Path) -> None:
+    """Guard of the tests above: the copy's own library decides, not the installed one."""
+    assert copy_project is not None
+    edit(editable / "src/matwheel/code_version.py", r'PACKAGE = "matwheel"', 'PACKAGE = "nothing"')
+    assert pending_outputs(editable)

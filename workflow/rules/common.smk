@@ -1,0 +1,94 @@
+"""Constants of the workflow, taken from the config; no rules."""
+
+import sys
+from pathlib import Path
+
+import yaml
+from snakemake.exceptions import WorkflowError
+
+ROOT = Path(workflow.basedir)
+sys.path.insert(0, str(ROOT / "src"))
+
+from matwheel.code_version import code_version
+from matwheel.files import sha256_of_file
+from matwheel.generators.registry import GENERATORS
+from matwheel.predictors.registry import PREDICTORS
+from matwheel.seeds import derive_seed
+
+
+def code(script, *modules):
+    """Hash a rule's script with the library code that it reaches."""
+    path = ROOT / "workflow" / "scripts" / f"{script}.py"
+    return code_version(path, *modules, source_root=ROOT / "src")
+
+
+def job_seed(*names):
+    """Derive a job's seed from the config's seed, the rule and the wildcards."""
+    return lambda wildcards: derive_seed(
+        config["seed"], *names, *(wildcards[name] for name in sorted(wildcards.keys()))
+    )
+
+
+def files_of_dataset(entry):
+    """A user's own files are inputs, so that changed data is seen; fetched ones are known by sha256."""
+    path = Path(entry["path"]) if "path" in entry else None
+    if path is None or not path.exists():
+        return []
+    return sorted(str(file) for file in path.iterdir()) if path.is_dir() else str(path)
+
+
+def without(dataset):
+    """Return the command that runs the table without a dataset."""
+    others = ", ".join(name for name in DATASETS if name != dataset) or "mp_poly_total"
+    return f"snakemake --cores 2 --config 'datasets=[{others}]' -- results/table2.csv"
+
+
+def target_label(dataset):
+    """Return the axis label of a dataset's target."""
+    target = REGISTRY[dataset].get("target", {})
+    units = f" ({target['units']})" if target.get("units") else ""
+    return target.get("name", dataset) + units
+
+
+REGISTRY = yaml.safe_load(Path(config["dataset_registry"]).read_text(encoding="utf-8"))
+validate(REGISTRY, "../../config/schemas/datasets.schema.yaml")
+
+DATASETS = config["datasets"]
+SCHEMES = config["split"]["schemes"]
+RUNS = list(range(config["split"]["runs"]))
+SUPERVISIONS = ["full", "semi"]
+GPU = 1 if config["device"] == "cuda" else 0
+
+# Columns of Table 2: the real rows that a predictor learns from, and whose crystals join them.
+TRAINING_SETS = {
+    "F": {"real": "train", "generated": []},
+    "GF": {"real": "none", "generated": ["full"]},
+    "F_GF": {"real": "train", "generated": ["full"]},
+    "S": {"real": "labelled", "generated": []},
+    "GS": {"real": "none", "generated": ["semi"]},
+    "S_GS": {"real": "labelled", "generated": ["semi"]},
+}
+
+for unknown in [name for name in DATASETS if name not in REGISTRY]:
+    raise WorkflowError(
+        f"config: dataset {unknown!r} is not in {config['dataset_registry']}; "
+        f"it has {', '.join(sorted(REGISTRY))}. Add an entry there or mend the key `datasets`."
+    )
+if abs(sum(config["split"]["fractions"].values()) - 1) > 1e-9:
+    raise WorkflowError("config: split.fractions do not add up to 1")
+if "chang2022" in SCHEMES and len(RUNS) > 5:
+    raise WorkflowError(
+        "config: scheme chang2022 has five published splits; set split.runs to 5 or fewer"
+    )
+if config["conditions"]["method"] == "target" and not config["conditions"]["targets"]:
+    raise WorkflowError(
+        "config: conditions.method is target, but conditions.targets is empty"
+    )
+
+
+wildcard_constraints:
+    dataset="[a-z0-9_]+",
+    scheme="random|formula|prototype|chang2022",
+    seed=r"\d+",
+    supervision="full|semi",
+    training_set="F|GF|F_GF|S|GS|S_GS",

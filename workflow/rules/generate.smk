@@ -1,0 +1,100 @@
+"""Generation: conditions from the labels, a generator, and crystals that answer the conditions.
+
+in:  crystals and split of a dataset, {supervision}/labels.parquet
+out: {supervision}/conditions.parquet, generator.pt, generator.json, generated.parquet, cifs.zip
+     under results/matwheel/{dataset}/{scheme}/seed{seed}
+"""
+
+GENERATOR = config["generator"]
+
+
+rule sample_conditions:
+    """Draw the property values that crystals are generated for."""
+    input:
+        labels="results/matwheel/{dataset}/{scheme}/seed{seed}/{supervision}/labels.parquet",
+    output:
+        conditions="results/matwheel/{dataset}/{scheme}/seed{seed}/{supervision}/conditions.parquet",
+    log:
+        "logs/sample_conditions/{dataset}/{scheme}/seed{seed}/{supervision}.log",
+    benchmark:
+        "logs/sample_conditions/{dataset}/{scheme}/seed{seed}/{supervision}.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        **config["conditions"],
+        code=code("sample_conditions"),
+        seed=job_seed("sample_conditions"),
+        samples=GENERATOR["samples"],
+    message:
+        "sample conditions for {wildcards.dataset} ({wildcards.supervision}, run {wildcards.seed})"
+    script:
+        "../scripts/sample_conditions.py"
+
+
+rule train_generator:
+    """Train the conditional generator on the training rows and their real or pseudo-labels."""
+    input:
+        crystals="results/data/{dataset}/crystals.parquet",
+        split="results/data/{dataset}/{scheme}/seed{seed}/split.json",
+        labels="results/matwheel/{dataset}/{scheme}/seed{seed}/{supervision}/labels.parquet",
+    output:
+        model=ensure(
+            "results/matwheel/{dataset}/{scheme}/seed{seed}/{supervision}/generator.pt",
+            non_empty=True,
+        ),
+        card="results/matwheel/{dataset}/{scheme}/seed{seed}/{supervision}/generator.json",
+    log:
+        "logs/train_generator/{dataset}/{scheme}/seed{seed}/{supervision}.log",
+    benchmark:
+        "logs/train_generator/{dataset}/{scheme}/seed{seed}/{supervision}.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=6000,
+        runtime=720,
+        gpu=GPU,
+    params:
+        code=code("train_generator"),
+        seed=job_seed("train_generator"),
+        generator=GENERATOR["name"],
+        settings=GENERATOR["settings"],
+        device=config["device"],
+    message:
+        "train {params.generator} on {wildcards.dataset} ({wildcards.supervision}, run {wildcards.seed})"
+    script:
+        "../scripts/train_generator.py"
+
+
+rule generate_crystals:
+    """Generate one crystal for each condition."""
+    input:
+        model="results/matwheel/{dataset}/{scheme}/seed{seed}/{supervision}/generator.pt",
+        conditions="results/matwheel/{dataset}/{scheme}/seed{seed}/{supervision}/conditions.parquet",
+    output:
+        crystals="results/matwheel/{dataset}/{scheme}/seed{seed}/{supervision}/generated.parquet",
+        cifs="results/matwheel/{dataset}/{scheme}/seed{seed}/{supervision}/cifs.zip",
+    log:
+        "logs/generate_crystals/{dataset}/{scheme}/seed{seed}/{supervision}.log",
+    benchmark:
+        "logs/generate_crystals/{dataset}/{scheme}/seed{seed}/{supervision}.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        gpu=GPU,
+    params:
+        code=code("generate_crystals"),
+        seed=job_seed("generate_crystals"),
+        generator=GENERATOR["name"],
+        device=config["device"],
+    message:
+        "generate crystals for {wildcards.dataset} ({wildcards.supervision}, run {wildcards.seed})"
+    script:
+        "../scripts/generate_crystals.py"

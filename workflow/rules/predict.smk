@@ -1,0 +1,78 @@
+"""Property predictors: learn from real rows, generated crystals or both, and predict the test rows.
+
+in:  crystals, graphs and split of a dataset; labelled generated crystals
+out: results/matwheel/{dataset}/{scheme}/seed{seed}/predictor/{training_set}/model.pt, model.json,
+     predictions.parquet; and baselines.parquet beside them
+"""
+
+PREDICTOR = config["predictor"]
+
+
+rule train_predictor:
+    """Train the predictor on one column's training set, chosen on real validation rows only."""
+    input:
+        crystals="results/data/{dataset}/crystals.parquet",
+        graphs="results/data/{dataset}/graphs.npz",
+        split="results/data/{dataset}/{scheme}/seed{seed}/split.json",
+        generated=lambda wildcards: collect(
+            "results/matwheel/{{dataset}}/{{scheme}}/seed{{seed}}/{supervision}/screened.parquet",
+            supervision=TRAINING_SETS[wildcards.training_set]["generated"],
+        ),
+    output:
+        model=ensure(
+            "results/matwheel/{dataset}/{scheme}/seed{seed}/predictor/{training_set}/model.pt",
+            non_empty=True,
+        ),
+        card="results/matwheel/{dataset}/{scheme}/seed{seed}/predictor/{training_set}/model.json",
+        predictions="results/matwheel/{dataset}/{scheme}/seed{seed}/predictor/{training_set}/predictions.parquet",
+    log:
+        "logs/train_predictor/{dataset}/{scheme}/seed{seed}/{training_set}.log",
+    benchmark:
+        "logs/train_predictor/{dataset}/{scheme}/seed{seed}/{training_set}.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+        gpu=GPU,
+    params:
+        code=code("train_predictor", PREDICTORS[PREDICTOR["name"]][0]),
+        seed=job_seed("train_predictor"),
+        real=lambda wildcards: TRAINING_SETS[wildcards.training_set]["real"],
+        predictor=PREDICTOR["name"],
+        settings={"preset": PREDICTOR["preset"], **PREDICTOR["settings"]},
+        device=config["device"],
+    message:
+        "train {params.predictor} on {wildcards.training_set} of {wildcards.dataset} ({wildcards.scheme}, run {wildcards.seed})"
+    script:
+        "../scripts/train_predictor.py"
+
+
+rule train_baselines:
+    """Constant and forest on the full and the labelled training rows: what any model must beat."""
+    input:
+        crystals="results/data/{dataset}/crystals.parquet",
+        split="results/data/{dataset}/{scheme}/seed{seed}/split.json",
+    output:
+        predictions="results/matwheel/{dataset}/{scheme}/seed{seed}/baselines.parquet",
+    log:
+        "logs/train_baselines/{dataset}/{scheme}/seed{seed}.log",
+    benchmark:
+        "logs/train_baselines/{dataset}/{scheme}/seed{seed}.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        code=code(
+            "train_baselines", *(PREDICTORS[name][0] for name in config["baselines"])
+        ),
+        seed=job_seed("train_baselines"),
+        baselines=config["baselines"],
+    message:
+        "train the baselines of {wildcards.dataset} ({wildcards.scheme}, run {wildcards.seed})"
+    script:
+        "../scripts/train_baselines.py"

@@ -1,0 +1,24 @@
+"""Say what the test rows of every split share with its training rows."""
+
+import pandas as pd
+
+from matwheel.crystals.audit import audit_split, draw_audit
+from matwheel.crystals.splits import Split
+from matwheel.crystals.table import read_table
+from matwheel.evaluation.figures import save_figure
+from matwheel.files import read_json, write_csv
+from matwheel.progress import logged
+
+with logged(snakemake.log[0]) as log:
+    dataset = snakemake.wildcards.dataset
+    table = read_table(snakemake.input.crystals)
+    duplicates = pd.read_csv(snakemake.input.duplicates)
+    prototypes = pd.read_csv(snakemake.input.prototypes)["prototype"].tolist()
+    splits = [Split.from_json(read_json(path)) for path in snakemake.input.splits]
+    audit = pd.concat(
+        [audit_split(table, split, duplicates, prototypes) for split in splits], ignore_index=True
+    )
+    log(f"{len(splits)} splits audited")
+    write_csv(audit, snakemake.output.audit)
+    figure = draw_audit(audit, {dataset: duplicates}, {dataset: snakemake.params.target_label})
+    save_figure(figure, snakemake.output.figure)

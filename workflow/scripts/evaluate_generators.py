@@ -1,0 +1,42 @@
+"""Write the cards of the generated sets and of two null generators, against the training rows."""
+
+from matwheel.crystals.table import crystals_of_table, read_table
+from matwheel.evaluation.generator_card import cards_table, generator_card, judge
+from matwheel.files import read_json, write_csv
+from matwheel.generators.null import rattle_crystals, resample_elements
+from matwheel.predictors.registry import load_predictor
+from matwheel.progress import logged
+from matwheel.seeds import derive_seed
+
+with logged(snakemake.log[0]) as log:
+    params = snakemake.params
+    train_ids = read_json(snakemake.input.split)["train"]
+    table = read_table(snakemake.input.crystals).set_index("id", drop=False)
+    training = crystals_of_table(table.loc[train_ids])
+    predictor = load_predictor(params.predictor, snakemake.input.judge)
+
+    generated = [read_table(path) for path in snakemake.input.generated]
+    sets = {
+        f"{params.generator} ({name})": crystals_of_table(frame)
+        for name, frame in zip(params.supervisions, generated, strict=True)
+    }
+    n = len(generated[0])
+    for name, make in (("null: resampled elements", resample_elements), ("null: rattled", rattle_crystals)):
+        sets[name] = make(training, n, seed=derive_seed(params.seed, name), id_prefix=name.split()[1])
+    # A null generator is deaf to conditions; it is asked for those of the first generated set.
+    conditions = [*(frame["condition"] for frame in generated), *[generated[0]["condition"]] * 2]
+
+    cards = {}
+    for (name, crystals), asked in zip(sets.items(), conditions, strict=True):
+        log(f"judge {name}")
+        cards[name] = generator_card(
+            crystals,
+            training,
+            conditions=asked.to_numpy(),
+            judged=judge(crystals, predictor),
+            oxidation_table=params.oxidation_table,
+        )
+    cards = cards_table(cards)
+    for position, key in enumerate(("dataset", "scheme", "seed")):
+        cards.insert(position, key, snakemake.wildcards[key])
+    write_csv(cards, snakemake.output.cards)

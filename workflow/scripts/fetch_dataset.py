@@ -1,0 +1,18 @@
+"""Fetch a dataset from the first source that answers, checked, as a crystal table."""
+
+from matwheel.crystals.dataset import load_dataset
+from matwheel.crystals.registry import parse_registry
+from matwheel.crystals.table import write_table
+from matwheel.files import write_json
+from matwheel.progress import logged
+
+with logged(snakemake.log[0]) as log:
+    name = snakemake.wildcards.dataset
+    entry = parse_registry({name: snakemake.params.entry})[name]
+    log(f"fetch {name}: {entry.title}")
+    table, provenance = load_dataset(
+        entry, snakemake.params.mirror_folders, command_without=snakemake.params.command_without
+    )
+    log(f"{len(table)} crystals from {provenance['source']}")
+    write_table(table, snakemake.output.crystals)
+    write_json(provenance, snakemake.output.provenance)

@@ -1,0 +1,24 @@
+"""Generate one crystal for each condition."""
+
+import torch
+
+from matwheel.crystals.table import crystal_table, read_table, write_cif_archive, write_table
+from matwheel.generators.registry import load_generator
+from matwheel.progress import logged
+
+with logged(snakemake.log[0]) as log:
+    torch.set_num_threads(snakemake.threads)
+    conditions = read_table(snakemake.input.conditions)["condition"].to_numpy()
+    wildcards, seed = snakemake.wildcards, snakemake.params.seed
+    generator = load_generator(snakemake.params.generator, snakemake.input.model)
+    log(f"generate {len(conditions)} crystals")
+    prefix = f"{wildcards.dataset}-{wildcards.scheme}-{wildcards.seed}-{wildcards.supervision}"
+    crystals = generator.sample(conditions, seed=seed, id_prefix=prefix, log=log)
+    log(f"sampling: {generator.sampling_report}")
+    properties = {
+        "condition": conditions,
+        "generator": [generator.name] * len(crystals),
+        "generation_seed": [seed] * len(crystals),
+    }
+    write_cif_archive(crystals, snakemake.output.cifs)
+    write_table(crystal_table(crystals, properties), snakemake.output.crystals)

@@ -1,0 +1,12 @@
+"""Label every crystal with its prototype."""
+
+from matwheel.crystals.prototypes import prototype_table
+from matwheel.crystals.table import read_table
+from matwheel.files import write_csv
+from matwheel.progress import logged
+
+with logged(snakemake.log[0]) as log:
+    prototypes = prototype_table(read_table(snakemake.input.crystals))
+    by_space_group = int(prototypes["fallback"].sum())
+    log(f"{prototypes['prototype'].nunique()} prototypes, {by_space_group} rows by space group only")
+    write_csv(prototypes, snakemake.output.prototypes)

@@ -1,0 +1,38 @@
+"""Write Table 2, the paired contrasts, the scores of every run, and what they were made from."""
+
+import pandas as pd
+
+from matwheel.crystals.table import read_table
+from matwheel.evaluation.contrasts import paired_contrasts
+from matwheel.evaluation.scores import run_scores
+from matwheel.evaluation.table2 import table2, table2_text
+from matwheel.files import atomic_path, read_json, sha256_of_file, write_csv, write_json
+from matwheel.progress import logged
+from matwheel.provenance import library_versions
+
+with logged(snakemake.log[0]) as log:
+    paths = [*snakemake.input.predictions, *snakemake.input.baselines]
+    predictions = pd.concat([read_table(path) for path in paths], ignore_index=True)
+    splits = [read_json(path) for path in snakemake.input.splits]
+    test_to_train = {split["dataset"]: len(split["test"]) / len(split["train"]) for split in splits}
+    predictor = snakemake.params.settings["predictor"]["name"]
+    table = table2(predictions, pd.read_csv(snakemake.params.published), main_predictor=predictor)
+    contrasts = paired_contrasts(
+        predictions, seed=snakemake.params.seed, test_to_train=test_to_train, main_predictor=predictor
+    )
+    text = table2_text(table).to_markdown(index=False)
+    log(f"Table 2 from {len(paths)} files of predictions\n{text}")
+    write_csv(table, snakemake.output.table)
+    write_csv(contrasts, snakemake.output.contrasts)
+    write_csv(run_scores(predictions), snakemake.output.scores)
+    write_json(
+        {
+            "datasets": {split["dataset"]: {"sha256": split["dataset_sha256"]} for split in splits},
+            "settings": snakemake.params.settings,
+            "versions": library_versions(),
+            "predictions": {path: sha256_of_file(path) for path in paths},
+        },
+        snakemake.output.provenance,
+    )
+    with atomic_path(snakemake.output.text) as temporary:
+        temporary.write_text(f"{text}\n\n{snakemake.params.where_next}\n", encoding="utf-8")

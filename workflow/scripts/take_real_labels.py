@@ -1,0 +1,11 @@
+"""Labels of all training rows, as measured or computed."""
+
+from matwheel.crystals.table import read_table, write_table
+from matwheel.files import read_json
+from matwheel.progress import logged
+
+with logged(snakemake.log[0]) as log:
+    table = read_table(snakemake.input.crystals).set_index("id", drop=False)
+    labels = table.loc[read_json(snakemake.input.split)["train"], ["id", "target"]]
+    log(f"{len(labels)} real labels")
+    write_table(labels.assign(source="real"), snakemake.output.labels)
