@@ -1,0 +1,67 @@
+"""The config schema describes every key, and knows exactly the settings that the library knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+import pytest
+import yaml
+
+from conftest import ROOT
+from matwheel.generators.con_cdvae.settings import ConCDVAESettings
+from matwheel.generators.registry import GENERATORS
+from matwheel.predictors.cgcnn import NetworkSettings
+from matwheel.predictors.registry import PREDICTORS
+from matwheel.predictors.training import _CHOICES, PRESETS, TrainingSettings
+from matwheel.screening.composition_validity import OXIDATION_TABLES
+
+SCHEMA = yaml.safe_load((ROOT / "config/schemas/config.schema.yaml").read_text())
+KEYS = SCHEMA["properties"]
+
+
+def names(*classes: type) -> set[str]:
+    return {item.name for cls in classes for item in fields(cls)}
+
+
+def leaves(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, part in schema.get("properties", {}).items():
+        if "properties" in part:
+            yield from leaves(part, f"{path}{name}.")
+        else:
+            yield f"{path}{name}", part
+
+
+@pytest.mark.parametrize(("path", "part"), list(leaves(SCHEMA)))
+def test_every_key_is_described(path: str, part: dict[str, Any]) -> None:
+    assert len(part["description"]) > 10, path
+
+
+def test_unknown_keys_are_refused_at_every_level() -> None:
+    def objects(part: Any) -> Iterator[dict[str, Any]]:
+        if isinstance(part, dict):
+            if "properties" in part and part.get("type") == "object":
+                yield part
+            for value in part.values():
+                yield from objects(value)
+
+    found = list(objects(SCHEMA))
+    assert len(found) > 6
+    assert all(part["additionalProperties"] is False for part in found)
+
+
+def test_settings_are_those_of_the_library() -> None:
+    predictor = KEYS["predictor"]["properties"]
+    settings = predictor["settings"]["properties"]
+    assert set(settings) == names(TrainingSettings, NetworkSettings) - {"network"}
+    for name, allowed in _CHOICES.items():
+        assert settings[name]["enum"] == list(allowed)
+    assert predictor["preset"]["enum"] == list(PRESETS)
+    generator = KEYS["generator"]["properties"]
+    assert set(generator["settings"]["properties"]) == names(ConCDVAESettings) - {"device"}
+    assert generator["name"]["enum"] == list(GENERATORS)
+    known = {predictor["name"]["enum"][0], *KEYS["baselines"]["items"]["enum"]}
+    assert known == set(PREDICTORS)
+    tables = KEYS["screen"]["properties"]["oxidation_table"]["enum"]
+    assert sorted(tables) == sorted(OXIDATION_TABLES)
