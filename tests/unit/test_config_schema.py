@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
-
 from conftest import ROOT
+
 from matwheel.generators.con_cdvae.settings import ConCDVAESettings
 from matwheel.generators.registry import GENERATORS
 from matwheel.predictors.cgcnn import NetworkSettings

@@ -59,7 +59,7 @@ rule train_generator:
         runtime=720,
         gpu=GPU,
     params:
-        code=code("train_generator"),
+        code=code("train_generator", GENERATORS[GENERATOR["name"]][0]),
         seed=job_seed("train_generator"),
         generator=GENERATOR["name"],
         settings=GENERATOR["settings"],
@@ -90,7 +90,7 @@ rule generate_crystals:
         runtime=240,
         gpu=GPU,
     params:
-        code=code("generate_crystals"),
+        code=code("generate_crystals", GENERATORS[GENERATOR["name"]][0]),
         seed=job_seed("generate_crystals"),
         generator=GENERATOR["name"],
         device=config["device"],

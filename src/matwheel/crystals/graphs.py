@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matwheel.crystals.crystal import Crystal
+from matwheel.errors import InputError
 from matwheel.files import atomic_path
 
 _PERIODIC = np.ones(3, dtype=np.int64)
@@ -80,11 +81,11 @@ class CrystalGraphs:
         """Return the positions of `ids`.
 
         Raises:
-            ValueError: an id has no graph here.
+            InputError: an id has no graph here.
         """
         missing = [name for name in ids if name not in self._rows]
         if missing:
-            raise ValueError(
+            raise InputError(
                 f"no graph for crystal {missing[0]} ({len(missing)} missing); build graphs first"
             )
         return np.array([self._rows[name] for name in ids], dtype=np.int64)
@@ -138,7 +139,7 @@ def build_graphs(crystals: Sequence[Crystal], settings: GraphSettings | None = N
     """Return the neighbour graphs of `crystals`.
 
     Raises:
-        ValueError: a crystal without atoms, without volume, with values that are not finite, with an
+        InputError: a crystal without atoms, without volume, with values that are not finite, with an
             unknown element, or with an atom that has no neighbour within the largest cut-off.
     """
     from pymatgen.core import Element
@@ -150,7 +151,7 @@ def build_graphs(crystals: Sequence[Crystal], settings: GraphSettings | None = N
             numbers[symbol] = Element(symbol).Z
         except ValueError:
             owner = next(crystal.id for crystal in crystals if symbol in crystal.species)
-            raise ValueError(f"crystal {owner}: unknown element {symbol!r}") from None
+            raise InputError(f"crystal {owner}: unknown element {symbol!r}") from None
     atom_counts = np.array([len(crystal.species) for crystal in crystals], dtype=np.int64)
     atom_offsets = np.concatenate([[0], np.cumsum(atom_counts)]).astype(np.int64)
 
@@ -245,12 +246,12 @@ def _neighbours(
 
     atoms = len(crystal.species)
     if not atoms:
-        raise ValueError(f"crystal {crystal.id}: no atoms; remove it from the set")
+        raise InputError(f"crystal {crystal.id}: no atoms; remove it from the set")
     if not (np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac_coords).all()):
-        raise ValueError(f"crystal {crystal.id}: lattice or positions are not finite; remove it from the set")
+        raise InputError(f"crystal {crystal.id}: lattice or positions are not finite; remove it from the set")
     volume = crystal.volume_angstrom3
     if volume < _SMALLEST_VOLUME_ANGSTROM3:
-        raise ValueError(f"crystal {crystal.id}: the cell has no volume; remove it from the set")
+        raise InputError(f"crystal {crystal.id}: the cell has no volume; remove it from the set")
     positions = np.ascontiguousarray((crystal.frac_coords % 1.0) @ crystal.lattice)
     lattice = np.ascontiguousarray(crystal.lattice)
     radius = min(
@@ -278,7 +279,7 @@ def _neighbours(
         if final:
             lonely = waiting[np.bincount(target, minlength=atoms)[waiting] == 0]
             if len(lonely):
-                raise ValueError(
+                raise InputError(
                     f"crystal {crystal.id}: atom {lonely[0]} has no neighbour within "
                     f"{settings.largest_cutoff_angstrom:g} Å; remove it from the set"
                 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -19,6 +19,11 @@ class Generator(Protocol):
     name: str
     sampling_report: dict[str, Any]
     """What the last call of `sample` did (JSON-able), empty before it."""
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Self:
+        """Return an unfitted generator: its defaults with single settings changed."""
+        ...
 
     def fit(
         self,

@@ -1,52 +1,46 @@
-"""Generators by name. A new generator is one module and one entry here."""
+"""All generators by name. A new generator is one module and one line here.
+
+The modules are reached by name only, as in `matwheel.predictors.registry`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from matwheel.errors import InputError
-from matwheel.generators.interface import Generator
 
+if TYPE_CHECKING:
+    from matwheel.generators.interface import Generator
 
-def _con_cdvae(settings: Mapping[str, Any]) -> Generator:
-    from matwheel.generators.con_cdvae.generator import ConCDVAE
-    from matwheel.generators.con_cdvae.settings import settings_from_mapping
-
-    return ConCDVAE(settings_from_mapping(settings))
-
-
-def _load_con_cdvae(path: str | Path) -> Generator:
-    from matwheel.generators.con_cdvae.generator import ConCDVAE
-
-    return ConCDVAE.load(path)
-
-
-GENERATORS: dict[str, Callable[[Mapping[str, Any]], Generator]] = {"con_cdvae": _con_cdvae}
-_LOADERS: dict[str, Callable[[str | Path], Generator]] = {"con_cdvae": _load_con_cdvae}
+# name: (module, class)
+GENERATORS: dict[str, tuple[str, str]] = {
+    "con_cdvae": ("matwheel.generators.con_cdvae.generator", "ConCDVAE"),
+}
 
 
 def make_generator(name: str, settings: Mapping[str, Any] | None = None) -> Generator:
-    """Return a new generator.
-
-    Args:
-        name: a key of `GENERATORS`.
-        settings: settings of that generator that differ from its defaults.
+    """Return an unfitted generator; `settings` change single defaults.
 
     Raises:
         InputError: unknown generator, unknown setting or a value out of range.
     """
-    _check(name)
-    return GENERATORS[name](settings or {})
+    return _class_of(name).from_settings(settings or {})
 
 
 def load_generator(name: str, path: str | Path) -> Generator:
-    """Return the fitted generator that was saved to `path`."""
-    _check(name)
-    return _LOADERS[name](path)
+    """Return the fitted generator `name` that was saved to `path`.
+
+    Raises:
+        InputError: unknown generator.
+    """
+    return _class_of(name).load(path)
 
 
-def _check(name: str) -> None:
+def _class_of(name: str) -> Any:
     if name not in GENERATORS:
-        raise InputError(f"unknown generator {name!r}; choose one of {', '.join(sorted(GENERATORS))}")
+        raise InputError(f"unknown generator {name!r}; choose one of {', '.join(GENERATORS)}")
+    module, class_name = GENERATORS[name]
+    return getattr(import_module(module), class_name)

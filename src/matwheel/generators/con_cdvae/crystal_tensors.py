@@ -12,6 +12,7 @@ from torch import Tensor
 
 from matwheel.crystals.crystal import Crystal, from_structure, to_structure
 from matwheel.crystals.graphs import CrystalGraphs, build_graphs
+from matwheel.errors import InputError
 from matwheel.predictors.cgcnn import GraphTensors, graph_tensors
 
 ELEMENTS = 100
@@ -81,26 +82,24 @@ def crystal_tensors(crystals: Sequence[Crystal], labels: ArrayLike) -> CrystalTe
     """Return crystals and labels (n,) as tensors; cells are Niggli-reduced first.
 
     Raises:
-        ValueError: labels that do not fit the crystals, are not finite or not above −1 (log(1 + label)
-            is learnt), an element beyond fermium, a crystal without atoms, volume or neighbours.
+        InputError: labels that do not fit the crystals or are not finite, an element beyond fermium, a
+            crystal without atoms, volume or neighbours.
     """
     from pymatgen.core import Element
 
     values = np.asarray(labels, dtype=np.float64).ravel()
     if len(values) != len(crystals):
-        raise ValueError(f"{len(crystals)} crystals, but {len(values)} labels; give one label per crystal")
+        raise InputError(f"{len(crystals)} crystals, but {len(values)} labels; give one label per crystal")
     for crystal, value in zip(crystals, values, strict=True):
-        if not np.isfinite(value) or value <= -1:
-            raise ValueError(
-                f"crystal {crystal.id}: label {value} is not a number above -1; remove the crystal"
-            )
+        if not np.isfinite(value):
+            raise InputError(f"crystal {crystal.id}: label {value} is not finite; remove the crystal")
     graphs = build_graphs(crystals)
     reduced = [niggli_reduced(crystal) for crystal in crystals]
     number = {symbol: Element(symbol).Z for crystal in reduced for symbol in set(crystal.species)}
     for crystal in reduced:
         beyond = [symbol for symbol in crystal.species if number[symbol] > ELEMENTS]
         if beyond:
-            raise ValueError(f"crystal {crystal.id}: {beyond[0]} lies beyond element {ELEMENTS}; remove it")
+            raise InputError(f"crystal {crystal.id}: {beyond[0]} lies beyond element {ELEMENTS}; remove it")
     lattices = np.array([crystal.lattice for crystal in reduced], dtype=np.float64).reshape(-1, 3, 3)
     return CrystalTensors(
         types=[torch.tensor([number[symbol] - 1 for symbol in crystal.species]) for crystal in reduced],
@@ -116,7 +115,7 @@ def niggli_reduced(crystal: Crystal) -> Crystal:
     """Return the crystal in its Niggli cell; the cell as given where the reduction does not converge."""
     try:
         reduced = to_structure(crystal).get_reduced_structure("niggli")
-    except ValueError:
+    except InputError:
         return crystal
     # Not the primitive cell: as many atoms as before, so labels per cell keep their meaning.
     return from_structure(crystal.id, reduced)

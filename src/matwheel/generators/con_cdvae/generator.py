@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from matwheel.checkpoints import TrainingCheckpoint
 from matwheel.crystals.crystal import Crystal
+from matwheel.devices import resolve_device
 from matwheel.errors import InputError
 from matwheel.files import atomic_path
 from matwheel.generators.con_cdvae.crystal_tensors import crystal_tensors
@@ -36,6 +37,15 @@ class ConCDVAE:
         self.sampling_report: dict[str, Any] = {}
         self._models: tuple[ConditionalAutoencoder, DiffusionPrior] | None = None
 
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Self:
+        """Return an unfitted generator whose named settings differ from the defaults.
+
+        Raises:
+            InputError: an unknown name or a value out of range.
+        """
+        return cls(settings_from_mapping(settings))
+
     def fit(
         self,
         crystals: Sequence[Crystal],
@@ -53,16 +63,16 @@ class ConCDVAE:
             A JSON-able report: settings, loss curves by stage and step, the steps kept.
 
         Raises:
-            ValueError: fewer than 2 crystals, or one that cannot be used; the message names it.
+            InputError: fewer than 2 crystals, or one that cannot be used; the message names it.
             FloatingPointError: a loss is not finite; the message names stage and step.
         """
         if len(crystals) < 2:
-            raise ValueError(f"{len(crystals)} training crystals; Con-CDVAE needs 2 or more")
+            raise InputError(f"{len(crystals)} training crystals; Con-CDVAE needs 2 or more")
         train = crystal_tensors(crystals, labels)
         validation = (
             crystal_tensors(validation_crystals, validation_labels) if len(validation_crystals) else None
         )
-        device = self._device()
+        device = resolve_device(self.settings.device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, "weights"))
             autoencoder = ConditionalAutoencoder(self.settings, int(train.atom_counts.max()))
@@ -101,17 +111,17 @@ class ConCDVAE:
 
         Raises:
             RuntimeError: not fitted.
-            ValueError: a condition that is not a number above −1.
+            InputError: a condition that is not a finite number.
             FloatingPointError: the network gives values that are not finite.
         """
         from pymatgen.core import Element
 
         autoencoder, prior = self._fitted()
         values = np.asarray(conditions, dtype=np.float64).ravel()
-        wrong = ~(np.isfinite(values) & (values > -1))
+        wrong = ~np.isfinite(values)
         if wrong.any():
             i = int(np.argmax(wrong))
-            raise ValueError(f"condition {i} is {values[i]}; give finite numbers above -1")
+            raise InputError(f"condition {i} is {values[i]}; give finite numbers")
         labels = torch.tensor(values, dtype=torch.float32, device=autoencoder.noise.device)
         found, self.sampling_report = sample_crystals(autoencoder, prior, labels, seed=seed, log=log)
         return [
@@ -142,13 +152,13 @@ class ConCDVAE:
         """Read a generator written by `save`.
 
         Raises:
-            ValueError: the file holds something else.
+            InputError: the file holds something else.
         """
         content = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(content, dict) or content.get("generator") != cls.name:
-            raise ValueError(f"{path} is not a saved Con-CDVAE; train the generator again")
+            raise InputError(f"{path} is not a saved Con-CDVAE; train the generator again")
         generator = cls(settings_from_mapping(json.loads(content["settings"])))
-        device = generator._device()
+        device = resolve_device(generator.settings.device)
         with torch.random.fork_rng(devices=[]):
             autoencoder = ConditionalAutoencoder(generator.settings, content["max_atoms"])
             prior = DiffusionPrior(generator.settings)
@@ -161,12 +171,3 @@ class ConCDVAE:
         if self._models is None:
             raise RuntimeError("this generator is not trained; call fit or load first")
         return self._models
-
-    def _device(self) -> torch.device:
-        if self.settings.device == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        if self.settings.device == "cuda" and not torch.cuda.is_available():
-            raise InputError(
-                "Con-CDVAE setting device is 'cuda', but there is no CUDA device; set it to 'auto'"
-            )
-        return torch.device(self.settings.device)

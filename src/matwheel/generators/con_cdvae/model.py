@@ -53,8 +53,13 @@ def perceptron(*widths: int) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
+def _signed_log(labels: Tensor) -> Tensor:
+    """As `matwheel.label_scale.signed_log`, for tensors."""
+    return labels.sign() * labels.abs().log1p()
+
+
 class ConditionEmbedding(nn.Module):
-    """A label → standardised log(1 + label) → Gaussians → two layers."""
+    """A label → standardised sign(y) log(1 + |y|) → Gaussians → two layers."""
 
     def __init__(self, width: int, centres: int) -> None:
         super().__init__()
@@ -67,14 +72,14 @@ class ConditionEmbedding(nn.Module):
 
     def set_range(self, labels: Tensor) -> None:
         """Take mean and standard deviation from training labels (n,)."""
-        values = torch.log1p(labels.double())
+        values = _signed_log(labels.double())
         self.mean.copy_(values.mean())
         # Labels that are all equal have no spread to divide by.
         self.deviation.copy_(values.std(correction=0).clamp(min=1e-3))
 
     def standardised(self, labels: Tensor) -> Tensor:
-        """Return standardised log(1 + label), shape (n,)."""
-        return (torch.log1p(labels) - self.mean) / self.deviation
+        """Return labels on their logarithmic scale, standardised, shape (n,)."""
+        return (_signed_log(labels) - self.mean) / self.deviation
 
     def forward(self, labels: Tensor) -> Tensor:
         """Return embeddings (n, width) of labels (n,); what lies beyond 4 deviations counts as 4."""

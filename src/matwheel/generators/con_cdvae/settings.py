@@ -18,7 +18,7 @@ class ConCDVAESettings:
         latent_width: width of the latent vector z.
         hidden_width: width of the layers that join z and the condition, and of the heads.
         condition_width: width of the condition's embedding.
-        condition_centres: Gaussians that code the standardised log(1 + label).
+        condition_centres: Gaussians that code the standardised logarithm of the label.
         encoder_width: features per atom in the encoder.
         encoder_convolutions: graph convolutions of the encoder.
         decoder: name of the score network, a key of `decoders.DECODERS`.
@@ -90,9 +90,9 @@ class ConCDVAESettings:
     property_weight: float = 3.0
     batch_size: int = 64
     dropout: float = 0.3
-    autoencoder_steps: int = 400
+    autoencoder_steps: int = 600
     head_patience: int = 150
-    decoder_steps: int = 400
+    decoder_steps: int = 500
     prior_steps: int = 2000
     prior_batch_size: int = 128
     prior_width: int = 256
