@@ -98,7 +98,7 @@ def test_json_round_trip_and_damaged_content():
     ("rows", "settings", "complaint"),
     [
         (1, {}, r"split of d, scheme random, seed 0: 1 training rows, at least 2 are needed; raise"),
-        (14, {}, r"1 labelled rows of 10 training rows after the cut.*raise the labelled fraction"),
+        (14, {}, r"1 labelled rows of 10 training rows after the cut.*raise labelled_fraction"),
         (4, {}, r"0 labelled rows of 3 training rows"),
         (100, {"labelled_fraction": 0.001}, r"0 labelled rows of 70 training rows"),
         (5, {"fractions": (0.9, 0.05, 0.05), "labelled_fraction": 1}, r"no (validation|test) rows"),

@@ -1,5 +1,6 @@
 """Constants of the workflow, taken from the config; no rules."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -69,6 +70,12 @@ TRAINING_SETS = {
     "S_GS": {"real": "labelled", "generated": ["semi"]},
 }
 
+for folder in (Path("results"), Path("logs"), Path(".")):
+    if folder.exists() and not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise WorkflowError(
+            f"{folder.resolve()} is not a folder that you may write to; "
+            "change its permissions or run in a copy of the project"
+        )
 for unknown in [name for name in DATASETS if name not in REGISTRY]:
     raise WorkflowError(
         f"config: dataset {unknown!r} is not in {config['dataset_registry']}; "

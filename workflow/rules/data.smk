@@ -21,9 +21,11 @@ rule fetch_dataset:
         "logs/fetch_dataset/{dataset}.log",
     benchmark:
         "logs/fetch_dataset/{dataset}.tsv"
+    # Alone on the machine and first: wrong data ends the run before anything is trained.
+    priority: 100
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
+    threads: 1000
     resources:
         mem_mb=2000,
         runtime=15,
@@ -125,6 +127,7 @@ rule split_dataset:
         "logs/split_dataset/{dataset}/{scheme}/seed{seed}.log",
     benchmark:
         "logs/split_dataset/{dataset}/{scheme}/seed{seed}.tsv"
+    priority: 50
     conda:
         "../../envs/matwheel.yaml"
     threads: 1

@@ -56,16 +56,16 @@ class Split:
         if len(self.train) < 2:
             raise InputError(
                 f"{where}: {len(self.train)} training rows, at least 2 are needed; "
-                "raise the training fraction or use a larger dataset"
+                "raise the training part of fractions or use a larger dataset"
             )
         if len(self.labelled) < 2:
             raise InputError(
                 f"{where}: {len(self.labelled)} labelled rows of {len(self.train)} training rows after the "
-                "cut, at least 2 are needed; raise the labelled fraction or use a larger dataset"
+                "cut, at least 2 are needed; raise labelled_fraction or use a larger dataset"
             )
         for name in ("validation", "test"):
             if not parts[name]:
-                raise InputError(f"{where}: no {name} rows; change the fractions or use a larger dataset")
+                raise InputError(f"{where}: no {name} rows; change fractions or use a larger dataset")
 
     def to_json(self) -> dict[str, Any]:
         """Return the split as a JSON-able mapping."""
