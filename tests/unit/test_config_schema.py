@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from conftest import ROOT
 
 from matwheel.generators.con_cdvae.settings import ConCDVAESettings
 from matwheel.generators.registry import GENERATORS
@@ -17,6 +17,7 @@ from matwheel.predictors.registry import PREDICTORS
 from matwheel.predictors.training import _CHOICES, PRESETS, TrainingSettings
 from matwheel.screening.composition_validity import OXIDATION_TABLES
 
+ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = yaml.safe_load((ROOT / "config/schemas/config.schema.yaml").read_text())
 KEYS = SCHEMA["properties"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import TINY, copy_project, environment, snakemake, write_tiny_dataset
+from tiny_project import TINY, copy_project, environment, snakemake, write_tiny_dataset
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import copy_project, snakemake
+from tiny_project import ROOT, copy_project, snakemake
 
 PER_RUN = {
     "split_dataset": 1,
@@ -80,3 +80,14 @@ def test_lint(tmp_path: Path) -> None:
     project = copy_project(tmp_path / "project")
     done = snakemake(project, "--lint", config="")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_drawn_rule_graph_is_the_workflow(tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "project")
+    done = snakemake(project, "--rulegraph", "mermaid-js", config="")
+    assert done.returncode == 0, done.stderr
+    names = dict(re.findall(r'(id\d+)\["?(\w+)"?\]', done.stdout))
+    edges = {(names[one], names[other]) for one, other in re.findall(r"(id\d+) --> (id\d+)", done.stdout)}
+    drawn = re.findall(r"^ +(\w+) --> (\w+)$", (ROOT / "docs/rulegraph.md").read_text(), re.MULTILINE)
+    assert edges
+    assert set(drawn) == edges

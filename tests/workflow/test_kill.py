@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import yaml
-from conftest import TINY, copy_project, environment, snakemake, write_tiny_dataset
+from tiny_project import TINY, copy_project, environment, snakemake, write_tiny_dataset
 
 LONGER = {
     **TINY,

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import yaml
-from conftest import PARTS, TINY, copy_project, pending_outputs, snakemake
+from tiny_project import PARTS, TINY, copy_project, pending_outputs, snakemake
 
 RUN = "results/matwheel/tiny/random/seed0"
 SUMMARIES = {

@@ -1,0 +1,81 @@
+"""A tiny project of a user's own: real crystals, small budgets; and how the tests run it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+from pymatgen.io.cif import CifWriter
+
+from matwheel.crystals.crystal import to_structure
+from matwheel.crystals.table import crystals_of_table, read_table
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = ("Snakefile", "config", "profiles", "workflow", "src", "resources", "envs", "README.md")
+RESULTS = ("results", "logs", ".snakemake")
+TINY = {
+    "datasets": ["tiny"],
+    "dataset_registry": "tiny_datasets.yaml",
+    "split": {"runs": 1, "labelled_fraction": 0.3},
+    "predictor": {"settings": {"steps": 10}},
+    "generator": {"samples": 12, "settings": {"autoencoder_steps": 8, "decoder_steps": 4, "prior_steps": 10}},
+}
+REGISTRY = {
+    "tiny": {
+        "title": "Dielectric constants of 40 crystals",
+        "target": {"column": "dielectric", "name": "dielectric constant"},
+        "path": "tiny.csv",
+    }
+}
+
+
+def copy_project(destination: Path, source: Path = ROOT, parts: tuple[str, ...] = PARTS) -> Path:
+    """Copy the project (with modification times) so that a test may change it."""
+    destination.mkdir(parents=True, exist_ok=True)
+    for part in parts:
+        if (source / part).is_dir():
+            ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
+            shutil.copytree(source / part, destination / part, ignore=ignore, dirs_exist_ok=True)
+        elif (source / part).exists():
+            shutil.copy2(source / part, destination / part)
+    return destination
+
+
+def write_tiny_dataset(project: Path) -> None:
+    """Give a project a user's own dataset: a CSV with CIFs, a registry entry, a config."""
+    frame = read_table(ROOT / "tests" / "data" / "poly40.parquet")
+    cifs = [str(CifWriter(to_structure(crystal))) for crystal in crystals_of_table(frame)]
+    frame.assign(cif=cifs, dielectric=frame["target"])[["id", "cif", "dielectric"]].to_csv(
+        project / "tiny.csv", index=False
+    )
+    (project / "tiny_datasets.yaml").write_text(yaml.safe_dump(REGISTRY))
+    (project / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+
+
+def environment(project: Path) -> dict[str, str]:
+    """Make a subprocess use the project's own copy of the library."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PYTHONPATH": str(project / "src"), "OMP_NUM_THREADS": "1", "PATH": path}
+
+
+def snakemake(project: Path, *arguments: str, config: str = "tiny.yaml") -> subprocess.CompletedProcess:
+    """Run snakemake in a project; standard output and error come back as text."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+    if config:
+        command += ["--configfile", config]
+    return subprocess.run(
+        command, cwd=project, env=environment(project), capture_output=True, text=True, check=False
+    )
+
+
+def pending_outputs(project: Path, config: str = "tiny.yaml") -> set[str]:
+    """Return the outputs that a run would make again, by the plan of `snakemake --summary`."""
+    done = snakemake(project, "--summary", config=config)
+    assert done.returncode == 0, done.stderr
+    header, *lines = [line.split("\t") for line in done.stdout.splitlines() if "\t" in line]
+    plan = header.index("plan")
+    return {line[0] for line in lines if line[plan] != "no update"}
