@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 from pathlib import Path
 
 import pytest
 import yaml
-from tiny_project import TINY, copy_project, environment, snakemake, write_tiny_dataset
+from tiny_project import TINY, copy_project, snakemake, write_tiny_dataset
 
 
 @pytest.fixture
@@ -109,10 +110,7 @@ def test_results_is_a_file(project: Path) -> None:
 
 
 def test_two_runs_in_one_folder(project: Path) -> None:
-    import fcntl
-
     (project / ".snakemake").mkdir()
     with (project / ".snakemake" / "run.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert "another run" in refusal(project)
-    assert environment(project)["PYTHONPATH"] == str(project / "src")

@@ -137,8 +137,15 @@ def all_outputs(project: Path) -> set[str]:
     return set(lines[1:])
 
 
-def test_copy_is_used(editable: Path) -> None:
-    """Guard of the tests above: the copy's own library decides, not the installed one."""
-    assert copy_project is not None
+def test_words_about_a_dataset_rerun_only_what_shows_them(editable: Path) -> None:
+    edit(editable / "tiny_datasets.yaml", "Dielectric constants of 40 crystals", "Another title")
+    assert pending_outputs(editable) == set()
+    edit(editable / "tiny_datasets.yaml", "name: dielectric constant", "name: permittivity")
+    audit = {f"results/data/tiny/random/audit.{suffix}" for suffix in ("csv", "svg")}
+    assert pending_outputs(editable) == {"results/table2.svg"} | audit
+
+
+def test_the_copy_decides_and_not_the_installed_library(editable: Path) -> None:
+    """Guard of the tests above."""
     edit(editable / "src/matwheel/code_version.py", r'PACKAGE = "matwheel"', 'PACKAGE = "nothing"')
     assert pending_outputs(editable)

@@ -9,7 +9,6 @@ from matwheel.progress import logged
 with logged(snakemake.log[0]) as log:
     name = snakemake.wildcards.dataset
     entry = parse_registry({name: snakemake.params.entry})[name]
-    log(f"fetch {name}: {entry.title}")
     table, provenance = load_dataset(
         entry, snakemake.params.mirror_folders, command_without=snakemake.params.command_without
     )
