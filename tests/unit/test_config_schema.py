@@ -14,7 +14,7 @@ from matwheel.generators.con_cdvae.settings import ConCDVAESettings
 from matwheel.generators.registry import GENERATORS
 from matwheel.predictors.cgcnn import NetworkSettings
 from matwheel.predictors.registry import PREDICTORS
-from matwheel.predictors.training import _CHOICES, PRESETS, TrainingSettings
+from matwheel.predictors.training_settings import CHOICES, PRESETS, TrainingSettings
 from matwheel.screening.composition_validity import OXIDATION_TABLES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,7 +56,7 @@ def test_settings_are_those_of_the_library() -> None:
     predictor = KEYS["predictor"]["properties"]
     settings = predictor["settings"]["properties"]
     assert set(settings) == names(TrainingSettings, NetworkSettings) - {"network"}
-    for name, allowed in _CHOICES.items():
+    for name, allowed in CHOICES.items():
         assert settings[name]["enum"] == list(allowed)
     assert predictor["preset"]["enum"] == list(PRESETS)
     generator = KEYS["generator"]["properties"]

@@ -12,14 +12,12 @@ from matwheel.crystals.graphs import build_graphs
 from matwheel.files import sha256_of_file
 from matwheel.label_scale import signed_exp, signed_log
 from matwheel.predictors.training import (
-    PRESETS,
     CGCNNPredictor,
     TargetTransform,
-    TrainingSettings,
     batches_of_epoch,
     learning_rate_share,
-    training_settings,
 )
+from matwheel.predictors.training_settings import PRESETS, TrainingSettings, training_settings
 
 SMALL = {
     "convolutions": 2,
