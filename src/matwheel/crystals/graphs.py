@@ -23,6 +23,7 @@ from matwheel.files import atomic_path
 _PERIODIC = np.ones(3, dtype=np.int64)
 _SMALLEST_VOLUME_ANGSTROM3 = 1e-3
 _SAME_POSITION_ANGSTROM = 1e-8
+_EQUAL_DISTANCE_ANGSTROM = 1e-4
 # The first search radius holds this many times the neighbours asked for, at the mean density.
 _FIRST_SEARCH_SHARE = 2.0
 
@@ -58,7 +59,8 @@ class CrystalGraphs:
         source, target: atoms of each edge, counted from the first atom of their crystal, shape
             (edges,); messages flow from source to target. Sorted by target, then by distance.
         distance: shape (edges,), Å.
-        weight: shape (edges,), in (0, 1].
+        weight: shape (edges,), the number of periodic images an edge stands for, those of the shell at
+            the cut counted by their share of the places left.
     """
 
     ids: tuple[str, ...]
@@ -178,7 +180,10 @@ def build_graphs(crystals: Sequence[Crystal], settings: GraphSettings | None = N
     members = np.bincount(atom, in_shell, len(counts))
     weight = np.where(inside, 1.0, (places / np.maximum(members, 1))[atom])
     kept = inside | in_shell
-    owner = np.repeat(np.arange(len(crystals)), atom_counts)[atom[kept]]
+    atom, source, distance, weight = _merge_equal_edges(
+        atom[kept], source[kept], distance[kept], weight[kept]
+    )
+    owner = np.repeat(np.arange(len(crystals)), atom_counts)[atom]
     return CrystalGraphs(
         ids=tuple(crystal.id for crystal in crystals),
         atom_offsets=atom_offsets,
@@ -186,11 +191,37 @@ def build_graphs(crystals: Sequence[Crystal], settings: GraphSettings | None = N
         atomic_numbers=np.array(
             [numbers[symbol] for crystal in crystals for symbol in crystal.species], dtype=np.int64
         ),
-        source=source[kept],
-        target=atom[kept] - atom_offsets[owner],
-        distance=distance[kept].astype(np.float32),
-        weight=weight[kept].astype(np.float32),
+        source=source,
+        target=atom - atom_offsets[owner],
+        distance=distance.astype(np.float32),
+        weight=weight.astype(np.float32),
     )
+
+
+def _merge_equal_edges(
+    atom: NDArray[np.int64],
+    source: NDArray[np.int64],
+    distance: NDArray[np.float64],
+    weight: NDArray[np.float64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return edges in which images of one source at one distance from one atom are one edge.
+
+    Such images send the same message, so one edge with the sum of their weights stands for them; a
+    third of the edges of the two paper datasets are spared. Sorted by atom, then by distance.
+    """
+    if not len(atom):
+        return atom, source, distance, weight
+    fine = np.rint(distance / _EQUAL_DISTANCE_ANGSTROM).astype(np.int64)
+    order = np.lexsort((fine, source, atom))
+    atom, source, fine = atom[order], source[order], fine[order]
+    is_first = np.ones(len(atom), dtype=bool)
+    is_first[1:] = (np.diff(atom) != 0) | (np.diff(source) != 0) | (np.diff(fine) != 0)
+    first = np.flatnonzero(is_first)
+    merged = np.add.reduceat(weight[order], first)
+    mean_distance = np.add.reduceat(weight[order] * distance[order], first) / merged
+    atom, source = atom[first], source[first]
+    order = np.lexsort((mean_distance, atom))
+    return atom[order], source[order], mean_distance[order], merged[order]
 
 
 def save_graphs(graphs: CrystalGraphs, path: str | Path) -> None:
