@@ -10,7 +10,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 export OMP_NUM_THREADS := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: environment quickstart test lint format clean-results
+.PHONY: environment quickstart test lint format
 
 environment: $(VENV)/.ready
 
@@ -27,7 +27,6 @@ $(VENV)/.ready: envs/requirements.txt pyproject.toml
 
 quickstart: environment
 	snakemake --cores $(CORES) --configfile config/quickstart.yaml
-	@python workflow/summary.py
 
 test: environment
 	python -m pytest -n 2

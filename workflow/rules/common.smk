@@ -4,7 +4,6 @@ import os
 import sys
 from pathlib import Path
 
-import yaml
 from snakemake.exceptions import WorkflowError
 
 ROOT = Path(workflow.basedir)
@@ -30,9 +29,6 @@ def job_seed(*names):
     )
 
 
-REGISTRY = yaml.safe_load(Path(config["dataset_registry"]).read_text(encoding="utf-8"))
-validate(REGISTRY, "../../config/schemas/datasets.schema.yaml")
-
 DATASETS = config["datasets"]
 SCHEMES = config["split"]["schemes"]
 RUNS = list(range(config["split"]["runs"]))
@@ -55,11 +51,6 @@ for folder in (Path("results"), Path("logs"), Path(".")):
             f"{folder.resolve()} is not a folder that you may write to; "
             "change its permissions or run in a copy of the project"
         )
-for unknown in [name for name in DATASETS if name not in REGISTRY]:
-    raise WorkflowError(
-        f"config: dataset {unknown!r} is not in {config['dataset_registry']}; "
-        f"it has {', '.join(sorted(REGISTRY))}. Add an entry there or mend the key `datasets`."
-    )
 if abs(sum(config["split"]["fractions"].values()) - 1) > 1e-9:
     raise WorkflowError("config: split.fractions do not add up to 1")
 if "chang2022" in SCHEMES and len(RUNS) > 5:
