@@ -21,8 +21,9 @@ with logged(snakemake.log[0]) as log:
         for name, frame in zip(params.supervisions, generated, strict=True)
     }
     n = len(generated[0])
-    for name, make in (("null: resampled elements", resample_elements), ("null: rattled", rattle_crystals)):
-        sets[name] = make(training, n, seed=derive_seed(params.seed, name), id_prefix=name.split()[1])
+    for name, make in (("elements", resample_elements), ("rattled", rattle_crystals)):
+        seed = derive_seed(params.seed, name)
+        sets[f"null ({name})"] = make(training, n, seed=seed, id_prefix=f"null-{name}")
     # A null generator is deaf to conditions; it is asked for those of the first generated set.
     conditions = [*(frame["condition"] for frame in generated), *[generated[0]["condition"]] * 2]
 

@@ -132,7 +132,7 @@ def draw_generator_cards(table: pd.DataFrame) -> Figure:
     rows = len(names) * shares["metric"].nunique()
     judged = table[(table["metric"] == "condition_spearman") & table["value"].notna()]
     upper, lower = 0.7 + 0.2 * rows, 0.35 + 0.3 * len(judged)
-    height = 1.55 + upper + (0.75 + lower if len(judged) else 0.0)
+    height = 1.75 + upper + (0.75 + lower if len(judged) else 0.0)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9.2, height))
         if len(judged):
@@ -148,16 +148,16 @@ def draw_generator_cards(table: pd.DataFrame) -> Figure:
         )  # fmt: skip
         figure.text(
             0.02, 1 - 0.42 * inch,
-            "A generator is worth what it does beyond nulls that learn nothing, such as swapping elements of "
-            "training crystals or rattling them.\nHigh is good only together: a rattled training crystal is "
+            "A generator is worth what it does beyond nulls that learn nothing: swapping the elements of "
+            "training crystals, or rattling them.\nHigh is good only together: a rattled training crystal is "
             "valid but not novel.",
             ha="left", va="top", fontsize=8.5, color="#333333",
         )  # fmt: skip
-        figure.subplots_adjust(left=0.17, right=0.92, top=1 - 1.15 * inch, bottom=0.5 * inch)
+        figure.subplots_adjust(left=0.24, right=0.92, top=1 - 1.35 * inch, bottom=0.5 * inch)
         if len(judged):
             figure.subplots_adjust(hspace=1.5 / (upper + lower))
         axes.legend(
-            loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=min(4, len(names)), frameon=False,
+            loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, frameon=False,
             borderaxespad=0.2, handletextpad=0.3,
         )  # fmt: skip
     return figure
@@ -187,7 +187,7 @@ def _draw_shares(axes: Axes, shares: pd.DataFrame, names: list[str]) -> None:
     axes.set_yticks(range(len(metrics)), [metric.replace("_", " ") for metric in metrics])
     axes.set_ylim(len(metrics) - 0.5, -0.5)
     axes.set_xlim(-0.01, 1.01)
-    axes.set_xlabel("share of the generated crystals (printed on the right), with 95 % Wilson interval")
+    axes.set_xlabel("share of the generated crystals (printed on the right), with 95 % interval")
     axes.tick_params(axis="y", length=0)
 
 
@@ -207,7 +207,7 @@ def _draw_adherence(axes: Axes, table: pd.DataFrame, names: list[str]) -> None:
         )  # fmt: skip
         axes.text(
             0.02 if row["value"] > 0 else 0.53, y,
-            f"mean absolute difference {own['condition_mae']:.3g}; conditions shuffled: "
+            f"MAE {own['condition_mae']:.3g}, shuffled "
             f"{own['condition_mae_shuffled']:.3g}",
             transform=axes.get_yaxis_transform(), va="center", fontsize=8, color=GREY,
         )  # fmt: skip
