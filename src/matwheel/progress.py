@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +45,8 @@ class Progress:
 def logged(path: str | Path) -> Iterator[Log]:
     """Yield a function that writes time-stamped lines to the log file `path`, each at once.
 
+    Warnings of libraries go there too, so that a terminal shows only how far the whole is.
+
     An error whose message tells the user enough (wrong input, a diverged training, a folder that
     cannot be written) is logged as that message, any other with its traceback; either way the
     process ends with status 1.
@@ -55,8 +58,13 @@ def logged(path: str | Path) -> Iterator[Log]:
             file.write(f"{time.strftime('%H:%M:%S')} {message}\n")
             file.flush()
 
+        def log_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+            log(f"{category.__name__}: {message}")
+
         try:
-            yield log
+            with warnings.catch_warnings():
+                warnings.showwarning = log_warning
+                yield log
         except (InputError, FloatingPointError, PermissionError) as error:
             log(f"error: {error}")
             raise SystemExit(1) from None

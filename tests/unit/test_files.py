@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -74,12 +75,14 @@ def test_log_has_progress_and_one_line_for_wrong_input(tmp_path: Path) -> None:
     path = tmp_path / "logs" / "job.log"
     with pytest.raises(SystemExit) as ended, logged(path) as log:
         Progress("epoch", 2, log).report(2, loss=0.5)
+        warnings.warn("a library's complaint", RuntimeWarning, stacklevel=1)
         raise InputError("data.csv, row 3: no target; delete the row")
     assert ended.value.code == 1
     lines = path.read_text().splitlines()
     assert "epoch 2/2, loss 0.5, 0 s left" in lines[0]
-    assert lines[1].endswith("error: data.csv, row 3: no target; delete the row")
-    assert len(lines) == 2
+    assert lines[1].endswith("RuntimeWarning: a library's complaint")
+    assert lines[2].endswith("error: data.csv, row 3: no target; delete the row")
+    assert len(lines) == 3
     with pytest.raises(SystemExit), logged(path) as log:
         raise KeyError("a fault of ours")
     assert "Traceback" in path.read_text()
