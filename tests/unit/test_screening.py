@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from matwheel.crystals.crystal import Crystal, to_structure
+from matwheel.crystals.graphs import build_graphs
 from matwheel.generators.null import rattle_crystals, resample_elements
 from matwheel.screening import composition_validity as compositions
 from matwheel.screening.composition_validity import composition_validity, formula_validity, neutral_by_sums
@@ -133,6 +134,19 @@ def test_a_cell_that_would_keep_the_matcher_busy_for_ever_is_not_compared():
     ]
     table = uniqueness(needles)
     assert table["group"].nunique() == 2 and table["error"].str.contains("0.5 Å").all()
+
+
+def test_a_cell_whose_atoms_may_have_no_neighbour_is_refused():
+    sparse = Crystal("sparse", ("Ar",), np.diag([45.0, 50.0, 60.0]), np.zeros((1, 3)))
+    row = structure_validity([sparse]).iloc[0]
+    assert not row["structure_valid"]
+    assert "no neighbour" in row["reason"]
+    # What passes has a neighbour graph: one vector of 40 Å is enough.
+    layered = Crystal("layered", ("Ar",), np.diag([40.0, 50.0, 60.0]), np.zeros((1, 3)))
+    assert structure_validity([layered])["structure_valid"].all()
+    assert len(build_graphs([layered]).source)
+    with pytest.raises(ValueError, match="no neighbour"):
+        build_graphs([sparse])
 
 
 def test_uniqueness_stops_at_the_comparison_limit():

@@ -58,6 +58,7 @@ rule pseudo_label:
         runtime=30,
     params:
         code=code("pseudo_label", PREDICTORS[PREDICTOR["name"]][0]),
+        torch=TORCH,
         predictor=PREDICTOR["name"],
     message:
         "pseudo-label the training rows of {wildcards.dataset} (run {wildcards.seed})"

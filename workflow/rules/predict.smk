@@ -42,6 +42,7 @@ rule train_predictor:
         real=lambda wildcards: TRAINING_SETS[wildcards.training_set]["real"],
         predictor=PREDICTOR["name"],
         settings={"preset": PREDICTOR["preset"], **PREDICTOR["settings"]},
+        torch=TORCH,
         device=config["device"],
     message:
         "train {params.predictor} on {wildcards.training_set} of {wildcards.dataset} ({wildcards.scheme}, run {wildcards.seed})"

@@ -27,6 +27,7 @@ rule screen_generated:
         code=code("screen_generated"),
         require=config["screen"]["require"],
         oxidation_table=config["screen"]["oxidation_table"],
+        smact=SMACT,
     message:
         "screen crystals for {wildcards.dataset} ({wildcards.supervision}, run {wildcards.seed})"
     script:
@@ -62,6 +63,7 @@ rule evaluate_generators:
         supervisions=SUPERVISIONS,
         predictor=PREDICTOR["name"],
         oxidation_table=config["screen"]["oxidation_table"],
+        smact=SMACT,
     message:
         "judge the generators of {wildcards.dataset} ({wildcards.scheme}, run {wildcards.seed})"
     script:

@@ -53,7 +53,6 @@ class Generator(Protocol):
         seed: int,
         id_prefix: str,
         log: Log = ...,
-        checkpoint: TrainingCheckpoint | None = None,
     ) -> list[Crystal]:
         """Return one crystal per condition, shape (n,); crystal i has the id f"{id_prefix}-{i:05d}"."""
         ...

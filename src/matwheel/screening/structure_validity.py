@@ -1,4 +1,4 @@
-"""Structure validity: no two atoms too close, periodic images included, and a cell with a volume.
+"""Structure validity: atoms neither too close (periodic images included) nor isolated, a cell with a volume.
 
 The criterion of CDVAE (Xie et al., ICLR 2022, appendix): minimum distance ≥ 0.5 Å and volume ≥ 0.1 Å³. There
 the images of an atom itself were left out; here they count, so a collapsed cell vector is seen.
@@ -17,6 +17,9 @@ from matwheel.crystals.crystal import Crystal
 MINIMUM_DISTANCE_ANGSTROM = 0.5
 MINIMUM_VOLUME_ANGSTROM3 = 0.1
 LARGEST_CELL_VECTOR_ANGSTROM = 1000.0
+# An atom has its own images at the ends of every cell vector, so one vector this short leaves none isolated;
+# without it a neighbour graph may not exist, and one such crystal would end the training of a predictor.
+LARGEST_SHORTEST_VECTOR_ANGSTROM = 40.0
 _PAIRS_PER_BLOCK = 500_000
 
 
@@ -41,11 +44,14 @@ def structure_validity(
             reason = "lattice or positions are not finite"
         else:
             volume = crystal.volume_angstrom3
-            longest = float(np.linalg.norm(crystal.lattice, axis=1).max())
+            lengths = np.linalg.norm(crystal.lattice, axis=1)
+            shortest, longest = float(lengths.min()), float(lengths.max())
             if not volume >= minimum_volume_angstrom3:
                 reason = f"volume {volume:.3g} Å³ is below {minimum_volume_angstrom3:g} Å³"
             elif longest > LARGEST_CELL_VECTOR_ANGSTROM:
                 reason = f"cell vector of {longest:.3g} Å is above {LARGEST_CELL_VECTOR_ANGSTROM:g} Å"
+            elif shortest > LARGEST_SHORTEST_VECTOR_ANGSTROM:
+                reason = f"no cell vector below {shortest:.3g} Å: atoms may have no neighbour"
             else:
                 try:
                     distance = minimum_distance(crystal.lattice, crystal.frac_coords)

@@ -100,11 +100,8 @@ class ConCDVAE:
         seed: int,
         id_prefix: str,
         log: Log = log_to_stderr,
-        checkpoint: TrainingCheckpoint | None = None,
     ) -> list[Crystal]:
         """Return one crystal per condition (n,), in that order.
-
-        `checkpoint` is not used: a thousand crystals take about a minute.
 
         `sampling_report` then tells how many blueprints were drawn anew or had their cell clamped because
         the cell was degenerate. No crystal is replaced for any other reason.
