@@ -1,18 +1,22 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from matwheel.crystals.crystal import Crystal
 from matwheel.evaluation.figures import draw_generator_cards, save_figure
 from matwheel.evaluation.generator_card import (
+    CARD_COLUMNS,
     cards_table,
     condition_adherence,
     generator_card,
+    judge,
+    mean_cards,
     proportion,
-    validity_flags,
 )
 from matwheel.generators.null import rattle_crystals, resample_elements
+from matwheel.screening.validity import validity_flags
 
 
 def test_wilson_interval_against_published_values():
@@ -93,3 +97,32 @@ def test_cards_of_the_nulls_as_table_and_figure(jarvis_crystals, tmp_path):
     assert (tmp_path / "cards.png").stat().st_size > 10_000
     with pytest.raises(ValueError, match="30 crystals, but 3"):
         generator_card(elements, training, conditions=[1, 2, 3], judged=[1, 2, 3])
+
+
+def test_mean_of_cards_has_the_t_interval_over_runs_within_what_a_share_can_be():
+    def runs(*values, unit="share"):
+        rows = [("g", "valid", value, value - 0.1, value + 0.1, 10, unit, "m") for value in values]
+        return pd.DataFrame(rows, columns=list(CARD_COLUMNS))
+
+    mean = mean_cards(runs(0.4, 0.6)).iloc[0]
+    # Two runs: t(0.975, 1) = 12.706 times the standard error 0.1 is wider than [0, 1].
+    assert (mean["value"], mean["n"]) == (pytest.approx(0.5), 20)
+    assert (mean["interval_low"], mean["interval_high"]) == (0.0, 1.0)
+    mean = mean_cards(runs(0.50, 0.51, 0.52)).iloc[0]
+    margin = 4.302653 * 0.01 / 3**0.5
+    assert mean["interval_low"] == pytest.approx(0.51 - margin, abs=1e-7)
+    assert mean["interval_high"] == pytest.approx(0.51 + margin, abs=1e-7)
+    single = mean_cards(runs(0.4)).iloc[0]
+    assert (single["interval_low"], single["interval_high"]) == (pytest.approx(0.3), pytest.approx(0.5))
+
+
+def test_only_valid_structures_are_judged(jarvis_crystals):
+    class AtomCounter:
+        def predict(self, crystals):
+            return np.array([float(len(crystal.species)) for crystal in crystals])
+
+    good = jarvis_crystals[0][0]
+    broken = Crystal("broken", ("Na", "Cl"), np.eye(3) * 4, np.zeros((2, 3)))
+    judged = judge([broken, good, broken], AtomCounter())
+    assert np.isnan(judged).tolist() == [True, False, True]
+    assert judged[1] == len(good.species)

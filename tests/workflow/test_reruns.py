@@ -137,6 +137,14 @@ def all_outputs(project: Path) -> set[str]:
     return set(lines[1:])
 
 
+def test_an_upgraded_smact_reruns_the_screens_and_what_follows(editable: Path) -> None:
+    edit(editable / "workflow/rules/common.smk", r'version\("smact"\)', '"another version"')
+    expected = predictor_outputs("GF", "F_GF", "GS", "S_GS") | SUMMARIES | CARDS
+    expected |= set_outputs("full", "manifest.csv", "screened.parquet")
+    expected |= set_outputs("semi", "manifest.csv", "screened.parquet")
+    assert pending_outputs(editable) == expected
+
+
 def test_words_about_a_dataset_rerun_only_what_shows_them(editable: Path) -> None:
     edit(editable / "tiny_datasets.yaml", "Dielectric constants of 40 crystals", "Another title")
     assert pending_outputs(editable) == set()

@@ -8,8 +8,8 @@ from matwheel.progress import logged
 with logged(snakemake.log[0]) as log:
     targets = snakemake.params.targets
     figure = draw_table2(
-        pd.read_csv(snakemake.input.table, keep_default_na=True),
-        pd.read_csv(snakemake.input.contrasts, keep_default_na=True),
+        pd.read_csv(snakemake.input.table),
+        pd.read_csv(snakemake.input.contrasts),
         pd.read_csv(snakemake.input.scores),
         units={name: target.get("units", "") for name, target in targets.items()},
         titles={name: target.get("name", name) for name, target in targets.items()},
