@@ -53,16 +53,16 @@ def test_unknown_keys_are_refused_at_every_level() -> None:
 
 
 def test_settings_are_those_of_the_library() -> None:
-    predictor = KEYS["predictor"]["properties"]
-    settings = predictor["settings"]["properties"]
+    settings = dict(KEYS["predictor_settings"]["properties"]["cgcnn"]["properties"])
+    assert settings.pop("preset")["enum"] == list(PRESETS)
     assert set(settings) == names(TrainingSettings, NetworkSettings) - {"network"}
     for name, allowed in CHOICES.items():
         assert settings[name]["enum"] == list(allowed)
-    assert predictor["preset"]["enum"] == list(PRESETS)
     generator = KEYS["generator"]["properties"]
     assert set(generator["settings"]["properties"]) == names(ConCDVAESettings) - {"device"}
     assert generator["name"]["enum"] == list(GENERATORS)
-    known = {predictor["name"]["enum"][0], *KEYS["baselines"]["items"]["enum"]}
+    assert set(KEYS["predictor_settings"]["properties"]) == set(KEYS["predictors"]["items"]["enum"])
+    known = {*KEYS["predictors"]["items"]["enum"], *KEYS["baselines"]["items"]["enum"]}
     assert known == set(PREDICTORS)
     tables = KEYS["screen"]["properties"]["oxidation_table"]["enum"]
     assert sorted(tables) == sorted(OXIDATION_TABLES)

@@ -38,7 +38,7 @@ def with_config(project: Path, **changes: object) -> None:
     ("changes", "words"),
     [
         ({"predcitor": {}}, ["predcitor"]),
-        ({"predictor": {"settings": {"stepz": 3}}}, ["stepz"]),
+        ({"predictor_settings": {"cgcnn": {"stepz": 3}}}, ["stepz"]),
         ({"generator": {"samples": 12, "settings": {"latent": 3}}}, ["latent"]),
         ({"datasets": ["tinny"]}, ["tinny", "tiny_datasets.yaml", "tiny"]),
         ({"split": {"runs": -1}}, ["-1", "runs"]),

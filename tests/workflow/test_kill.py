@@ -14,7 +14,7 @@ from tiny_project import TINY, copy_project, environment, snakemake, write_tiny_
 
 LONGER = {
     **TINY,
-    "predictor": {"settings": {"steps": 120}},
+    "predictor_settings": {"cgcnn": {"steps": 120}},
     "generator": {
         "samples": 12,
         "settings": {"autoencoder_steps": 40, "decoder_steps": 20, "prior_steps": 60},
@@ -57,8 +57,8 @@ def test_killed_runs_end_in_the_bytes_of_an_undisturbed_one(tmp_path: Path) -> N
     undisturbed = project_with_longer_training(tmp_path / "undisturbed")
     assert snakemake(undisturbed, TARGET).returncode == 0
     killed = project_with_longer_training(tmp_path / "killed")
-    kill_when(killed, "logs/train_predictor/**/F.log", "step")
-    assert not list(killed.glob("results/**/predictor/F/model.pt"))
+    kill_when(killed, "logs/train_predictor/**/cgcnn/F.log", "step")
+    assert not list(killed.glob("results/**/cgcnn/F/model.pt"))
     kill_when(killed, "logs/train_generator/**/full.log", "step")
     kill_when(killed, "logs/generate_crystals/**/full.log", "generate")
     assert not list(killed.glob("results/**/full/generated.parquet"))

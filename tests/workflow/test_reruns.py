@@ -25,7 +25,7 @@ CARDS = {f"{RUN}/generators.csv"} | RUNS_CARDS
 
 def predictor_outputs(*training_sets: str) -> set[str]:
     files = ("model.pt", "model.json", "predictions.parquet")
-    return {f"{RUN}/predictor/{name}/{file}" for name in training_sets for file in files}
+    return {f"{RUN}/cgcnn/{name}/{file}" for name in training_sets for file in files}
 
 
 def set_outputs(supervision: str, *files: str) -> set[str]:

@@ -21,7 +21,8 @@ TINY = {
     "datasets": ["tiny"],
     "dataset_registry": "tiny_datasets.yaml",
     "split": {"runs": 1, "labelled_fraction": 0.3},
-    "predictor": {"settings": {"steps": 10}},
+    "predictors": ["cgcnn"],
+    "predictor_settings": {"cgcnn": {"steps": 10}},
     "generator": {"samples": 12, "settings": {"autoencoder_steps": 8, "decoder_steps": 4, "prior_steps": 10}},
 }
 REGISTRY = {

@@ -49,6 +49,14 @@ TRAINING_SETS = {
     "S_GS": {"real": "labelled", "generated": ["semi"]},
 }
 
+# What `screen.synthetic_filter` asks of a generated crystal before a predictor learns from it.
+SCREENS_OF_FILTER = {
+    "none": [],
+    "composition": ["charge_neutrality", "electronegativity"],
+    "structure": ["structure"],
+    "hull": ["hull_dft"],
+}
+
 for folder in (Path("results"), Path("logs"), Path(".")):
     if folder.exists() and not (folder.is_dir() and os.access(folder, os.W_OK)):
         raise WorkflowError(
@@ -72,4 +80,5 @@ wildcard_constraints:
     scheme="random|formula|prototype|chang2022",
     seed=r"\d+",
     supervision="full|semi",
+    predictor="cgcnn|latent",
     training_set="F|GF|F_GF|S|GS|S_GS",

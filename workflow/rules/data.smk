@@ -33,7 +33,7 @@ rule fetch_dataset:
         code=code("fetch_dataset"),
         entry=lambda wildcards: without_words(REGISTRY[wildcards.dataset]),
         mirror_folders=config["mirror_folders"],
-        command_without=lambda wildcards: without(wildcards.dataset),
+        command_without=COMMAND_WITHOUT,
     message:
         "fetch {wildcards.dataset}"
     script:

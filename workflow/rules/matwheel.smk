@@ -42,8 +42,9 @@ rule pseudo_label:
     input:
         crystals="results/data/{dataset}/crystals.parquet",
         split="results/data/{dataset}/{scheme}/seed{seed}/split.json",
-        model="results/matwheel/{dataset}/{scheme}/seed{seed}/predictor/S/model.pt",
-        graphs="results/data/{dataset}/graphs.npz",
+        model="results/matwheel/{dataset}/{scheme}/seed{seed}/%s/S/model.pt"
+        % config["teacher"],
+        prepared=lambda wildcards: prepared_for(config["teacher"], wildcards.dataset),
     output:
         labels="results/matwheel/{dataset}/{scheme}/seed{seed}/semi/labels.parquet",
     log:
@@ -57,9 +58,9 @@ rule pseudo_label:
         mem_mb=2000,
         runtime=30,
     params:
-        code=code("pseudo_label", PREDICTORS[PREDICTOR["name"]][0]),
+        code=code("pseudo_label", PREDICTORS[config["teacher"]][0]),
         torch=TORCH,
-        predictor=PREDICTOR["name"],
+        teacher=config["teacher"],
     message:
         "pseudo-label the training rows of {wildcards.dataset} (run {wildcards.seed})"
     script:
@@ -70,7 +71,8 @@ rule table2:
     """Table 2 of MatWheel with baselines, skill, published figures and paired contrasts."""
     input:
         predictions=collect(
-            "results/matwheel/{dataset}/{scheme}/seed{seed}/predictor/{training_set}/predictions.parquet",
+            "results/matwheel/{dataset}/{scheme}/seed{seed}/{predictor}/{training_set}/predictions.parquet",
+            predictor=config["predictors"],
             dataset=DATASETS,
             scheme=SCHEMES,
             seed=RUNS,

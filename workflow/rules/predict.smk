@@ -1,18 +1,22 @@
 """Property predictors: learn from real rows, generated crystals or both, and predict the test rows.
 
 in:  crystals, graphs and split of a dataset; labelled generated crystals
-out: results/matwheel/{dataset}/{scheme}/seed{seed}/predictor/{training_set}/model.pt, model.json,
+out: results/matwheel/{dataset}/{scheme}/seed{seed}/{predictor}/{training_set}/model.pt, model.json,
      predictions.parquet; and baselines.parquet beside them
 """
-
-PREDICTOR = config["predictor"]
 
 
 rule train_predictor:
     """Train the predictor on one column's training set, chosen on real validation rows only."""
     input:
         crystals="results/data/{dataset}/crystals.parquet",
-        graphs="results/data/{dataset}/graphs.npz",
+        prepared=lambda wildcards: prepared_for(
+            wildcards.predictor,
+            wildcards.dataset,
+            *generated_sets(
+                wildcards, TRAINING_SETS[wildcards.training_set]["generated"]
+            ),
+        ),
         split="results/data/{dataset}/{scheme}/seed{seed}/split.json",
         generated=lambda wildcards: collect(
             "results/matwheel/{{dataset}}/{{scheme}}/seed{{seed}}/{supervision}/screened.parquet",
@@ -20,15 +24,15 @@ rule train_predictor:
         ),
     output:
         model=ensure(
-            "results/matwheel/{dataset}/{scheme}/seed{seed}/predictor/{training_set}/model.pt",
+            "results/matwheel/{dataset}/{scheme}/seed{seed}/{predictor}/{training_set}/model.pt",
             non_empty=True,
         ),
-        card="results/matwheel/{dataset}/{scheme}/seed{seed}/predictor/{training_set}/model.json",
-        predictions="results/matwheel/{dataset}/{scheme}/seed{seed}/predictor/{training_set}/predictions.parquet",
+        card="results/matwheel/{dataset}/{scheme}/seed{seed}/{predictor}/{training_set}/model.json",
+        predictions="results/matwheel/{dataset}/{scheme}/seed{seed}/{predictor}/{training_set}/predictions.parquet",
     log:
-        "logs/train_predictor/{dataset}/{scheme}/seed{seed}/{training_set}.log",
+        "logs/train_predictor/{dataset}/{scheme}/seed{seed}/{predictor}/{training_set}.log",
     benchmark:
-        "logs/train_predictor/{dataset}/{scheme}/seed{seed}/{training_set}.tsv"
+        "logs/train_predictor/{dataset}/{scheme}/seed{seed}/{predictor}/{training_set}.tsv"
     conda:
         "../../envs/matwheel.yaml"
     threads: 1
@@ -37,15 +41,16 @@ rule train_predictor:
         runtime=120,
         gpu=GPU,
     params:
-        code=code("train_predictor", PREDICTORS[PREDICTOR["name"]][0]),
+        code=lambda wildcards: code(
+            "train_predictor", PREDICTORS[wildcards.predictor][0]
+        ),
         seed=job_seed("train_predictor"),
         real=lambda wildcards: TRAINING_SETS[wildcards.training_set]["real"],
-        predictor=PREDICTOR["name"],
-        settings={"preset": PREDICTOR["preset"], **PREDICTOR["settings"]},
+        settings=lambda wildcards: config["predictor_settings"][wildcards.predictor],
         torch=TORCH,
         device=config["device"],
     message:
-        "train {params.predictor} on {wildcards.training_set} of {wildcards.dataset} ({wildcards.scheme}, run {wildcards.seed})"
+        "train {wildcards.predictor} on {wildcards.training_set} of {wildcards.dataset} ({wildcards.scheme}, run {wildcards.seed})"
     script:
         "../scripts/train_predictor.py"
 

@@ -5,6 +5,9 @@ import yaml
 REGISTRY = yaml.safe_load(Path(config["dataset_registry"]).read_text(encoding="utf-8"))
 validate(REGISTRY, "../../config/schemas/datasets.schema.yaml")
 
+# One text for all datasets: with their names in it, dropping one dataset would fetch the others again.
+COMMAND_WITHOUT = "snakemake --cores 2 --config 'datasets=[names of the others]' -- results/table2.csv"
+
 for unknown in [name for name in DATASETS if name not in REGISTRY]:
     raise WorkflowError(
         f"config: dataset {unknown!r} is not in {config['dataset_registry']}; "
@@ -28,14 +31,22 @@ def without_words(entry):
     }
 
 
-def without(dataset):
-    """Return the command that runs the table without a dataset."""
-    others = ", ".join(name for name in DATASETS if name != dataset) or "mp_poly_total"
-    return f"snakemake --cores 2 --config 'datasets=[{others}]' -- results/table2.csv"
-
-
 def target_label(dataset):
     """Return the axis label of a dataset's target."""
     target = REGISTRY[dataset].get("target", {})
     units = f" ({target['units']})" if target.get("units") else ""
     return target.get("name", dataset) + units
+
+
+def generated_sets(wildcards, supervisions):
+    """Name the folders of a run's generated sets."""
+    run = f"matwheel/{wildcards.dataset}/{wildcards.scheme}/seed{wildcards.seed}"
+    return [f"{run}/{supervision}" for supervision in supervisions]
+
+
+def prepared_for(predictor, dataset, *sets):
+    """Files of what a predictor needs computed before: of a dataset, and of generated sets."""
+    if predictor == "cgcnn":  # graphs of generated crystals are built faster than read
+        return [f"results/data/{dataset}/graphs.npz"]
+    folders = [f"data/{dataset}", *sets]
+    return [f"results/{folder}/latent_features.npz" for folder in folders]

@@ -30,7 +30,7 @@ rule draw_table2:
         runtime=15,
     params:
         code=code("draw_table2"),
-        predictor=PREDICTOR["name"],
+        predictor=config["predictors"][0],
         targets={name: REGISTRY[name].get("target", {}) for name in DATASETS},
     message:
         "draw Table 2"

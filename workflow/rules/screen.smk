@@ -6,17 +6,22 @@ out: {supervision}/manifest.csv, screened.parquet; generators.csv per run
 """
 
 
-rule screen_generated:
-    """Check every generated crystal; keep those that pass the required screens."""
+rule filter_generated:
+    """Keep the generated crystals that a predictor may learn from, labelled by their condition."""
     input:
         crystals="results/matwheel/{dataset}/{scheme}/seed{seed}/{supervision}/generated.parquet",
+        verdicts=branch(
+            config["screen"]["synthetic_filter"] != "none",
+            then="results/matwheel/{dataset}/{scheme}/seed{seed}/{supervision}/verdicts/%s.parquet"
+            % config["screen"]["synthetic_filter"],
+            otherwise=[],
+        ),
     output:
-        manifest="results/matwheel/{dataset}/{scheme}/seed{seed}/{supervision}/manifest.csv",
         screened="results/matwheel/{dataset}/{scheme}/seed{seed}/{supervision}/screened.parquet",
     log:
-        "logs/screen_generated/{dataset}/{scheme}/seed{seed}/{supervision}.log",
+        "logs/filter_generated/{dataset}/{scheme}/seed{seed}/{supervision}.log",
     benchmark:
-        "logs/screen_generated/{dataset}/{scheme}/seed{seed}/{supervision}.tsv"
+        "logs/filter_generated/{dataset}/{scheme}/seed{seed}/{supervision}.tsv"
     conda:
         "../../envs/matwheel.yaml"
     threads: 1
@@ -24,14 +29,12 @@ rule screen_generated:
         mem_mb=2000,
         runtime=30,
     params:
-        code=code("screen_generated"),
-        require=config["screen"]["require"],
-        oxidation_table=config["screen"]["oxidation_table"],
-        smact=SMACT,
+        code=code("filter_generated"),
+        screens=SCREENS_OF_FILTER[config["screen"]["synthetic_filter"]],
     message:
-        "screen crystals for {wildcards.dataset} ({wildcards.supervision}, run {wildcards.seed})"
+        "filter crystals for {wildcards.dataset} ({wildcards.supervision}, run {wildcards.seed})"
     script:
-        "../scripts/screen_generated.py"
+        "../scripts/filter_generated.py"
 
 
 rule evaluate_generators:
@@ -43,7 +46,13 @@ rule evaluate_generators:
             "results/matwheel/{{dataset}}/{{scheme}}/seed{{seed}}/{supervision}/generated.parquet",
             supervision=SUPERVISIONS,
         ),
-        judge="results/matwheel/{dataset}/{scheme}/seed{seed}/predictor/F/model.pt",
+        judge="results/matwheel/{dataset}/{scheme}/seed{seed}/%s/F/model.pt"
+        % config["judge"],
+        prepared=lambda wildcards: prepared_for(
+            config["judge"],
+            wildcards.dataset,
+            *generated_sets(wildcards, SUPERVISIONS),
+        ),
     output:
         cards="results/matwheel/{dataset}/{scheme}/seed{seed}/generators.csv",
     log:
@@ -57,11 +66,11 @@ rule evaluate_generators:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code("evaluate_generators", PREDICTORS[PREDICTOR["name"]][0]),
+        code=code("evaluate_generators", PREDICTORS[config["judge"]][0]),
         seed=job_seed("evaluate_generators"),
         generator=GENERATOR["name"],
         supervisions=SUPERVISIONS,
-        predictor=PREDICTOR["name"],
+        judge=config["judge"],
         oxidation_table=config["screen"]["oxidation_table"],
         smact=SMACT,
     message:

@@ -4,7 +4,7 @@ from matwheel.crystals.table import crystals_of_table, read_table
 from matwheel.evaluation.generator_card import cards_table, generator_card, judge
 from matwheel.files import read_json, write_csv
 from matwheel.generators.null import rattle_crystals, resample_elements
-from matwheel.predictors.registry import load_predictor
+from matwheel.predictors.registry import load_predictor, load_prepared
 from matwheel.progress import logged
 from matwheel.seeds import derive_seed
 
@@ -13,7 +13,9 @@ with logged(snakemake.log[0]) as log:
     train_ids = read_json(snakemake.input.split)["train"]
     table = read_table(snakemake.input.crystals).set_index("id", drop=False)
     training = crystals_of_table(table.loc[train_ids])
-    predictor = load_predictor(params.predictor, snakemake.input.judge)
+    predictor = load_predictor(
+        params.judge, snakemake.input.judge, load_prepared(params.judge, snakemake.input.prepared)
+    )
 
     generated = [read_table(path) for path in snakemake.input.generated]
     sets = {

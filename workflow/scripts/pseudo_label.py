@@ -1,16 +1,17 @@
 """Labels of all training rows: real where labelled, predicted elsewhere."""
 
-from matwheel.crystals.graphs import load_graphs
 from matwheel.crystals.table import crystals_of_table, read_table, write_table
 from matwheel.files import read_json
-from matwheel.predictors.registry import load_predictor
+from matwheel.predictors.registry import load_predictor, load_prepared
 from matwheel.progress import logged
 
 with logged(snakemake.log[0]) as log:
     split = read_json(snakemake.input.split)
     train = read_table(snakemake.input.crystals).set_index("id", drop=False).loc[split["train"]]
     predictor = load_predictor(
-        snakemake.params.predictor, snakemake.input.model, graphs=load_graphs(snakemake.input.graphs)
+        snakemake.params.teacher,
+        snakemake.input.model,
+        load_prepared(snakemake.params.teacher, snakemake.input.prepared),
     )
     labels = train[["id", "target"]].assign(source="real")
     unlabelled = ~labels["id"].isin(split["labelled"])

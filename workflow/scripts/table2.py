@@ -15,10 +15,16 @@ with logged(snakemake.log[0]) as log:
     predictions = pd.concat([read_table(path) for path in paths], ignore_index=True)
     splits = [read_json(path) for path in snakemake.input.splits]
     test_to_train = {split["dataset"]: len(split["test"]) / len(split["train"]) for split in splits}
-    predictor = snakemake.params.settings["predictor"]["name"]
-    table = table2(predictions, pd.read_csv(snakemake.params.published), main_predictor=predictor)
-    contrasts = paired_contrasts(
-        predictions, seed=snakemake.params.seed, test_to_train=test_to_train, main_predictor=predictor
+    predictors = snakemake.params.settings["predictors"]
+    table = table2(predictions, pd.read_csv(snakemake.params.published), main_predictor=predictors[0])
+    contrasts = pd.concat(
+        [
+            paired_contrasts(
+                predictions, seed=snakemake.params.seed, test_to_train=test_to_train, main_predictor=name
+            )
+            for name in predictors
+        ],
+        ignore_index=True,
     )
     text = table2_text(table).to_markdown(index=False)
     log(f"Table 2 from {len(paths)} files of predictions\n{text}")

@@ -4,10 +4,9 @@ import pandas as pd
 import torch
 
 from matwheel.checkpoints import TrainingCheckpoint, fingerprint
-from matwheel.crystals.graphs import load_graphs
 from matwheel.crystals.table import crystals_of_table, read_table, write_table
 from matwheel.files import read_json, write_json
-from matwheel.predictors.registry import make_predictor
+from matwheel.predictors.registry import load_prepared, make_predictor
 from matwheel.progress import logged
 from matwheel.provenance import library_versions
 
@@ -22,9 +21,9 @@ with logged(snakemake.log[0]) as log:
     log(f"train on {len(real)} real and {len(train) - len(real)} generated crystals")
 
     predictor = make_predictor(
-        params["predictor"],
+        snakemake.wildcards.predictor,
         {**params["settings"], "device": params["device"]},
-        graphs=load_graphs(snakemake.input.graphs),
+        load_prepared(snakemake.wildcards.predictor, snakemake.input.prepared),
     )
     checkpoint = TrainingCheckpoint(
         f"{snakemake.output.model}.checkpoint", fingerprint(params, snakemake.input)
@@ -43,12 +42,12 @@ with logged(snakemake.log[0]) as log:
         scheme=snakemake.wildcards.scheme,
         seed=int(snakemake.wildcards.seed),
         training_set=snakemake.wildcards.training_set,
-        predictor=params["predictor"],
+        predictor=snakemake.wildcards.predictor,
         prediction=predictor.predict(crystals_of_table(test)),
     )
     write_table(predictions, snakemake.output.predictions)
     card = {
-        "predictor": params["predictor"],
+        "predictor": snakemake.wildcards.predictor,
         "dataset_sha256": split["dataset_sha256"],
         "seed": params["seed"],
         "real_rows": len(real),

@@ -17,7 +17,6 @@ from matwheel.progress import Log, log_to_stderr
 
 if TYPE_CHECKING:
     from matwheel.checkpoints import TrainingCheckpoint
-    from matwheel.crystals.graphs import CrystalGraphs
 
 
 class ConstantPredictor:
@@ -29,9 +28,7 @@ class ConstantPredictor:
         self._median: float | None = None
 
     @classmethod
-    def from_settings(
-        cls, settings: Mapping[str, Any], graphs: CrystalGraphs | None = None
-    ) -> ConstantPredictor:
+    def from_settings(cls, settings: Mapping[str, Any], prepared: Any = None) -> ConstantPredictor:
         """Return an unfitted predictor; there is nothing to set.
 
         Raises:
@@ -70,7 +67,7 @@ class ConstantPredictor:
         write_json({"predictor": self.name, "median": self._median}, path)
 
     @classmethod
-    def load(cls, path: str | Path, graphs: CrystalGraphs | None = None) -> ConstantPredictor:
+    def load(cls, path: str | Path, prepared: Any = None) -> ConstantPredictor:
         """Read a model written by `save`."""
         predictor = cls()
         predictor._median = float(read_json(path)["median"])

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestRegressor
 
     from matwheel.checkpoints import TrainingCheckpoint
-    from matwheel.crystals.graphs import CrystalGraphs
 
 
 @dataclass(frozen=True)
@@ -61,10 +60,8 @@ class ForestPredictor:
         self._fitted_to: tuple[NDArray[np.float64], NDArray[np.float64], int] | None = None
 
     @classmethod
-    def from_settings(
-        cls, settings: Mapping[str, Any], graphs: CrystalGraphs | None = None
-    ) -> ForestPredictor:
-        """Return an unfitted predictor with single settings changed; graphs are not used.
+    def from_settings(cls, settings: Mapping[str, Any], prepared: Any = None) -> ForestPredictor:
+        """Return an unfitted predictor with single settings changed; nothing prepared is used.
 
         Raises:
             InputError: unknown setting, or a value that is not allowed.
@@ -111,7 +108,7 @@ class ForestPredictor:
             )
 
     @classmethod
-    def load(cls, path: str | Path, graphs: CrystalGraphs | None = None) -> ForestPredictor:
+    def load(cls, path: str | Path, prepared: Any = None) -> ForestPredictor:
         """Read a model written by `save`."""
         with np.load(path, allow_pickle=False) as saved:
             predictor = cls(ForestSettings(**json.loads(str(saved["settings"]))))

@@ -15,7 +15,6 @@ from matwheel.progress import Log, log_to_stderr
 
 if TYPE_CHECKING:
     from matwheel.checkpoints import TrainingCheckpoint
-    from matwheel.crystals.graphs import CrystalGraphs
 
 
 class Predictor(Protocol):
@@ -24,10 +23,11 @@ class Predictor(Protocol):
     name: str
 
     @classmethod
-    def from_settings(cls, settings: Mapping[str, Any], graphs: CrystalGraphs | None = None) -> Predictor:
+    def from_settings(cls, settings: Mapping[str, Any], prepared: Any = None) -> Predictor:
         """Return an unfitted predictor: its defaults with single settings changed.
 
-        `graphs` are neighbour graphs built before, found by crystal id; only speed depends on them.
+        `prepared` is what was computed before for the crystals, found by id (neighbour graphs, latent
+        features); only speed depends on it.
 
         Raises:
             InputError: unknown setting, or a value that is not allowed.
@@ -61,8 +61,8 @@ class Predictor(Protocol):
         """Write the fitted model to one file."""
 
     @classmethod
-    def load(cls, path: str | Path, graphs: CrystalGraphs | None = None) -> Predictor:
-        """Read a model written by `save`; `graphs` as in `from_settings`."""
+    def load(cls, path: str | Path, prepared: Any = None) -> Predictor:
+        """Read a model written by `save`; `prepared` as in `from_settings`."""
 
 
 def checked_targets(

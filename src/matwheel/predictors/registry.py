@@ -6,7 +6,7 @@ reruns of `matwheel.code_version` as for the cost of the import.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from matwheel.errors import InputError
 
 if TYPE_CHECKING:
-    from matwheel.crystals.graphs import CrystalGraphs
     from matwheel.predictors.interface import Predictor
 
 # name: (module, class)
@@ -22,30 +21,39 @@ PREDICTORS: dict[str, tuple[str, str]] = {
     "cgcnn": ("matwheel.predictors.training", "CGCNNPredictor"),
     "constant": ("matwheel.predictors.constant", "ConstantPredictor"),
     "forest": ("matwheel.predictors.forest", "ForestPredictor"),
+    "latent": ("matwheel.predictors.latent", "LatentPredictor"),
 }
 
 
-def make_predictor(
-    name: str, settings: Mapping[str, Any] | None = None, graphs: CrystalGraphs | None = None
-) -> Predictor:
+def make_predictor(name: str, settings: Mapping[str, Any] | None = None, prepared: Any = None) -> Predictor:
     """Return an unfitted predictor.
 
     `settings` change single defaults; for cgcnn the key `preset` names what they start from.
-    `graphs` are neighbour graphs built before; predictors that need none ignore them.
+    `prepared` is what `load_prepared` returns; predictors that need nothing prepared ignore it.
 
     Raises:
         InputError: unknown predictor or setting.
     """
-    return _class_of(name).from_settings(settings or {}, graphs)
+    return _class_of(name).from_settings(settings or {}, prepared)
 
 
-def load_predictor(name: str, path: str | Path, graphs: CrystalGraphs | None = None) -> Predictor:
-    """Return the fitted predictor `name` that was saved to `path`; `graphs` as for a new one.
+def load_predictor(name: str, path: str | Path, prepared: Any = None) -> Predictor:
+    """Return the fitted predictor `name` that was saved to `path`; `prepared` as for a new one.
 
     Raises:
         InputError: unknown predictor.
     """
-    return _class_of(name).load(path, graphs)
+    return _class_of(name).load(path, prepared)
+
+
+def load_prepared(name: str, paths: Sequence[str | Path]) -> Any:
+    """Read what was computed before for the crystals of some tables, one file each: neighbour graphs for
+    cgcnn, latent features for latent. None where there is no file.
+
+    Raises:
+        InputError: unknown predictor.
+    """
+    return _class_of(name).read_prepared(paths) if paths else None
 
 
 def _class_of(name: str) -> Any:

@@ -18,7 +18,13 @@ from torch.nn import functional
 
 from matwheel.checkpoints import TrainingCheckpoint
 from matwheel.crystals.crystal import Crystal
-from matwheel.crystals.graphs import CrystalGraphs, GraphSettings, build_graphs, concatenate_graphs
+from matwheel.crystals.graphs import (
+    CrystalGraphs,
+    GraphSettings,
+    build_graphs,
+    concatenate_graphs,
+    load_graphs,
+)
 from matwheel.devices import resolve_device
 from matwheel.errors import InputError
 from matwheel.files import atomic_path
@@ -86,7 +92,7 @@ class CGCNNPredictor:
 
     @classmethod
     def from_settings(
-        cls, settings: Mapping[str, Any], graphs: CrystalGraphs | None = None
+        cls, settings: Mapping[str, Any], prepared: CrystalGraphs | None = None
     ) -> CGCNNPredictor:
         """Return an unfitted predictor: `settings["preset"]` ('default') with single values changed.
 
@@ -97,7 +103,12 @@ class CGCNNPredictor:
         """
         changes = {name: value for name, value in settings.items() if name not in ("preset", "device")}
         device = resolve_device(settings.get("device", "auto"))
-        return cls(training_settings(settings.get("preset", "default"), changes), graphs, device=device)
+        return cls(training_settings(settings.get("preset", "default"), changes), prepared, device=device)
+
+    @staticmethod
+    def read_prepared(paths: Sequence[str | Path]) -> CrystalGraphs:
+        """Read the neighbour graphs of some tables, one file each."""
+        return concatenate_graphs([load_graphs(path) for path in paths])
 
     def graphs_of(self, crystals: Sequence[Crystal]) -> CrystalGraphs:
         """Return the graphs of `crystals`, in order, from the ones given or newly built.
@@ -187,14 +198,14 @@ class CGCNNPredictor:
 
     @classmethod
     def load(
-        cls, path: str | Path, graphs: CrystalGraphs | None = None, *, device: torch.device | str = "cpu"
+        cls, path: str | Path, prepared: CrystalGraphs | None = None, *, device: torch.device | str = "cpu"
     ) -> CGCNNPredictor:
-        """Read a model written by `save`; `graphs` as for a new predictor."""
+        """Read a model written by `save`; `prepared` are graphs, as for a new predictor."""
         saved = torch.load(path, weights_only=True, map_location=device)
         network = NetworkSettings(**saved["settings"].pop("network"))
         settings = TrainingSettings(network=network, **saved["settings"])
         predictor = cls(
-            settings, graphs, graph_settings=GraphSettings(**saved["graph_settings"]), device=device
+            settings, prepared, graph_settings=GraphSettings(**saved["graph_settings"]), device=device
         )
         predictor._transform = TargetTransform(**saved["transform"])
         with torch.random.fork_rng(devices=[]):
