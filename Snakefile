@@ -16,10 +16,12 @@ validate(config, "config/schemas/config.schema.yaml")
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/registry.smk"
+include: "workflow/rules/candidate_sets.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/predict.smk"
 include: "workflow/rules/generate.smk"
 include: "workflow/rules/screen.smk"
+include: "workflow/rules/validate.smk"
 include: "workflow/rules/matwheel.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/hooks.smk"
@@ -32,6 +34,7 @@ rule all:
         "results/table2.csv",
         "results/table2.svg",
         "results/table2_contrasts.csv",
+        CANDIDATES,
         collect(
             [
                 "results/matwheel/{dataset}/{scheme}/generators.svg",

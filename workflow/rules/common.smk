@@ -30,6 +30,8 @@ def job_seed(*names):
     )
 
 
+LATENT_POTENTIAL = "7net-0"
+
 DATASETS = config["datasets"]
 SCHEMES = config["split"]["schemes"]
 RUNS = list(range(config["split"]["runs"]))

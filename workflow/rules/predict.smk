@@ -1,6 +1,6 @@
 """Property predictors: learn from real rows, generated crystals or both, and predict the test rows.
 
-in:  crystals, graphs and split of a dataset; labelled generated crystals
+in:  crystals, graphs or latent features, and split of a dataset; labelled generated crystals
 out: results/matwheel/{dataset}/{scheme}/seed{seed}/{predictor}/{training_set}/model.pt, model.json,
      predictions.parquet; and baselines.parquet beside them
 """
@@ -82,3 +82,28 @@ rule train_baselines:
         "train the baselines of {wildcards.dataset} ({wildcards.scheme}, run {wildcards.seed})"
     script:
         "../scripts/train_baselines.py"
+
+
+rule compute_latent_features:
+    """What a potential has learned about each crystal of a table, computed once."""
+    input:
+        crystals=lambda wildcards: crystals_of_folder(wildcards.folder),
+    output:
+        features="results/{folder}/latent_features.npz",
+    log:
+        "logs/compute_latent_features/{folder}.log",
+    benchmark:
+        "logs/compute_latent_features/{folder}.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        code=code("compute_latent_features"),
+        potential=potential_params(LATENT_POTENTIAL),
+    message:
+        "latent features of {wildcards.folder}"
+    script:
+        "../scripts/compute_latent_features.py"

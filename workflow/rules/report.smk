@@ -1,7 +1,8 @@
 """Figures and tables over all runs, for people.
 
 in:  results/table2*.csv and the generator cards of every run
-out: results/table2.svg; results/matwheel/{dataset}/{scheme}/generators.csv, generators.svg
+out: results/table2.svg; results/candidates.csv, candidates/cifs.zip, funnel.csv, sun.csv, funnel.svg;
+     results/false_negatives.csv; results/matwheel/{dataset}/{scheme}/generators.csv, generators.svg
 """
 
 
@@ -74,3 +75,87 @@ rule collect_generator_cards:
         "collect the generator cards of {wildcards.dataset} ({wildcards.scheme})"
     script:
         "../scripts/collect_generator_cards.py"
+
+
+rule collect_candidates:
+    """The candidates of all sets in one table, ranked, with the funnel that they went through."""
+    input:
+        candidates=collect(
+            "results/{crystal_set}/candidates.csv", crystal_set=CANDIDATE_SETS
+        ),
+        cifs=collect("results/{crystal_set}/candidates.zip", crystal_set=CANDIDATE_SETS),
+        funnels=collect("results/{crystal_set}/funnel.csv", crystal_set=CANDIDATE_SETS),
+        rates=collect("results/{crystal_set}/sun.csv", crystal_set=CANDIDATE_SETS),
+    output:
+        candidates=report(
+            "results/candidates.csv",
+            caption="../report/candidates.rst",
+            category="Candidates",
+            labels={"what": "table"},
+        ),
+        cifs="results/candidates/cifs.zip",
+        funnel="results/funnel.csv",
+        rates=report(
+            "results/sun.csv",
+            caption="../report/funnel.rst",
+            category="Candidates",
+            labels={"what": "rates"},
+        ),
+        figure=report(
+            "results/funnel.svg",
+            caption="../report/funnel.rst",
+            category="Candidates",
+            labels={"what": "funnel"},
+        ),
+    log:
+        "logs/collect_candidates/candidates.log",
+    benchmark:
+        "logs/collect_candidates/candidates.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code("collect_candidates"),
+        sets=CANDIDATE_SETS,
+    message:
+        "collect the candidates"
+    script:
+        "../scripts/collect_candidates.py"
+
+
+rule audit_false_negatives:
+    """How many real crystals, the datasets' own test rows, each screen would have killed."""
+    input:
+        crystals=collect(
+            "results/{crystal_set}/generated.parquet", crystal_set=REAL_SETS
+        ),
+        verdicts=collect(
+            "results/{crystal_set}/verdicts.parquet", crystal_set=REAL_SETS
+        ),
+    output:
+        audit=report(
+            "results/false_negatives.csv",
+            caption="../report/false_negatives.rst",
+            category="Candidates",
+            labels={"what": "false negatives"},
+        ),
+    log:
+        "logs/audit_false_negatives/false_negatives.log",
+    benchmark:
+        "logs/audit_false_negatives/false_negatives.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code("audit_false_negatives"),
+        sets=REAL_SETS,
+    message:
+        "audit the screens on real crystals"
+    script:
+        "../scripts/audit_false_negatives.py"

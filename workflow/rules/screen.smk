@@ -1,9 +1,217 @@
-"""Screens: which generated crystals a predictor may learn from, and how good the set is.
+"""Screens: what is wrong, or not new, about each crystal of any set, generated here or elsewhere.
 
-in:  {supervision}/generated.parquet and the training rows
-out: {supervision}/manifest.csv, screened.parquet; generators.csv per run
-     under results/matwheel/{dataset}/{scheme}/seed{seed}
+in:  results/{crystal_set}/generated.parquet; reference sets of known crystals and formulas
+out: results/{crystal_set}/verdicts/{structure,composition,uniqueness,novelty,synthesizability}.parquet,
+     uniqueness.csv; and for the flywheel screened.parquet, generators.csv per run
 """
+
+
+rule import_crystals:
+    """Read a user's crystals; a row that is no crystal gets a verdict, not an end."""
+    input:
+        lambda wildcards: config["imported"][wildcards.name],
+    output:
+        crystals="results/imported/{name}/generated.parquet",
+        verdicts="results/imported/{name}/verdicts/parse.parquet",
+    log:
+        "logs/import_crystals/{name}.log",
+    benchmark:
+        "logs/import_crystals/{name}.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code("import_crystals"),
+        name="{name}",
+    message:
+        "read {input}"
+    script:
+        "../scripts/import_crystals.py"
+
+
+rule take_test_rows:
+    """The test rows of a dataset as if they were candidates: real crystals that no screen should kill."""
+    input:
+        crystals="results/data/{dataset}/crystals.parquet",
+        split="results/data/{dataset}/{scheme}/seed{seed}/split.json",
+    output:
+        crystals="results/real/{dataset}/{scheme}/seed{seed}/generated.parquet",
+    log:
+        "logs/take_test_rows/{dataset}/{scheme}/seed{seed}.log",
+    benchmark:
+        "logs/take_test_rows/{dataset}/{scheme}/seed{seed}.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code("take_test_rows"),
+    message:
+        "take the test rows of {wildcards.dataset} (run {wildcards.seed})"
+    script:
+        "../scripts/take_test_rows.py"
+
+
+rule screen_structures:
+    """Distances, volume, density and space group of each crystal."""
+    input:
+        crystals="results/{crystal_set}/generated.parquet",
+    output:
+        verdicts="results/{crystal_set}/verdicts/structure.parquet",
+    log:
+        "logs/screen_structures/{crystal_set}.log",
+    benchmark:
+        "logs/screen_structures/{crystal_set}.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code("screen_structures"),
+        structure=SCREEN["structure"],
+        symmetry=SCREEN["symmetry"],
+    message:
+        "screen the structures of {wildcards.crystal_set}"
+    script:
+        "../scripts/screen_structures.py"
+
+
+rule screen_compositions:
+    """Charge neutrality and electronegativity balance of each crystal."""
+    input:
+        crystals="results/{crystal_set}/generated.parquet",
+    output:
+        verdicts="results/{crystal_set}/verdicts/composition.parquet",
+    log:
+        "logs/screen_compositions/{crystal_set}.log",
+    benchmark:
+        "logs/screen_compositions/{crystal_set}.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code("screen_compositions"),
+        settings=SCREEN["composition"],
+        smact=SMACT,
+    message:
+        "screen the compositions of {wildcards.crystal_set}"
+    script:
+        "../scripts/screen_compositions.py"
+
+
+rule screen_uniqueness:
+    """Which crystals repeat another one of the set, and how uniqueness falls as the set grows."""
+    input:
+        crystals="results/{crystal_set}/generated.parquet",
+        verdicts=collect(
+            "results/{{crystal_set}}/verdicts/{screens}.parquet",
+            screens=["structure", "composition"],
+        ),
+    output:
+        verdicts="results/{crystal_set}/verdicts/uniqueness.parquet",
+        curve="results/{crystal_set}/uniqueness.csv",
+    log:
+        "logs/screen_uniqueness/{crystal_set}.log",
+    benchmark:
+        "logs/screen_uniqueness/{crystal_set}.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        code=code("screen_uniqueness"),
+        require=["structure", "charge_neutrality", "electronegativity"],
+    message:
+        "find copies in {wildcards.crystal_set}"
+    script:
+        "../scripts/screen_uniqueness.py"
+
+
+rule screen_novelty:
+    """Which crystals are known: to the training rows, to the Materials Project, as a formula."""
+    input:
+        unpack(lambda wildcards: files_of_references(wildcards.crystal_set)),
+        crystals="results/{crystal_set}/generated.parquet",
+    output:
+        verdicts="results/{crystal_set}/verdicts/novelty.parquet",
+    log:
+        "logs/screen_novelty/{crystal_set}.log",
+    benchmark:
+        "logs/screen_novelty/{crystal_set}.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        code=code("screen_novelty"),
+        references=lambda wildcards: references_of(wildcards.crystal_set),
+    message:
+        "compare {wildcards.crystal_set} with known crystals"
+    script:
+        "../scripts/screen_novelty.py"
+
+
+rule read_known_crystals:
+    """Crystals of the Materials Project, from the mirror folders."""
+    input:
+        MP_FILES,
+    output:
+        crystals="results/references/mp_crystals.parquet",
+    log:
+        "logs/read_known_crystals/known_crystals.log",
+    benchmark:
+        "logs/read_known_crystals/known_crystals.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        code=code("read_known_crystals"),
+    message:
+        "read the known crystals of {input}"
+    script:
+        "../scripts/read_known_crystals.py"
+
+
+rule screen_synthesizability:
+    """A score of how likely each crystal can be made, by the configured model."""
+    input:
+        crystals="results/{crystal_set}/generated.parquet",
+    output:
+        verdicts="results/{crystal_set}/verdicts/synthesizability.parquet",
+    log:
+        "logs/screen_synthesizability/{crystal_set}.log",
+    benchmark:
+        "logs/screen_synthesizability/{crystal_set}.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code("screen_synthesizability", *SYNTHESIZABILITY_MODULES),
+        settings=SCREEN["synthesizability"],
+    message:
+        "score the synthesizability of {wildcards.crystal_set}"
+    script:
+        "../scripts/screen_synthesizability.py"
 
 
 rule filter_generated:
@@ -11,9 +219,9 @@ rule filter_generated:
     input:
         crystals="results/matwheel/{dataset}/{scheme}/seed{seed}/{supervision}/generated.parquet",
         verdicts=branch(
-            config["screen"]["synthetic_filter"] != "none",
+            SCREEN["synthetic_filter"] != "none",
             then="results/matwheel/{dataset}/{scheme}/seed{seed}/{supervision}/verdicts/%s.parquet"
-            % config["screen"]["synthetic_filter"],
+            % SCREEN["synthetic_filter"],
             otherwise=[],
         ),
     output:
@@ -30,7 +238,7 @@ rule filter_generated:
         runtime=30,
     params:
         code=code("filter_generated"),
-        screens=SCREENS_OF_FILTER[config["screen"]["synthetic_filter"]],
+        screens=SCREENS_OF_FILTER[SCREEN["synthetic_filter"]],
     message:
         "filter crystals for {wildcards.dataset} ({wildcards.supervision}, run {wildcards.seed})"
     script:
@@ -71,7 +279,7 @@ rule evaluate_generators:
         generator=GENERATOR["name"],
         supervisions=SUPERVISIONS,
         judge=config["judge"],
-        oxidation_table=config["screen"]["oxidation_table"],
+        oxidation_table=SCREEN["composition"]["oxidation_table"],
         smact=SMACT,
     message:
         "judge the generators of {wildcards.dataset} ({wildcards.scheme}, run {wildcards.seed})"

@@ -2,25 +2,70 @@
 
 The criterion of CDVAE (Xie et al., ICLR 2022, appendix): minimum distance ≥ 0.5 Å and volume ≥ 0.1 Å³. There
 the images of an atom itself were left out; here they count, so a collapsed cell vector is seen.
+`structure_validity` judges by it alone; `structure_verdicts` adds limits on density, on distances beside the
+sum of covalent radii, on empty space and on the number of atoms.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import nan
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from matwheel.crystals.crystal import Crystal
+from matwheel.errors import InputError
+from matwheel.screening.verdicts import ERROR, FAIL, PASS, Verdict
 
+SCREEN = "structure"
 MINIMUM_DISTANCE_ANGSTROM = 0.5
 MINIMUM_VOLUME_ANGSTROM3 = 0.1
 LARGEST_CELL_VECTOR_ANGSTROM = 1000.0
 # An atom has its own images at the ends of every cell vector, so one vector this short leaves none isolated;
 # without it a neighbour graph may not exist, and one such crystal would end the training of a predictor.
 LARGEST_SHORTEST_VECTOR_ANGSTROM = 40.0
+GRAM_PER_CM3 = 1.66053906660
+"""One atomic mass unit per Å³ in g/cm³."""
+SAME_PLACE_ANGSTROM = 0.01
+_LARGEST_CUTOFF_ANGSTROM = 80.0
+_EQUAL_DISTANCE_ANGSTROM = 1e-4
 _PAIRS_PER_BLOCK = 500_000
+
+
+@dataclass(frozen=True)
+class StructureSettings:
+    """Limits of the structure screen; the extended ones keep every real crystal of benchmarks/README.md.
+
+    Attributes:
+        minimum_distance_angstrom: between any two atoms, an atom and its own images included.
+        minimum_volume_angstrom3: of the cell.
+        minimum_density_g_per_cm3: 0 switches the limit off.
+        maximum_density_g_per_cm3: infinity switches the limit off.
+        minimum_scaled_distance: smallest distance over the sum of the two covalent radii (Cordero et al.,
+            Dalton Trans. 2008, 2832); 0 switches the limit off.
+        largest_gap_angstrom: longest step on the way from an atom to any other atom or image, when steps are
+            as short as can be: the space around a molecule in a box, between two layers; infinity switches
+            the limit off.
+        largest_atoms: atoms in the cell.
+    """
+
+    minimum_distance_angstrom: float = MINIMUM_DISTANCE_ANGSTROM
+    minimum_volume_angstrom3: float = MINIMUM_VOLUME_ANGSTROM3
+    minimum_density_g_per_cm3: float = 0.05
+    maximum_density_g_per_cm3: float = 30.0
+    minimum_scaled_distance: float = 0.4
+    largest_gap_angstrom: float = 10.0
+    largest_atoms: int = 200
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            if not getattr(self, name) >= 0:
+                raise InputError(f"structure screen: {name} is {getattr(self, name)}; give a number ≥ 0")
 
 
 def structure_validity(
@@ -29,7 +74,7 @@ def structure_validity(
     minimum_distance_angstrom: float = MINIMUM_DISTANCE_ANGSTROM,
     minimum_volume_angstrom3: float = MINIMUM_VOLUME_ANGSTROM3,
 ) -> pd.DataFrame:
-    """Judge the geometry of each crystal.
+    """Judge the geometry of each crystal by the criterion of CDVAE.
 
     Returns:
         Columns id, structure_valid (bool), min_distance_angstrom (NaN where it cannot be computed),
@@ -37,62 +82,289 @@ def structure_validity(
     """
     rows = []
     for crystal in crystals:
-        distance, volume = np.nan, np.nan
-        if not crystal.species:
-            reason = "no atoms"
-        elif not (np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac_coords).all()):
-            reason = "lattice or positions are not finite"
-        else:
-            volume = crystal.volume_angstrom3
-            lengths = np.linalg.norm(crystal.lattice, axis=1)
-            shortest, longest = float(lengths.min()), float(lengths.max())
-            if not volume >= minimum_volume_angstrom3:
-                reason = f"volume {volume:.3g} Å³ is below {minimum_volume_angstrom3:g} Å³"
-            elif longest > LARGEST_CELL_VECTOR_ANGSTROM:
-                reason = f"cell vector of {longest:.3g} Å is above {LARGEST_CELL_VECTOR_ANGSTROM:g} Å"
-            elif shortest > LARGEST_SHORTEST_VECTOR_ANGSTROM:
-                reason = f"no cell vector below {shortest:.3g} Å: atoms may have no neighbour"
-            else:
-                try:
-                    distance = minimum_distance(crystal.lattice, crystal.frac_coords)
-                    close = not distance >= minimum_distance_angstrom
-                    reason = f"atoms {distance:.3g} Å apart" if close else ""
-                except Exception as error:  # one strange cell must not end the batch
-                    reason = f"error: {type(error).__name__}: {error}"
+        distance, volume = nan, nan
+        try:
+            fault = _cell_fault(crystal, minimum_volume_angstrom3)
+            if crystal.species and _is_finite(crystal):
+                volume = crystal.volume_angstrom3
+            reason = fault.reason if fault else ""
+            if not fault:
+                distance = minimum_distance(crystal.lattice, crystal.frac_coords)
+                close = not distance >= minimum_distance_angstrom
+                reason = f"atoms {distance:.3g} Å apart" if close else ""
+        except Exception as error:  # one strange cell must not end the batch
+            reason = f"error: {type(error).__name__}: {error}"
         rows.append((crystal.id, not reason, distance, volume, reason))
     columns = ["id", "structure_valid", "min_distance_angstrom", "volume_angstrom3", "reason"]
     return pd.DataFrame(rows, columns=columns).astype({"structure_valid": bool})
 
 
+def structure_verdicts(
+    crystals: Sequence[Crystal], settings: StructureSettings | None = None
+) -> list[Verdict]:
+    """Judge the geometry of each crystal by all limits of `settings`.
+
+    The first limit that a crystal breaks decides: its figure is the value, its limit the threshold. A crystal
+    that passes has its smallest distance (Å) as value.
+
+    Returns:
+        One verdict per crystal, in the given order; 'error' for symbols that are no elements and for cells
+        that no figure can be computed of.
+    """
+    settings = settings or StructureSettings()
+    verdicts = []
+    for crystal in crystals:
+        started = time.perf_counter()
+        try:
+            finding = _finding(crystal, settings)
+        except Exception as error:  # one strange cell must not end the batch
+            finding = _Finding(ERROR, nan, nan, f"{type(error).__name__}: {error}")
+        verdicts.append(
+            Verdict(
+                crystal.id, SCREEN, finding.verdict, finding.value, finding.threshold, finding.reason,
+                tool="matwheel", seconds=time.perf_counter() - started,
+            )
+        )  # fmt: skip
+    return verdicts
+
+
 def minimum_distance(lattice: NDArray[np.float64], frac_coords: NDArray[np.float64]) -> float:
     """Return the shortest distance in Å between two atoms, or an atom and its own image.
 
-    Exact for any cell with a volume, skewed ones included: the cell is LLL-reduced, its shortest vector
-    bounds the answer from above, and all images within that bound are visited.
+    Exact for any cell with a volume, skewed ones included.
 
     Args:
         lattice: cell vectors as rows, shape (3, 3), Å.
         frac_coords: fractional coordinates, shape (atoms, 3), atoms ≥ 1.
+    """
+    return float(shortest_distances(lattice, frac_coords).min())
+
+
+def shortest_distances(
+    lattice: NDArray[np.float64], frac_coords: NDArray[np.float64], reach_angstrom: float = 0.0
+) -> NDArray[np.float64]:
+    """Return the shortest distance in Å between each two atoms over all images, shape (atoms, atoms).
+
+    The diagonal holds the distance of an atom to its own nearest image. Entries up to the larger of
+    `reach_angstrom` and the shortest lattice vector are exact, longer ones are upper bounds: the cell is
+    LLL-reduced and all images within the reach are visited. Arguments as for `minimum_distance`.
     """
     from pymatgen.core import Lattice
 
     reduced = np.array(Lattice(lattice).get_lll_reduced_lattice().matrix)
     positions = frac_coords @ lattice @ np.linalg.inv(reduced)
     shortest = float(np.linalg.norm(reduced, axis=1).min())
-    heights = 1.0 / np.linalg.norm(np.linalg.inv(reduced), axis=0)
-    # Differences are wrapped to [-1/2, 1/2], hence the added half.
-    reach = np.floor(shortest / heights + 0.5 + 1e-9).astype(int)
-    steps = [np.arange(-limit, limit + 1) for limit in reach]
-    images = np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).reshape(-1, 3)
-
+    images = _images(reduced, max(shortest, reach_angstrom))
     own = np.linalg.norm(images[(images != 0).any(axis=1)] @ reduced, axis=1)
-    smallest = min(shortest, float(own.min(initial=np.inf)))
+    distances = np.full((len(positions), len(positions)), min(shortest, float(own.min(initial=np.inf))))
     first, second = np.triu_indices(len(positions), k=1)
     block = max(1, _PAIRS_PER_BLOCK // len(images))
     for start in range(0, len(first), block):
-        pair = slice(start, start + block)
-        difference = positions[first[pair]] - positions[second[pair]]
+        i, j = first[start : start + block], second[start : start + block]
+        difference = positions[i] - positions[j]
         difference -= np.round(difference)
         squared = (((difference[:, None] + images) @ reduced) ** 2).sum(axis=-1)
-        smallest = min(smallest, float(np.sqrt(squared.min())))
-    return smallest
+        distances[i, j] = distances[j, i] = np.sqrt(squared.min(axis=1))
+    return distances
+
+
+def smallest_scaled_distance(crystal: Crystal) -> tuple[float, int, int]:
+    """Return the smallest distance over the sum of covalent radii, and the two atoms (equal for an image).
+
+    Every element must have a covalent radius (those up to Cm have).
+    """
+    radii = np.array([_covalent_radius(symbol) for symbol in crystal.species])
+    sums = radii[:, None] + radii
+    scaled = shortest_distances(crystal.lattice, crystal.frac_coords) / sums
+    # No pair farther apart than this can be closer in scaled distance than the closest found so far.
+    reach = float(scaled.min() * sums.max())
+    scaled = shortest_distances(crystal.lattice, crystal.frac_coords, reach) / sums
+    i, j = np.unravel_index(int(scaled.argmin()), scaled.shape)
+    return float(scaled[i, j]), int(i), int(j)
+
+
+def joined_within(crystal: Crystal, cutoff_angstrom: float) -> bool:
+    """Return whether steps up to the cut-off join all atoms into one net that spreads in three dimensions."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import breadth_first_order
+
+    center, source, image, _ = _steps(crystal, cutoff_angstrom)
+    atoms = len(crystal.species)
+    if not len(center):
+        return False
+    bonds = coo_array((np.ones(len(center)), (center, source)), shape=(atoms, atoms)).tocsr()
+    order, predecessor = breadth_first_order(bonds, 0, directed=False)
+    if len(order) < atoms:
+        return False
+    # Along a tree of steps from the first atom, every atom gets the image it is reached in; every other step
+    # closes a loop, and what a loop ends away from its start is a direction in which the net goes on.
+    first_step = {(i, j): s for i, j, s in zip(center[::-1], source[::-1], image[::-1], strict=True)}
+    reached = np.zeros((atoms, 3))
+    for atom in order[1:]:
+        reached[atom] = reached[predecessor[atom]] + first_step[predecessor[atom], atom]
+    loops = reached[center] + image - reached[source]
+    return bool(np.linalg.matrix_rank(loops.T @ loops) == 3)
+
+
+def largest_gap(crystal: Crystal) -> float:
+    """Return the longest step in Å that no way through the crystal can avoid.
+
+    Steps lead from atom to atom or image; the gap is the smallest cut-off at which `joined_within` holds.
+    In a dense crystal it is about a bond length, between layers their distance, for a molecule in a box the
+    space around it. Infinity where it is above 80 Å.
+    """
+    cutoff = 5.0
+    while not joined_within(crystal, cutoff):
+        if cutoff >= _LARGEST_CUTOFF_ANGSTROM:
+            return float("inf")
+        cutoff *= 2
+    lengths = np.unique(_steps(crystal, cutoff)[3])
+    low, high = -1, len(lengths) - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        # A cut-off just above the length, so that equal steps are all inside.
+        if joined_within(crystal, float(lengths[middle]) + _EQUAL_DISTANCE_ANGSTROM):
+            high = middle
+        else:
+            low = middle
+    return float(lengths[high])
+
+
+def density_g_per_cm3(crystal: Crystal) -> float:
+    """Return the density in g/cm³.
+
+    Raises:
+        ValueError: a symbol is no element.
+    """
+    mass = sum(count * _atomic_mass(symbol) for symbol, count in crystal.element_counts.items())
+    return GRAM_PER_CM3 * mass / crystal.volume_angstrom3
+
+
+@dataclass(frozen=True)
+class _Finding:
+    verdict: str
+    value: float = nan
+    threshold: float = nan
+    reason: str = ""
+
+
+def _cell_fault(crystal: Crystal, minimum_volume_angstrom3: float) -> _Finding | None:
+    """Return what forbids to measure any distance in the cell, or None."""
+    if not crystal.species:
+        return _Finding(FAIL, reason="no atoms")
+    if not _is_finite(crystal):
+        return _Finding(FAIL, reason="lattice or positions are not finite")
+    volume, limit = crystal.volume_angstrom3, minimum_volume_angstrom3
+    if not volume >= limit:
+        return _Finding(FAIL, volume, limit, f"volume {volume:.3g} Å³ is below {limit:g} Å³")
+    lengths = np.linalg.norm(crystal.lattice, axis=1)
+    longest, limit = float(lengths.max()), LARGEST_CELL_VECTOR_ANGSTROM
+    if longest > limit:
+        return _Finding(FAIL, longest, limit, f"cell vector of {longest:.3g} Å is above {limit:g} Å")
+    shortest, limit = float(lengths.min()), LARGEST_SHORTEST_VECTOR_ANGSTROM
+    if shortest > limit:
+        reason = f"no cell vector below {shortest:.3g} Å: atoms may have no neighbour"
+        return _Finding(FAIL, shortest, limit, reason)
+    return None
+
+
+def _finding(crystal: Crystal, settings: StructureSettings) -> _Finding:
+    atoms, limit = len(crystal.species), settings.largest_atoms
+    if atoms > limit:
+        return _Finding(FAIL, atoms, limit, f"{atoms} atoms in the cell, more than {limit}")
+    if fault := _cell_fault(crystal, settings.minimum_volume_angstrom3):
+        return fault
+    strangers = sorted(symbol for symbol in set(crystal.species) if not _is_element(symbol))
+    if strangers:
+        return _Finding(ERROR, reason=f"{strangers[0]!r} is no element")
+
+    distances = shortest_distances(crystal.lattice, crystal.frac_coords)
+    smallest, limit = float(distances.min()), settings.minimum_distance_angstrom
+    if not smallest >= limit:
+        i, j = np.unravel_index(int(distances.argmin()), distances.shape)
+        pair = _pair(crystal, int(i), int(j))
+        place = "at one place" if smallest < SAME_PLACE_ANGSTROM else f"{smallest:.3g} Å apart"
+        return _Finding(FAIL, smallest, limit, f"{pair} {place}, below {limit:g} Å")
+    density, limit = density_g_per_cm3(crystal), settings.maximum_density_g_per_cm3
+    if not density <= limit:
+        return _Finding(
+            FAIL, density, limit, f"density {density:.3g} g/cm³ is above {limit:g}: collapsed cell"
+        )
+    limit = settings.minimum_scaled_distance
+    if limit > 0 and all(_covalent_radius(symbol) for symbol in crystal.species):
+        scaled, i, j = smallest_scaled_distance(crystal)
+        if not scaled >= limit:
+            reason = (
+                f"{_pair(crystal, i, j)} at {scaled:.2f} of the sum of their covalent radii, below {limit:g}"
+            )
+            return _Finding(FAIL, scaled, limit, reason)
+    limit = settings.largest_gap_angstrom
+    if np.isfinite(limit) and not any(joined_within(crystal, min(short, limit)) for short in (4.0, limit)):
+        gap = largest_gap(crystal)
+        reason = f"empty space of {gap:.3g} Å, above {limit:g} Å: a molecule or layer in a box"
+        return _Finding(FAIL, gap, limit, reason)
+    limit = settings.minimum_density_g_per_cm3
+    if not density >= limit:
+        return _Finding(
+            FAIL, density, limit, f"density {density:.3g} g/cm³ is below {limit:g}: an empty cell"
+        )
+    return _Finding(PASS, smallest, settings.minimum_distance_angstrom)
+
+
+def _is_finite(crystal: Crystal) -> bool:
+    return bool(np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac_coords).all())
+
+
+def _pair(crystal: Crystal, i: int, j: int) -> str:
+    """Return two atoms in words, numbered from one; an atom twice is one and its image."""
+    one, other = f"{crystal.species[i]}{i + 1}", f"{crystal.species[j]}{j + 1}"
+    return f"{one} and its image" if i == j else f"{one} and {other}"
+
+
+def _images(reduced: NDArray[np.float64], reach_angstrom: float) -> NDArray[np.int64]:
+    """Return the lattice points that hold all images within the reach, shape (images, 3)."""
+    heights = 1.0 / np.linalg.norm(np.linalg.inv(reduced), axis=0)
+    # Differences are wrapped to [-1/2, 1/2], hence the added half.
+    steps = [np.arange(-n, n + 1) for n in np.floor(reach_angstrom / heights + 0.5 + 1e-9).astype(int)]
+    return np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).reshape(-1, 3)
+
+
+def _steps(
+    crystal: Crystal, cutoff_angstrom: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return from, to, image of `to` and length (Å) of all steps up to the cut-off."""
+    from pymatgen.optimization.neighbors import find_points_in_spheres
+
+    positions = np.ascontiguousarray((crystal.frac_coords % 1.0) @ crystal.lattice)
+    center, source, image, distance = find_points_in_spheres(
+        positions,
+        positions,
+        r=float(cutoff_angstrom),
+        pbc=np.ones(3, dtype=np.int64),
+        lattice=np.ascontiguousarray(crystal.lattice),
+        tol=1e-8,
+    )
+    step = distance > 1e-8
+    return center[step], source[step], image[step], distance[step]
+
+
+@lru_cache(maxsize=200)
+def _is_element(symbol: str) -> bool:
+    from pymatgen.core import Element
+
+    return Element.is_valid_symbol(symbol)
+
+
+@lru_cache(maxsize=200)
+def _atomic_mass(symbol: str) -> float:
+    from pymatgen.core import Element
+
+    return float(Element(symbol).atomic_mass)
+
+
+@lru_cache(maxsize=200)
+def _covalent_radius(symbol: str) -> float:
+    """Return the covalent radius in Å, or 0 for the heaviest elements, which have none."""
+    from pymatgen.analysis.molecule_structure_comparator import CovalentRadius
+
+    return float(CovalentRadius.radius.get(symbol, 0.0))

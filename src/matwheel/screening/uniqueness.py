@@ -2,14 +2,19 @@
 
 Two crystals are the same when pymatgen's StructureMatcher says so (stol 0.5, angle 10°, ltol 0.3, cells
 scaled to one volume, as in CDVAE). Only crystals of one reduced formula are compared, on cells reduced once
-each.
+each. The buckets are not made smaller by space group or Wyckoff letters: the matcher joins crystals whose
+labels differ (benchmarks/README.md has the numbers).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.metadata import version
+from itertools import combinations
+from math import comb
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,20 +22,31 @@ import pandas as pd
 
 from matwheel.crystals.crystal import Crystal, to_structure
 from matwheel.crystals.table import reduced_formula
+from matwheel.screening.processes import map_in_order
 from matwheel.screening.structure_validity import (
     LARGEST_CELL_VECTOR_ANGSTROM,
     MINIMUM_DISTANCE_ANGSTROM,
     MINIMUM_VOLUME_ANGSTROM3,
 )
+from matwheel.screening.verdicts import ERROR, FAIL, PASS, UNDECIDED, Verdict
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pymatgen.analysis.structure_matcher import StructureMatcher
     from pymatgen.core import Structure
 
+SCREEN = "unique"
 SITE_TOLERANCE = 0.5
 ANGLE_TOLERANCE_DEGREES = 10.0
 LENGTH_TOLERANCE = 0.3
 COMPARISONS_PER_FORMULA = 5000
 LARGEST_ASPECT = 200.0
+LARGEST_COMPARED_ATOMS = 500
+"""Larger cells are not compared: the reduction of one to its primitive cell takes minutes."""
+# What one comparison may cost; every pair of the real and generated crystals tried stays far below.
+_MOST_LATTICE_POINTS = 100_000
+_MOST_VECTOR_TRIPLES = 100_000_000
+_MOST_SITE_CHECKS = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -80,65 +96,230 @@ def same_structure(one: ComparableCrystal, other: ComparableCrystal) -> bool:
     """Return whether two crystals are the same structure; the answer does not depend on their order.
 
     Raises:
+        ComparisonTooLarge: the matcher would try too many ways to lay one cell onto the other.
         Exception: whatever the matcher raises on broken cells; callers count it.
     """
     if one.reduced is None or other.reduced is None or len(one.reduced) != len(other.reduced):
         return False
-    return bool(_matcher().fit(one.reduced, other.reduced, symmetric=True, skip_structure_reduction=True))
+    matcher = _matcher()
+    # The matcher's `symmetric` asks the second way even when the first has said no.
+    return all(
+        matcher.fit(first, second, skip_structure_reduction=True)
+        for first, second in ((one.reduced, other.reduced), (other.reduced, one.reduced))
+    )
 
 
 def uniqueness(
-    crystals: Sequence[Crystal], *, comparisons_per_formula: int = COMPARISONS_PER_FORMULA
+    crystals: Sequence[Crystal],
+    *,
+    comparisons_per_formula: int = COMPARISONS_PER_FORMULA,
+    processes: int = 1,
 ) -> pd.DataFrame:
     """Assign each crystal to a group of equal structures.
 
     Groups are the connected components of "the same structure" within a reduced formula, so they do not
     depend on the order of the crystals. A crystal that cannot be compared is a group of its own and says why.
-    A formula with more pairs than `comparisons_per_formula` is compared up to that number of pairs, in the
-    order of the ids (a generator that repeats one formula thousands of times must not take hours).
+    A formula with more pairs than `comparisons_per_formula` is compared up to that number of pairs, first
+    each crystal with the first of each group, in the order of the ids (a generator that repeats one formula
+    thousands of times must not take hours).
+
+    Args:
+        crystals: crystals, of any kind.
+        comparisons_per_formula: how many pairs of one formula are compared at most.
+        processes: how many processes share the formulas; the result is the same for any number.
 
     Returns:
-        Columns id, formula, group (the smallest id of its group), first_of_group (bool), error (empty, the
-        reason, or "comparison limit"), in the given order.
+        Columns id, formula, group (the smallest id of its group), first_of_group (bool), comparable (bool),
+        error (empty, the reason, or "comparison limit"), in the given order.
     """
-    items = comparable(crystals)
-    order = sorted(range(len(items)), key=lambda i: (items[i].formula, items[i].id, i))
-    parent = list(range(len(items)))
-    errors = [item.error for item in items]
+    formulas, errors = [], []
+    for crystal in crystals:
+        try:
+            formulas.append(reduced_formula(crystal))
+            errors.append("")
+        except Exception as error:
+            formulas.append("")
+            errors.append(f"{type(error).__name__}: {error}")
+    order = sorted(range(len(crystals)), key=lambda i: (formulas[i], crystals[i].id, i))
     buckets: dict[str, list[int]] = defaultdict(list)
     for i in order:
-        if items[i].reduced is not None:
-            buckets[items[i].formula].append(i)
-    for members in buckets.values():
-        comparisons = 0
-        for position, i in enumerate(members):
-            for j in members[:position]:
-                if _root(parent, i) == _root(parent, j):
-                    continue
-                if comparisons >= comparisons_per_formula:
-                    errors[i] = errors[i] or "comparison limit"
-                    break
-                comparisons += 1
-                try:
-                    same = same_structure(items[j], items[i])
-                except Exception as error:
-                    same = False
-                    errors[i] = errors[i] or f"{type(error).__name__}: {error}"
-                if same:
-                    parent[_root(parent, i)] = _root(parent, j)
-    names: dict[int, int] = {}
-    for i in order:
-        names.setdefault(_root(parent, i), i)
-    first = [names[_root(parent, i)] for i in range(len(items))]
+        if not errors[i]:
+            buckets[formulas[i]].append(i)
+    tasks = [([crystals[i] for i in members], comparisons_per_formula) for members in buckets.values()]
+    costs = [_bucket_cost(members, comparisons_per_formula) for members, _ in tasks]
+    first = list(range(len(crystals)))
+    compared = [False] * len(crystals)
+    for members, groups in zip(
+        buckets.values(), map_in_order(_bucket_groups, tasks, costs, processes), strict=True
+    ):
+        for i, (representative, is_comparable, error) in zip(members, groups, strict=True):
+            first[i], compared[i], errors[i] = members[representative], is_comparable, error
     return pd.DataFrame(
         {
-            "id": [item.id for item in items],
-            "formula": [item.formula for item in items],
-            "group": [items[i].id for i in first],
-            "first_of_group": [first[i] == i for i in range(len(items))],
+            "id": [crystal.id for crystal in crystals],
+            "formula": formulas,
+            "group": [crystals[i].id for i in first],
+            "first_of_group": [first[i] == i for i in range(len(first))],
+            "comparable": compared,
             "error": errors,
         }
-    ).astype({"first_of_group": bool})
+    ).astype({"first_of_group": bool, "comparable": bool})
+
+
+def unique_verdicts(groups: pd.DataFrame, eligible: Collection[str] | None = None) -> list[Verdict]:
+    """Judge each crystal by its group: one passes, its copies fail.
+
+    The one that passes is the first by id; with `eligible` (ids that passed the screens before) the first of
+    those, so that a material is not lost because the first of its copies is broken. A group without any
+    eligible crystal keeps the first of all.
+
+    Args:
+        groups: table of `uniqueness`.
+        eligible: ids to prefer; None prefers none.
+
+    Returns:
+        One verdict per row, in its order: 'fail' for a copy, 'error' for a crystal that cannot be compared,
+        'undecided' for one that would pass, but was not compared with all of its formula (comparison limit,
+        or the matcher failed).
+
+    Raises:
+        ValueError: an id appears twice.
+    """
+    if groups["id"].duplicated().any():
+        raise ValueError(f"two crystals are called {groups.loc[groups['id'].duplicated(), 'id'].iloc[0]!r}")
+    preferred: dict[str, str] = {}
+    if eligible is not None:
+        eligible = set(eligible)
+        for row in groups.sort_values(["group", "id"]).itertuples(index=False):
+            if row.id in eligible:
+                preferred.setdefault(row.group, row.id)
+    verdicts = []
+    for row in groups.itertuples(index=False):
+        representative = preferred.get(row.group, row.group)
+        if not row.comparable:
+            verdict, reason = ERROR, f"not comparable: {row.error or 'no cell'}"
+        elif row.id != representative:
+            verdict, reason = FAIL, f"copy of {representative}"
+        elif row.error:
+            verdict, reason = UNDECIDED, f"not compared with every crystal of its formula: {row.error}"
+        else:
+            verdict, reason = PASS, ""
+        verdicts.append(
+            Verdict(row.id, SCREEN, verdict, reason=reason, tool=MATCHER, tool_version=matcher_version())
+        )
+    return verdicts
+
+
+def uniqueness_curve(groups: pd.DataFrame, points: int = 50) -> pd.DataFrame:
+    """Return how the share of distinct structures falls as more crystals are generated.
+
+    Groups are those of the whole set: two crystals that only a later one joins count as one from the start.
+
+    Args:
+        groups: table of `uniqueness`, rows in the order of generation.
+        points: about how many numbers n to show, evenly spaced up to the number of rows.
+
+    Returns:
+        Columns n, unique (distinct structures among the first n), fraction_unique (of n), fraction_expected
+        (its mean over all orders of the rows, Hurlbert, Ecology 52, 577, 1971: free of the order).
+    """
+    total = len(groups)
+    counts = np.unique(np.linspace(1, total, min(points, total)).round().astype(int)) if total else []
+    seen = np.cumsum(~groups["group"].duplicated().to_numpy())
+    sizes = groups["group"].value_counts().value_counts()
+    rows = []
+    for n in map(int, counts):
+        expected = sum(
+            many * (1 - comb(total - size, n) / comb(total, n))
+            for size, many in ((int(size), int(many)) for size, many in sizes.items())
+        )
+        rows.append((n, int(seen[n - 1]), seen[n - 1] / n, expected / n))
+    columns = ["n", "unique", "fraction_unique", "fraction_expected"]
+    return pd.DataFrame(rows, columns=columns).astype(
+        {"n": int, "unique": int, "fraction_unique": float, "fraction_expected": float}
+    )
+
+
+MATCHER = f"StructureMatcher stol {SITE_TOLERANCE:g} ltol {LENGTH_TOLERANCE:g} {ANGLE_TOLERANCE_DEGREES:g}°"
+
+
+@lru_cache(maxsize=1)
+def matcher_version() -> str:
+    """Return the version of the package that holds the matcher."""
+    for package in ("pymatgen-core", "pymatgen"):
+        try:
+            return f"{package} {version(package)}"
+        except ModuleNotFoundError:
+            continue
+    return "pymatgen of unknown version"
+
+
+class ComparisonTooLarge(ValueError):
+    """The matcher would try so many ways to lay one cell onto the other that it might not return."""
+
+
+def _bucket_groups(task: tuple[Sequence[Crystal], int]) -> list[tuple[int, bool, str]]:
+    """Return for each crystal of one formula the first of its group, whether comparable, and the error."""
+    crystals, limit = task
+    items = comparable(crystals)
+    parent = list(range(len(items)))
+    errors = [item.error for item in items]
+    usable = []
+    identical: dict[tuple[tuple[str, ...], bytes, bytes], int] = {}
+    for i, (crystal, item) in enumerate(zip(crystals, items, strict=True)):
+        if item.reduced is None:
+            continue
+        key = (crystal.species, crystal.lattice.tobytes(), crystal.frac_coords.tobytes())
+        parent[i] = identical.setdefault(key, i)  # what is the same number for number needs no comparison
+        if parent[i] == i:
+            usable.append(i)
+
+    left = limit
+    compared: set[tuple[int, int]] = set()
+
+    def join(j: int, i: int) -> bool:
+        """Compare two crystals, j before i, and join their groups when they are the same."""
+        nonlocal left
+        left -= 1
+        compared.add((j, i))
+        try:
+            same = same_structure(items[j], items[i])
+        except Exception as error:  # counted as different, with the reason
+            errors[i] = errors[i] or f"{type(error).__name__}: {error}"
+            return False
+        if same:
+            low, high = sorted((_root(parent, i), _root(parent, j)))
+            parent[high] = low
+        return same
+
+    # First with the first of each group, where most copies are found with few comparisons; then the rest,
+    # since a crystal may equal another member of a group and not the first.
+    firsts: list[int] = []
+    for i in usable:
+        joined = False
+        for j in firsts:
+            if left <= 0:
+                break
+            if joined := join(j, i):
+                break
+        if not joined:
+            firsts.append(i)
+    for j, i in combinations(usable, 2):
+        if (j, i) in compared or _root(parent, i) == _root(parent, j):
+            continue
+        if left > 0:
+            join(j, i)
+        else:
+            errors[i] = errors[i] or "comparison limit"
+    return [
+        (_root(parent, i), item.reduced is not None, error)
+        for i, (item, error) in enumerate(zip(items, errors, strict=True))
+    ]
+
+
+def _bucket_cost(crystals: Sequence[Crystal], limit: int) -> float:
+    """Return about how long a formula takes, in the time of one reduction."""
+    return len(crystals) + 3.0 * min(limit, len(crystals) * (len(crystals) - 1) // 2)
 
 
 def _root(parent: list[int], i: int) -> int:
@@ -153,6 +334,8 @@ def _check_cell(crystal: Crystal) -> None:
         raise ValueError("no atoms")
     if not (np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac_coords).all()):
         raise ValueError("lattice or positions are not finite")
+    if len(crystal.species) > LARGEST_COMPARED_ATOMS:
+        raise ValueError(f"{len(crystal.species)} atoms, more than {LARGEST_COMPARED_ATOMS}")
     # Cell reductions and the matcher loop for ever on cells without a volume or with absurd vectors.
     lengths = np.linalg.norm(crystal.lattice, axis=1)
     if not crystal.volume_angstrom3 >= MINIMUM_VOLUME_ANGSTROM3:
@@ -163,13 +346,46 @@ def _check_cell(crystal: Crystal) -> None:
         raise ValueError(f"longest cell vector above {LARGEST_ASPECT:g} times the shortest")
 
 
-def _matcher() -> object:
+@lru_cache(maxsize=1)
+def _matcher() -> StructureMatcher:
     from pymatgen.analysis.structure_matcher import StructureMatcher
 
-    return StructureMatcher(
+    class BoundedMatcher(StructureMatcher):
+        """StructureMatcher that refuses a pair of cells it would not be done with in seconds."""
+
+        def _get_lattices(self, target_lattice, s, supercell_size=1):
+            _check_cost(s.lattice.matrix, target_lattice.lengths)
+            site_checks = 0
+            for found in super()._get_lattices(target_lattice, s, supercell_size):
+                site_checks += len(s) ** 2
+                if site_checks > _MOST_SITE_CHECKS:
+                    raise ComparisonTooLarge("too many ways to lay one cell onto the other")
+                yield found
+
+    return BoundedMatcher(
         ltol=LENGTH_TOLERANCE,
         stol=SITE_TOLERANCE,
         angle_tol=ANGLE_TOLERANCE_DEGREES,
         primitive_cell=False,
         scale=True,
     )
+
+
+def _check_cost(lattice: NDArray[np.float64], target_lengths: Sequence[float]) -> None:
+    """Refuse a search for the vectors of a lattice that match three lengths when there are too many.
+
+    Raises:
+        ComparisonTooLarge: see the limits above.
+    """
+    reach = max(target_lengths) * (1 + LENGTH_TOLERANCE)
+    steps = np.floor(reach * np.linalg.norm(np.linalg.inv(lattice), axis=0)).astype(int)
+    if np.prod(2.0 * steps + 1) > _MOST_LATTICE_POINTS:
+        raise ComparisonTooLarge("needle-like cell: too many lattice vectors to try")
+    if np.prod(2.0 * steps + 1) < _MOST_VECTOR_TRIPLES ** (1 / 3):
+        return
+    grid = np.stack(np.meshgrid(*[np.arange(-n, n + 1) for n in steps], indexing="ij"), axis=-1)
+    lengths = np.linalg.norm(grid.reshape(-1, 3) @ lattice, axis=1)
+    tolerance = 1 + LENGTH_TOLERANCE
+    matching = [((lengths < aim * tolerance) & (lengths > aim / tolerance)).sum() for aim in target_lengths]
+    if np.prod(matching, dtype=float) > _MOST_VECTOR_TRIPLES:
+        raise ComparisonTooLarge("needle-like cell: too many triples of lattice vectors to try")

@@ -1,0 +1,246 @@
+"""The command `matwheel`: why a candidate was kept or rejected; a file of crystals through every screen."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from matwheel.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NAME_PATTERN = r"[A-Za-z0-9_-]+"
+_HEAD_ROWS = 10
+_HEAD_COLUMNS = [
+    "rank", "id", "formula", "space_group", "e_hull_dft_ev_per_atom", "lowest_frequency_thz", "verdict",
+    "reason",
+]  # fmt: skip
+# Files of a set that lie beside its verdict table.
+_VERDICTS, _CRYSTALS, _FUNNEL = "verdicts.parquet", "generated.parquet", "funnel.csv"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status (0, or 1 with one message on standard error)."""
+    options, rest = _parser().parse_known_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal without UTF-8 shows '?' instead of ending in an error
+            stream.reconfigure(errors="replace")
+    try:
+        if options.command == "why":
+            if rest:
+                raise InputError(f"matwheel why: unknown argument {rest[0]!r}; see matwheel why --help")
+            print(why(options.id, options.results), end="")
+            return 0
+        return screen(options, rest)
+    except InputError as error:
+        print(f"matwheel: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="matwheel", description=__doc__, allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    asked = commands.add_parser(
+        "why", help="print the whole history of a candidate", allow_abbrev=False,
+        description="Print what every screen said of a candidate, with figures, thresholds and reasons.",
+    )  # fmt: skip
+    asked.add_argument("id", metavar="ID", help="id of the candidate, as in candidates.csv")
+    asked.add_argument(
+        "--results", type=Path, default=Path("results"), metavar="FOLDER",
+        help="folder with the results of a run (default: %(default)s)",
+    )  # fmt: skip
+    judged = commands.add_parser(
+        "screen", help="send a file of crystals through every screen", allow_abbrev=False,
+        description="Send crystals made by any program (extxyz, zip or folder of CIFs, CSV or Parquet with "
+        "a column cif) through every screen and validation; the result is "
+        "results/imported/NAME/candidates.csv. Further arguments after FILE go to snakemake as they are.",
+    )  # fmt: skip
+    judged.add_argument("file", metavar="FILE", type=Path, help="file or folder of crystals")
+    judged.add_argument("--name", help="name of the result (default: the file's name)")
+    judged.add_argument(
+        "--cores", "-c", default=str(_usable_cores()), help="cores to use (default: all, here %(default)s)"
+    )
+    judged.add_argument("--dry-run", "-n", action="store_true", help="only show what would run")
+    judged.add_argument(
+        "--config", "-C", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+        help="settings of the workflow, as for snakemake",
+    )  # fmt: skip
+    judged.add_argument(
+        "--project", type=Path, metavar="FOLDER",
+        help="folder with the Snakefile (default: the current one, else that of the installed source)",
+    )  # fmt: skip
+    return parser
+
+
+def why(candidate_id: str, results: Path) -> str:
+    """Return the history of a candidate in every verdict table under a folder that holds it.
+
+    Raises:
+        InputError: no verdict table under that folder, or none with that id; the nearest ids are named.
+    """
+    import pandas as pd
+
+    from matwheel.evaluation.why import history, unknown_id
+
+    tables = sorted(results.glob(f"**/{_VERDICTS}"))
+    if not tables:
+        raise InputError(
+            f"{results}: holds no {_VERDICTS}; run the funnel first (snakemake --cores 2 -- "
+            "results/candidates.csv, or matwheel screen FILE), or name the folder with --results"
+        )
+    parts: list[str] = []
+    known: list[str] = []
+    for path in tables:
+        verdicts = pd.read_parquet(path)
+        judged = verdicts["candidate_id"].unique().tolist()
+        known += judged
+        if candidate_id in judged:
+            folder = path.parent
+            extras = {"set": folder.relative_to(results).as_posix(), **_extras(folder, candidate_id)}
+            row, screens = _row(folder / _CRYSTALS, candidate_id), _screens(folder / _FUNNEL)
+            parts.append(history(candidate_id, verdicts, row, extras, screens=screens))
+    if not parts:
+        raise InputError(unknown_id(candidate_id, known, str(results)))
+    return "\n".join(parts)
+
+
+def screen(options: argparse.Namespace, rest: Sequence[str]) -> int:
+    """Run the workflow on a file of crystals, show the best candidates; return snakemake's exit status.
+
+    Raises:
+        InputError: no such file, a name that cannot be, or no project folder.
+    """
+    file = options.file.resolve()
+    if not file.exists():
+        raise InputError(f"{options.file}: does not exist; correct the path")
+    name = options.name or re.sub(r"[^A-Za-z0-9_-]+", "-", file.name.split(".")[0]).strip("-")
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise InputError(f"name {name!r}: use letters, digits, '-' and '_'; give one with --name")
+    project = _project(options.project)
+    command = snakemake_command(
+        file, name, cores=options.cores, dry_run=options.dry_run, config=options.config, rest=rest
+    )
+    status = subprocess.run(command, cwd=project, check=False).returncode
+    result = project / _target(name)
+    if status == 0 and not options.dry_run and result.is_file():
+        print(_head(result))
+    return status
+
+
+def snakemake_command(
+    file: Path,
+    name: str,
+    *,
+    cores: str,
+    dry_run: bool = False,
+    config: Sequence[str] = (),
+    rest: Sequence[str] = (),
+) -> list[str]:
+    """Return the command that sends a file of crystals through the workflow.
+
+    Args:
+        file: absolute path of the file.
+        name: name of the result under results/imported.
+        cores: for snakemake, a number or 'all'.
+        dry_run: only show what would run.
+        config: further settings, KEY=VALUE.
+        rest: further arguments of snakemake.
+    """
+    imported = f"imported={json.dumps({name: str(file)}, ensure_ascii=False)}"
+    command = [sys.executable, "-m", "snakemake", "--cores", str(cores), *rest]
+    command += ["--dry-run"] if dry_run else []
+    # The last word on `imported` is ours; '--' ends the list of settings.
+    return [*command, "--config", *config, imported, "--", _target(name)]
+
+
+def _target(name: str) -> str:
+    return f"results/imported/{name}/candidates.csv"
+
+
+def _project(asked: Path | None) -> Path:
+    """Return the folder with the Snakefile."""
+    places = [asked] if asked is not None else [Path.cwd(), Path(__file__).resolve().parents[2]]
+    for place in places:
+        if (place / "Snakefile").is_file():
+            return place.resolve()
+    raise InputError(
+        f"{' and '.join(map(str, places))}: no Snakefile there; run in the project's folder or name it "
+        "with --project"
+    )
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _row(path: Path, candidate_id: str) -> pd.Series | None:
+    """Return the row of a candidate in a Parquet table, None without the table or the row."""
+    import pandas as pd
+
+    if not path.is_file():
+        return None
+    rows = pd.read_parquet(path, filters=[("id", "==", candidate_id)])
+    return rows.iloc[0] if len(rows) else None
+
+
+def _screens(path: Path) -> list[str] | None:
+    """Return the screens that decide, from the funnel of the set; None without one."""
+    import pandas as pd
+
+    return list(pd.read_csv(path)["screen"]) if path.is_file() else None
+
+
+def _extras(folder: Path, candidate_id: str) -> dict[str, str]:
+    """Return what the tables beside the verdicts tell of a candidate, label → text."""
+    extras = {}
+    predicted = _row(folder / "predicted.parquet", candidate_id)
+    if predicted is not None:
+        extras["predicted property"] = f"{predicted['predicted']:.4g}"
+    relaxed = _row(folder / "relaxed.parquet", candidate_id)
+    if relaxed is not None:
+        extras["relaxation"] = _relaxation(relaxed)
+    archive = folder / "candidates.zip"
+    if archive.is_file():
+        extras["crystals"] = f"{archive} ({candidate_id}.cif, where it was relaxed)"
+    return extras
+
+
+def _relaxation(row: pd.Series) -> str:
+    """Return what relaxation did to a crystal, leaving out what was not measured."""
+    figures = (
+        ("steps", "{:.0f} steps"),
+        ("energy_ev_per_atom", "{:.4f} eV/atom"),
+        ("volume_change", "volume {:+.1%}"),
+        ("rmsd_angstrom", "atoms moved by {:.2f} Å (RMSD)"),
+        ("space_group_before", "space group {:.0f}"),
+        ("space_group_after", "→ {:.0f}"),
+    )
+    said = [str(row["status"]).replace("_", " ")]
+    said += [form.format(row[name]) for name, form in figures if name in row and row[name] == row[name]]
+    return ", ".join(said).replace(", →", " →")
+
+
+def _head(candidates: Path) -> str:
+    """Return the best candidates as text, and where the rest is."""
+    import pandas as pd
+
+    table = pd.read_csv(candidates)
+    head = table[[name for name in _HEAD_COLUMNS if name in table]].head(_HEAD_ROWS)
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in table["verdict"].value_counts().items())
+    shown = head.to_string(index=False, na_rep="–", max_colwidth=60) if len(head) else "no candidates"
+    return f"{shown}\n\n{len(table)} candidates: {counts}\nall: {candidates}\nhistory of one: matwheel why ID"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,231 @@
+"""Reference sets of known materials: named, hashed, of structures or of formulas only."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import warnings
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from matwheel.crystals.crystal import Crystal, from_structure
+from matwheel.crystals.table import COLUMNS, crystal_table, crystals_of_table, reduced_formula
+from matwheel.errors import InputError
+
+STRUCTURES, FORMULAS = "structures", "formulas"
+MP_MIRROR_FILES = (
+    "mp20_biternary_val.csv.gz",
+    "mp20_biternary_test.csv.gz",
+    "mpts52_val.csv.gz",
+    "mpts52_test.csv.gz",
+)
+"""Files with Materials Project crystals that a mirror folder may hold."""
+
+# What the files call the properties kept, and their names here.
+_MP_PROPERTIES: Mapping[str, tuple[str, ...]] = {
+    "formation_energy_ev_per_atom": ("formation_energy_per_atom",),
+    "e_above_hull_ev_per_atom": ("e_above_hull", "energy_above_hull"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceSet:
+    """Known materials to compare with.
+
+    Attributes:
+        name: short name; the screen is `novel_<name>`.
+        kind: 'structures' or 'formulas'.
+        sha256: of the content, whatever its order.
+        source: where it comes from, in words.
+        formulas: reduced formulas.
+        table: the columns of a crystal table that hold the crystals; None for formulas only.
+    """
+
+    name: str
+    kind: str
+    sha256: str
+    source: str
+    formulas: frozenset[str] = field(repr=False)
+    table: pd.DataFrame | None = field(repr=False, default=None)
+
+    def __len__(self) -> int:
+        return len(self.formulas) if self.table is None else len(self.table)
+
+    def crystals_of(self, formulas: Collection[str]) -> list[Crystal]:
+        """Return the crystals of the given reduced formulas, in the order of the set; none of formulas."""
+        if self.table is None:
+            return []
+        return crystals_of_table(self.table[self.table["formula"].isin(set(formulas))])
+
+
+def reference_of_table(
+    name: str, table: pd.DataFrame, source: str, ids: Sequence[str] | None = None
+) -> ReferenceSet:
+    """Return a set of structures from a crystal table.
+
+    Args:
+        name: name of the set, e.g. 'training'.
+        table: crystal table.
+        source: where it comes from, in words.
+        ids: the rows to take, e.g. the training part of a split; None takes all.
+
+    Raises:
+        InputError: an id that the table does not hold.
+    """
+    if ids is not None:
+        missing = sorted(set(ids) - set(table["id"]))
+        if missing:
+            raise InputError(
+                f"reference set {name}: {len(missing)} of {len(ids)} ids are not in the table, first "
+                f"{missing[0]!r}; make the split again from this table"
+            )
+        table = table[table["id"].isin(set(ids))]
+    table = table[[*COLUMNS[:4], "formula"]].reset_index(drop=True)
+    digest = sha256()
+    for row in table.sort_values("id", kind="stable").itertuples(index=False):
+        digest.update("\x1f".join([str(row.id), *row.species]).encode())
+        for numbers in (row.lattice, row.frac_coords):
+            digest.update(np.asarray(numbers, dtype="<f8").tobytes())
+    return ReferenceSet(name, STRUCTURES, digest.hexdigest(), source, frozenset(table["formula"]), table)
+
+
+def reference_of_crystals(name: str, crystals: Sequence[Crystal], source: str) -> ReferenceSet:
+    """Return a set of structures from crystals in memory."""
+    frame = pd.DataFrame(
+        {
+            "id": [crystal.id for crystal in crystals],
+            "species": [list(crystal.species) for crystal in crystals],
+            "lattice": [crystal.lattice.ravel().tolist() for crystal in crystals],
+            "frac_coords": [crystal.frac_coords.ravel().tolist() for crystal in crystals],
+            "formula": [reduced_formula(crystal) for crystal in crystals],
+        }
+    )
+    return reference_of_table(name, frame, source)
+
+
+def reference_of_formulas(name: str, formulas: Iterable[str], source: str) -> ReferenceSet:
+    """Return a set of formulas, given in any notation, e.g. 'Ca1 Ti1 O3'.
+
+    Raises:
+        InputError: a text that is no formula; the message has its number (from 1), or none at all was given.
+    """
+    from pymatgen.core import Composition
+
+    reduced: set[str] = set()
+    seen: set[str] = set()
+    for number, text in enumerate(formulas, start=1):
+        if text in seen:
+            continue
+        seen.add(text)
+        try:
+            formula = Composition(text).reduced_formula
+            if not formula:
+                raise ValueError("no elements")
+        except Exception as error:
+            raise InputError(
+                f"reference set {name} ({source}): entry {number}, {text!r}, is no formula ({error}); "
+                "correct or remove it"
+            ) from error
+        reduced.add(formula)
+    if not reduced:
+        raise InputError(f"reference set {name} ({source}): no formulas; give another file")
+    digest = sha256("\n".join(sorted(reduced)).encode()).hexdigest()
+    return ReferenceSet(name, FORMULAS, digest, source, frozenset(reduced))
+
+
+def formulas_of_csv(content: bytes, origin: str, column: str = "formula") -> list[str]:
+    """Return the formulas in one column of a CSV file.
+
+    Read as text throughout: pandas would take sodium nitride, 'NaN', for a missing number.
+
+    Raises:
+        InputError: no such column, or a row without a formula.
+    """
+    reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig")))
+    if column not in (reader.fieldnames or ()):
+        raise InputError(
+            f"{origin}: no column {column!r}; it has {', '.join(reader.fieldnames or ()) or 'none'}"
+        )
+    formulas = []
+    for row in reader:
+        formula = (row[column] or "").strip()
+        if not formula:
+            raise InputError(f"{origin}: line {reader.line_num} has no {column}; correct or remove it")
+        formulas.append(formula)
+    return formulas
+
+
+def mp_mirror_table(paths: Sequence[str | Path]) -> pd.DataFrame:
+    """Return the Materials Project crystals of mirror files as one crystal table.
+
+    A material in several files is taken from the first.
+
+    Args:
+        paths: files of `MP_MIRROR_FILES`: CSV (.gz or not) with columns material_id and cif.
+
+    Returns:
+        Crystal table with the further columns formation_energy_ev_per_atom, e_above_hull_ev_per_atom (NaN
+        where a file has none) and source_file, sorted by id.
+
+    Raises:
+        InputError: a file lacks a column or holds a crystal that cannot be read; the message names file, row
+            and remedy.
+    """
+    crystals: dict[str, Crystal] = {}
+    properties: dict[str, tuple] = {}
+    for path in map(Path, paths):
+        try:
+            content = path.read_bytes()
+            text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8")
+        except (OSError, EOFError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: cannot be read ({error}); fetch or copy it again") from error
+        reader = csv.DictReader(io.StringIO(text))
+        for column in ("material_id", "cif"):
+            if column not in (reader.fieldnames or ()):
+                raise InputError(f"{path}: no column {column!r}; is it one of {', '.join(MP_MIRROR_FILES)}?")
+        for row in reader:
+            material = row["material_id"]
+            if material in crystals:
+                continue
+            try:
+                crystals[material] = _crystal_of_cif(material, row["cif"])
+            except Exception as error:
+                raise InputError(
+                    f"{path}: {material} (up to line {reader.line_num}) cannot be read as a crystal "
+                    f"({error}); fetch or copy the file again"
+                ) from error
+            properties[material] = (
+                *(_first_number(row, names) for names in _MP_PROPERTIES.values()),
+                path.name,
+            )
+    ids = sorted(crystals)
+    columns = zip(*(properties[material] for material in ids), strict=True) if ids else [()] * 3
+    names = (*_MP_PROPERTIES, "source_file")
+    return crystal_table(
+        [crystals[material] for material in ids], dict(zip(names, map(list, columns), strict=True))
+    )
+
+
+def _crystal_of_cif(crystal_id: str, text: str) -> Crystal:
+    from pymatgen.io.cif import CifParser
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # on rounded coordinates and the like
+        structures = CifParser(io.StringIO(text)).parse_structures(primitive=False, on_error="raise")
+    if len(structures) != 1:
+        raise ValueError(f"{len(structures)} structures instead of one")
+    return from_structure(crystal_id, structures[0])
+
+
+def _first_number(row: Mapping[str, str], names: Sequence[str]) -> float:
+    """Return the first of the named columns that holds a number; NaN where none does."""
+    for name in names:
+        if row.get(name):
+            return float(row[name])
+    return float("nan")

@@ -1,0 +1,222 @@
+"""Energy corrections of the Materials Project: from raw PBE / PBE+U energies to the scale of its formation
+energies.
+
+The only module that touches pymatgen's compatibility classes. MP2020 is Wang et al., Sci. Rep. 11, 15496
+(2021); its predecessor, with which Materials Project published until early 2021, is Jain et al., Phys. Rev. B
+84, 045115 (2011) with the gas energies of Wang, Maxisch and Ceder, Phys. Rev. B 73, 195107 (2006). Energies
+of the two schemes differ by 0.2 to 0.3 eV/atom in bromides, iodides, selenides and tellurides, so they are
+never mixed: `mp2020_from_legacy_shift` takes published formation energies from one to the other.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from functools import cache, lru_cache
+from math import isfinite
+from typing import Any
+
+from matwheel.crystals.crystal import Crystal, to_structure
+from matwheel.validation.potentials import ARBITRARY, MP2020_CORRECTED, RAW_PBE
+
+ANION_RULES = ("require_bound", "no_check")
+ANION_RULE = "require_bound"
+"""Which atoms count as anions. 'no_check' is the scheme as published and as Materials Project used it until
+2022: any negative average oxidation state. 'require_bound', pymatgen's default since 2024, asks for −1 or
+less, so that anion-rich hypothetical compounds are not stabilised by corrections fitted to real anions. They
+differ in 0.3 % of Materials Project's compounds, by 0.15 to 0.4 eV/atom there; candidates and references
+always go by the same rule."""
+
+# Elements that MP2020 corrects where they are anions; a formula without them needs no oxidation states.
+_ANIONS = frozenset({"Br", "I", "Se", "Si", "Sb", "Te", "H", "N", "F", "Cl"})
+_GASES = {"N2": "N", "F2": "F", "Cl2": "Cl", "H2": "H"}
+_GUESS_SITES = -20  # pymatgen's own limit: reduce the formula, and give up beyond 20 sites
+
+Composition = tuple[tuple[str, float], ...]
+"""Atoms of each element, sorted by symbol; hashable."""
+
+
+def composition_of(counts: Mapping[str, float]) -> Composition:
+    """Return counts of atoms in the hashable form that this module works with; absent elements are
+    dropped."""
+    return tuple(sorted((symbol, float(count)) for symbol, count in counts.items() if count > 0))
+
+
+def hubbard_u(counts: Mapping[str, float]) -> dict[str, float]:
+    """Return the Hubbard U (eV) that Materials Project uses for each element of a compound; empty for plain
+    PBE.
+
+    U is used in oxides and fluorides (O or F the most electronegative element) of Co, Cr, Fe, Mn, Mo, Ni, V,
+    W.
+    """
+    anion = max(counts, key=lambda symbol: (_electronegativity(symbol), symbol))
+    settings = _scheme(ANION_RULE).u_settings.get(anion, {})
+    return {symbol: float(settings[symbol]) for symbol in sorted(counts) if settings.get(symbol)}
+
+
+def mp2020_correction(crystal: Crystal, anion_rule: str = ANION_RULE) -> float:
+    """Return what MP2020 adds to the raw energy of a crystal, eV/atom.
+
+    Peroxides, superoxides and sulfates are told from oxides and sulfides by the distances in the crystal.
+
+    Raises:
+        ValueError: a species is not an element, or pymatgen refuses the crystal.
+    """
+    from pymatgen.analysis.compatibility import ComputedStructureEntry
+
+    composition = composition_of(crystal.element_counts)
+    if not {"O", "S"} & set(crystal.species):
+        return mp2020_correction_of_formula(composition, anion_rule)
+    data, parameters = _entry_context(composition)
+    data.pop("sulfide_type", None)
+    entry = ComputedStructureEntry(to_structure(crystal), 0.0, parameters=parameters, data=data)
+    return _adjustment(entry, anion_rule) / len(crystal.species)
+
+
+@lru_cache(maxsize=400_000)
+def mp2020_correction_of_formula(composition: Composition, anion_rule: str = ANION_RULE) -> float:
+    """Return what MP2020 adds to the raw energy of a compound of which only the formula is known, eV/atom.
+
+    Peroxides and superoxides are recognised by formula (pymatgen's list), and sulfur counts as sulfide unless
+    its oxidation state comes out positive.
+    """
+    return _adjustment(_formula_entry(composition), anion_rule) / sum(count for _, count in composition)
+
+
+def legacy_correction_of_formula(composition: Composition) -> float:
+    """Return what Materials Project's scheme before 2021 added to a compound's raw energy, eV/atom."""
+    entry = _formula_entry(composition)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        total = sum(_legacy_scheme().get_corrections_dict(entry)[0].values())
+    return float(total) / sum(count for _, count in composition)
+
+
+def mp2020_from_legacy_shift(
+    composition: Composition, elemental_references: Mapping[str, float], anion_rule: str = ANION_RULE
+) -> float:
+    """Return what to add to a formation energy of the scheme before 2021 to have it in MP2020, eV/atom.
+
+    Three terms: the old anion and U corrections come off, those of MP2020 come on, and N2, F2, Cl2, H2, whose
+    energies the old scheme replaced by fitted ones, are taken as calculated (`elemental_references`,
+    eV/atom).
+    """
+    if len(composition) == 1:
+        return 0.0
+    fitted = _legacy_gas_energies()
+    atoms = sum(count for _, count in composition)
+    gases = sum(count * (fitted[symbol] - elemental_references[symbol])
+                for symbol, count in composition if symbol in fitted)  # fmt: skip
+    return (
+        mp2020_correction_of_formula(composition, anion_rule)
+        - legacy_correction_of_formula(composition)
+        + gases / atoms
+    )
+
+
+def corrected_energy(
+    crystal: Crystal, energy_ev_per_atom: float, energy_kind: str, anion_rule: str = ANION_RULE
+) -> float:
+    """Return a potential's energy on the MP2020 scale, eV/atom.
+
+    Raw PBE energies are corrected. Energies that already carry MP2020 as published are not corrected twice;
+    only where `anion_rule` judges an anion differently (0.3 % of compounds) the difference is applied.
+    Energies without a common zero are left as they are.
+
+    Raises:
+        ValueError: unknown kind of energy, or a crystal that cannot be corrected.
+    """
+    if energy_kind == RAW_PBE:
+        return energy_ev_per_atom + mp2020_correction(crystal, anion_rule)
+    if energy_kind == MP2020_CORRECTED:
+        return energy_ev_per_atom + anion_rule_shift(composition_of(crystal.element_counts), anion_rule)
+    if energy_kind == ARBITRARY:
+        return energy_ev_per_atom
+    raise ValueError(f"unknown kind of energy {energy_kind!r}")
+
+
+def anion_rule_shift(composition: Composition, anion_rule: str = ANION_RULE) -> float:
+    """Return what to add to an energy with MP2020 as published ('no_check') to have it under a rule,
+    eV/atom."""
+    if anion_rule == "no_check" or not _ANIONS & {symbol for symbol, _ in composition}:
+        return 0.0
+    published = mp2020_correction_of_formula(composition, "no_check")
+    return mp2020_correction_of_formula(composition, anion_rule) - published
+
+
+def _adjustment(entry: Any, anion_rule: str) -> float:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return float(sum(adjustment.value for adjustment in _scheme(anion_rule).get_adjustments(entry)))
+
+
+def _formula_entry(composition: Composition) -> Any:
+    from pymatgen.analysis.compatibility import ComputedEntry
+
+    data, parameters = _entry_context(composition)
+    return ComputedEntry(dict(composition), 0.0, parameters=parameters, data=data)
+
+
+def _entry_context(composition: Composition) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return data and parameters of an entry, as pymatgen's schemes expect them."""
+    counts = dict(composition)
+    hubbards = hubbard_u(counts)
+    parameters = {"run_type": "GGA+U" if hubbards else "GGA", "hubbards": hubbards}
+    states = _oxidation_states(composition) if len(counts) > 1 and set(counts) & (_ANIONS | {"S"}) else {}
+    data: dict[str, Any] = {"oxidation_states": dict(states)}
+    if "S" in counts and states.get("S", -1.0) > 0:
+        data["sulfide_type"] = "sulfate"
+    return data, parameters
+
+
+@lru_cache(maxsize=400_000)
+def _oxidation_states(composition: Composition) -> Mapping[str, float]:
+    from pymatgen.core import Composition as PymatgenComposition
+
+    try:
+        guesses = PymatgenComposition(dict(composition)).oxi_state_guesses(max_sites=_GUESS_SITES)
+    except ValueError:  # too many sites
+        guesses = ()
+    return guesses[0] if guesses else {}
+
+
+@cache
+def _electronegativity(symbol: str) -> float:
+    """Return Pauling's electronegativity; 0 for noble gases, which have none."""
+    from pymatgen.core import Element
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        value = Element(symbol).X
+    return float(value) if isfinite(value) else 0.0
+
+
+@cache
+def _scheme(anion_rule: str) -> Any:
+    from pymatgen.analysis.compatibility import MaterialsProject2020Compatibility
+
+    if anion_rule not in ANION_RULES:
+        raise ValueError(f"unknown anion rule {anion_rule!r}; choose one of {', '.join(ANION_RULES)}")
+    return MaterialsProject2020Compatibility(check_potcar=False, strict_anions=anion_rule)
+
+
+@cache
+def _legacy_scheme() -> Any:
+    from pymatgen.analysis.compatibility import (
+        CorrectionsList,
+        MaterialsProjectCompatibility,
+        PotcarCorrection,
+    )
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it is deprecated, and that is why it is wanted
+        corrections = MaterialsProjectCompatibility().corrections
+    return CorrectionsList([item for item in corrections if not isinstance(item, PotcarCorrection)])
+
+
+@cache
+def _legacy_gas_energies() -> dict[str, float]:
+    from pymatgen.analysis.compatibility import GasCorrection
+
+    gas = next(item for item in _legacy_scheme().corrections if isinstance(item, GasCorrection))
+    return {_GASES[formula]: float(energy) for formula, energy in gas.cpd_energies.items()}

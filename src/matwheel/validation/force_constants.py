@@ -1,0 +1,438 @@
+"""Force constants by finite displacements, and the phonons they give. The only module that calls phonopy.
+
+q-points are fractions of the reciprocal vectors of the primitive cell; frequencies are in THz (not angular),
+imaginary ones as negative numbers. The splitting of longitudinal and transverse optical modes at Γ is left
+out: it needs Born charges, which the potentials do not give, and it only raises modes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise, product
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from matwheel.crystals.crystal import Crystal
+from matwheel.validation.atoms import to_atoms
+from matwheel.validation.symmetric_relaxation import IDEAL_SYMPREC_ANGSTROM
+
+if TYPE_CHECKING:
+    from ase.calculators.calculator import Calculator
+    from phonopy import Phonopy
+
+DISPLACEMENT_ANGSTROM = 0.01
+# Even, so that zone-boundary modes, where most doublings of a cell begin, are sampled exactly.
+_MULTIPLES = (1, 2, 4, 6, 8)
+# Perovskites of 3.9 Å count as 8 Å in a 2×2×2 supercell.
+_LENGTH_TOLERANCE = 0.03
+_SYMMETRISATION_LEVEL = 5
+
+
+@dataclass(frozen=True, eq=False)
+class SupercellChoice:
+    """A supercell and how good it is.
+
+    Attributes:
+        matrix: shape (3, 3), integers; rows are the supercell's vectors in those of the primitive cell.
+        atoms: atoms in the supercell.
+        shortest_length_angstrom: distance of an atom to its nearest image.
+        long_enough: whether that is the length asked for, within 3 %.
+    """
+
+    matrix: NDArray[np.int64]
+    atoms: int
+    shortest_length_angstrom: float
+    long_enough: bool
+
+
+@dataclass(frozen=True, eq=False)
+class ForceConstants:
+    """Second derivatives of the energy of a crystal, from finite displacements in a supercell.
+
+    Attributes:
+        crystal: the primitive cell.
+        supercell_matrix: as in `SupercellChoice`.
+        matrix_ev_per_angstrom2: shape (supercell atoms, supercell atoms, 3, 3), with the acoustic sum rule
+            and the symmetry of indices imposed.
+        displacement_angstrom: length of the displacements.
+        displacements: number of displaced supercells that were computed.
+        acoustic_residual_raw_thz: largest |frequency| of a rigid translation before the sum rule: the
+            numerical error of the forces.
+        acoustic_residual_thz: the same after the sum rule.
+    """
+
+    crystal: Crystal
+    supercell_matrix: NDArray[np.int64]
+    matrix_ev_per_angstrom2: NDArray[np.float64] = field(repr=False)
+    displacement_angstrom: float
+    displacements: int
+    acoustic_residual_raw_thz: float
+    acoustic_residual_thz: float
+
+
+@dataclass(frozen=True, eq=False)
+class Modes:
+    """Phonons at some q-points.
+
+    Attributes:
+        q_points: shape (points, 3), fractions of the primitive reciprocal vectors.
+        frequencies_thz: shape (points, bands), ascending at each point.
+        eigenvectors: shape (points, bands, atoms, 3), complex, of length one; atom j at position r moves
+            along Re[e_j exp(2πi q·r)] / √m_j.
+        acoustic: shape (points, bands): the three modes of each point that are most like rigid translations.
+    """
+
+    q_points: NDArray[np.float64]
+    frequencies_thz: NDArray[np.float64]
+    eigenvectors: NDArray[np.complex128] = field(repr=False)
+    acoustic: NDArray[np.bool_] = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Bands:
+    """Frequencies along a path through the Brillouin zone.
+
+    Attributes:
+        segments: label pairs of the straight pieces, e.g. (('G', 'X'), ('X', 'M')).
+        q_points: per segment, shape (points, 3).
+        distances: per segment, shape (points,), Å⁻¹ along the path (without 2π); segments follow one another.
+        frequencies_thz: per segment, shape (points, bands).
+    """
+
+    segments: tuple[tuple[str, str], ...]
+    q_points: tuple[NDArray[np.float64], ...] = field(repr=False)
+    distances: tuple[NDArray[np.float64], ...] = field(repr=False)
+    frequencies_thz: tuple[NDArray[np.float64], ...] = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class DensityOfStates:
+    """Density of phonon states on a q mesh, with the lowest frequency of the mesh.
+
+    Attributes:
+        frequencies_thz: shape (points,).
+        states_per_thz: shape (points,), modes per primitive cell and THz.
+        mesh: number of divisions along each reciprocal vector.
+        lowest_frequency_thz: lowest frequency on the mesh, Γ left out.
+        q_point: where that is.
+    """
+
+    frequencies_thz: NDArray[np.float64] = field(repr=False)
+    states_per_thz: NDArray[np.float64] = field(repr=False)
+    mesh: tuple[int, int, int]
+    lowest_frequency_thz: float
+    q_point: tuple[float, float, float]
+
+
+def choose_supercell(crystal: Crystal, shortest_length_angstrom: float, max_atoms: int) -> SupercellChoice:
+    """Return the smallest supercell with the symmetry of the crystal that is long enough.
+
+    Supercells are even multiples (or one) of the vectors of the primitive or the conventional cell. Where
+    none within `max_atoms` is long enough, the longest within it is returned.
+
+    Args:
+        crystal: an idealised primitive cell.
+
+    Raises:
+        ValueError: the primitive cell alone has more than `max_atoms`.
+    """
+    import spglib
+
+    atoms = len(crystal.species)
+    if atoms > max_atoms:
+        raise ValueError(f"{atoms} atoms in the primitive cell, more than {max_atoms}")
+    rotations, conventional = _point_group_and_conventional_cell(crystal)
+    choices = {}
+    for basis, multiples in product((np.eye(3, dtype=np.int64), conventional), product(_MULTIPLES, repeat=3)):
+        matrix = np.diag(multiples) @ basis
+        count = atoms * round(abs(np.linalg.det(matrix)))
+        if count > max_atoms or not _is_invariant(matrix, rotations):
+            continue
+        reduced = spglib.niggli_reduce(matrix @ crystal.lattice)
+        length = float(np.linalg.norm(matrix @ crystal.lattice if reduced is None else reduced, axis=1).min())
+        enough = length >= (1 - _LENGTH_TOLERANCE) * shortest_length_angstrom
+        key = (not enough, count, -round(length, 6)) if enough else (not enough, -round(length, 6), count)
+        choices[(*key, *matrix.ravel().tolist())] = SupercellChoice(matrix, count, length, enough)
+    return choices[min(choices)]
+
+
+def force_constants(
+    crystal: Crystal,
+    calculator: Calculator,
+    supercell_matrix: ArrayLike,
+    displacement_angstrom: float = DISPLACEMENT_ANGSTROM,
+    *,
+    symprec_angstrom: float = IDEAL_SYMPREC_ANGSTROM,
+    before_evaluation: Callable[[], None] = lambda: None,
+) -> ForceConstants:
+    """Compute force constants by finite displacements, those that symmetry leaves independent.
+
+    The forces of the undisplaced crystal are subtracted.
+
+    Args:
+        crystal: primitive cell at a minimum of its energy, symmetric within `symprec_angstrom`.
+        calculator: ASE calculator with forces.
+        supercell_matrix: shape (3, 3) or (3,), see `SupercellChoice`.
+        before_evaluation: called before each force evaluation; what it raises ends the computation.
+
+    Raises:
+        ArithmeticError: forces are not finite.
+    """
+    from ase import Atoms
+
+    def forces(atoms: Atoms) -> NDArray[np.float64]:
+        before_evaluation()
+        atoms.calc = calculator
+        values = np.asarray(atoms.get_forces(), dtype=np.float64)
+        if not np.isfinite(values).all():
+            raise ArithmeticError("forces are not finite")
+        return values
+
+    matrix = np.asarray(supercell_matrix, dtype=np.int64)
+    matrix = np.diag(matrix) if matrix.ndim == 1 else matrix
+    phonopy = _phonopy(crystal, matrix, symprec_angstrom)
+    at_rest = forces(to_atoms(crystal))
+    phonopy.generate_displacements(distance=displacement_angstrom)
+    cell_atom = [phonopy.supercell.u2u_map[atom] for atom in phonopy.supercell.s2u_map]
+    sets = []
+    for cell in phonopy.supercells_with_displacements:
+        atoms = Atoms(cell.symbols, cell=cell.cell, scaled_positions=cell.scaled_positions, pbc=True)
+        sets.append(forces(atoms) - at_rest[cell_atom])
+    phonopy.forces = np.array(sets)
+    phonopy.produce_force_constants(show_drift=False)
+    raw = _translation_residual_thz(phonopy)
+    phonopy.symmetrize_force_constants(level=_SYMMETRISATION_LEVEL, show_drift=False)
+    return ForceConstants(
+        crystal,
+        matrix,
+        np.array(phonopy.force_constants, dtype=np.float64),
+        displacement_angstrom,
+        len(sets),
+        raw,
+        _translation_residual_thz(phonopy),
+    )
+
+
+def phonopy_of(constants: ForceConstants) -> Phonopy:
+    """Return force constants as a phonopy object, for what phonopy can do with them."""
+    phonopy = _phonopy(constants.crystal, constants.supercell_matrix, IDEAL_SYMPREC_ANGSTROM)
+    phonopy.force_constants = constants.matrix_ev_per_angstrom2
+    return phonopy
+
+
+def commensurate_points(supercell_matrix: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the q-points whose waves fit into the supercell, shape (det, 3), Γ first, in [0, 1).
+
+    At these the frequencies are exact whatever the size of the supercell; at all others interpolated.
+    """
+    from phonopy.harmonic.dynmat_to_fc import get_commensurate_points
+
+    points = np.asarray(get_commensurate_points(np.asarray(supercell_matrix, dtype=np.int64).T))
+    points = np.round(points, 10) % 1.0
+    return points[np.lexsort(points.T[::-1])]
+
+
+def modes_at(constants: ForceConstants, q_points: ArrayLike) -> Modes:
+    """Return frequencies and eigenvectors at q-points, shape (points, 3)."""
+    points = np.asarray(q_points, dtype=np.float64).reshape(-1, 3)
+    phonopy = phonopy_of(constants)
+    result = phonopy.run_qpoints(points, with_eigenvectors=True)
+    atoms = len(constants.crystal.species)
+    frequencies = np.array(result.frequencies, dtype=np.float64)
+    eigenvectors = np.swapaxes(np.array(result.eigenvectors), 1, 2).reshape(len(points), 3 * atoms, atoms, 3)
+    # Overlap with the three rigid translations; equal overlaps go to the lower frequency.
+    weights = np.sqrt(phonopy.primitive.masses / phonopy.primitive.masses.sum())
+    overlap = (np.abs(np.einsum("a,qbai->qbi", weights, eigenvectors)) ** 2).sum(axis=2)
+    rank = np.argsort(-np.round(overlap, 6), axis=1, kind="stable")[:, :3]
+    acoustic = np.zeros(frequencies.shape, dtype=bool)
+    np.put_along_axis(acoustic, rank, True, axis=1)
+    return Modes(points, frequencies, eigenvectors, acoustic)
+
+
+def bands_along_path(constants: ForceConstants, points: int) -> Bands | None:
+    """Return the bands along ASE's path for the lattice (Setyawan & Curtarolo 2010), about `points` q-points.
+
+    None where the lattice cannot be classified.
+    """
+    from ase.dft.kpoints import parse_path_string
+
+    lattice = constants.crystal.lattice
+    try:
+        path = to_atoms(constants.crystal).cell.bandpath()
+    except Exception:  # a cell at the edge between two Bravais lattices
+        return None
+    reciprocal = np.linalg.inv(lattice).T
+    pieces = [pair for part in parse_path_string(path.path) for pair in pairwise(part)]
+    ends = [(path.special_points[first], path.special_points[last]) for first, last in pieces]
+    lengths = [float(np.linalg.norm((last - first) @ reciprocal)) for first, last in ends]
+    total = sum(lengths)
+    counts = [max(2, 1 + round(points * length / total)) for length in lengths]
+    q_points = [
+        first + np.linspace(0, 1, count)[:, None] * (last - first)
+        for (first, last), count in zip(ends, counts, strict=True)
+    ]
+    frequencies = np.array(phonopy_of(constants).run_qpoints(np.concatenate(q_points)).frequencies)
+    starts = np.cumsum([0.0, *lengths])
+    return Bands(
+        tuple(pieces),
+        tuple(q_points),
+        tuple(
+            start + np.linspace(0, length, count)
+            for start, length, count in zip(starts, lengths, counts, strict=False)
+        ),
+        tuple(np.split(frequencies, np.cumsum(counts)[:-1])),
+    )
+
+
+def density_of_states(constants: ForceConstants, mesh_length_angstrom: float) -> DensityOfStates:
+    """Return the density of states on a Γ-centred mesh of about `mesh_length_angstrom` / |a| divisions."""
+    phonopy = phonopy_of(constants)
+    mesh = phonopy.run_mesh(mesh_length_angstrom)
+    dos = phonopy.run_total_dos()
+    frequencies = np.array(mesh.frequencies)
+    points = np.array(mesh.qpoints)
+    lowest_at = frequencies.min(axis=1)
+    lowest_at[~np.any(np.abs(points) > 1e-9, axis=1)] = np.inf
+    lowest, point = lowest_point(points, lowest_at)
+    first, second, third = (int(number) for number in mesh.mesh_numbers)
+    return DensityOfStates(
+        np.array(dos.frequency_points), np.array(dos.dos), (first, second, third), lowest, point
+    )
+
+
+def lowest_point(
+    q_points: NDArray[np.float64], values: NDArray[np.float64]
+) -> tuple[float, tuple[float, float, float]]:
+    """Return the lowest value and its q-point within -½ … ½; of equal ones the first in lexical order."""
+    lowest = float(values.min())
+    folded = np.round(q_points[values <= lowest + 1e-4], 6) % 1.0
+    first, second, third = min(folded.tolist())
+    point = tuple(value - 1.0 if value > 0.5 else value for value in (first, second, third))
+    return lowest, point
+
+
+def displaced_along_modes(
+    crystal: Crystal, modes: Modes, q_index: int, degenerate_within_thz: float
+) -> tuple[Crystal, NDArray[np.float64]]:
+    """Return the smallest cell in which the lowest mode at a q-point is periodic, and a displacement of it.
+
+    Of modes that are degenerate with the lowest one a fixed generic combination is taken, so that a
+    relaxation from there is bound to no symmetry that the modes could keep; it does not depend on the basis in
+    which the degenerate eigenvectors came.
+
+    Returns:
+        The undisplaced cell, and displacements, shape (atoms, 3), Å, whose largest is 1 Å.
+    """
+    from phonopy.structure.atoms import atom_data, symbol_map
+
+    q_point = modes.q_points[q_index]
+    frequencies = modes.frequencies_thz[q_index]
+    chosen = modes.eigenvectors[q_index][frequencies <= frequencies.min() + degenerate_within_thz]
+    generator = np.random.default_rng(0)
+    shape = chosen.shape[1:]
+    direction = generator.standard_normal(shape) + 1j * generator.standard_normal(shape)
+    vector = np.einsum("bai,b->ai", chosen, np.einsum("bai,ai->b", chosen.conj(), direction))
+    matrix = smallest_commensurate_cell(q_point, crystal.lattice)
+    shifts = _translations_in(matrix)
+    frac_coords = (crystal.frac_coords[:, None, :] + shifts[None, :, :]).reshape(-1, 3)
+    atom = np.repeat(np.arange(len(crystal.species)), len(shifts))
+    masses = np.array([atom_data[symbol_map[symbol]][3] for symbol in crystal.species])
+    wave = np.exp(2j * np.pi * frac_coords @ q_point)[:, None] * vector[atom] / np.sqrt(masses[atom])[:, None]
+    displacements = np.ascontiguousarray(wave.real)
+    displacements /= np.linalg.norm(displacements, axis=1).max()
+    cell = Crystal(
+        crystal.id,
+        tuple(crystal.species[index] for index in atom),
+        matrix @ crystal.lattice,
+        frac_coords @ np.linalg.inv(matrix),
+    )
+    return cell, displacements
+
+
+def smallest_commensurate_cell(
+    q_point: NDArray[np.float64], lattice: NDArray[np.float64], largest_order: int = 24
+) -> NDArray[np.int64]:
+    """Return the smallest cell in which a wave of this q-point is periodic: the most compact one of its size.
+
+    Raises:
+        ValueError: the wave needs more than `largest_order` cells.
+    """
+    for order in range(1, largest_order + 1):
+        found = [
+            matrix
+            for matrix in _sublattices(order)
+            if np.allclose(matrix @ q_point, np.round(matrix @ q_point), atol=1e-6)
+        ]
+        if found:
+            return max(found, key=lambda matrix: _shortest(matrix @ lattice))
+    raise ValueError(f"no cell of up to {largest_order} primitive cells for q = {q_point.tolist()}")
+
+
+def _sublattices(order: int) -> list[NDArray[np.int64]]:
+    """Return all sublattices of an order, as matrices in Hermite normal form."""
+    matrices = []
+    for first in (n for n in range(1, order + 1) if order % n == 0):
+        rest = order // first
+        for second in (n for n in range(1, rest + 1) if rest % n == 0):
+            third = rest // second
+            for b, c, d in product(range(second), range(third), range(third)):
+                matrices.append(np.array([[first, b, c], [0, second, d], [0, 0, third]], dtype=np.int64))
+    return matrices
+
+
+def _shortest(lattice: NDArray[np.float64]) -> float:
+    import spglib
+
+    reduced = spglib.niggli_reduce(lattice)
+    return round(float(np.linalg.norm(lattice if reduced is None else reduced, axis=1).min()), 6)
+
+
+def _translations_in(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the lattice translations of a cell in Hermite normal form, shape (order, 3)."""
+    return np.array(list(product(*(range(number) for number in np.diag(matrix)))), dtype=np.float64)
+
+
+def _point_group_and_conventional_cell(crystal: Crystal) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return rotations, shape (operations, 3, 3), and the conventional cell's vectors as rows."""
+    import spglib
+
+    numbers = [sorted(set(crystal.species)).index(symbol) for symbol in crystal.species]
+    cell = (crystal.lattice, crystal.frac_coords, numbers)
+    dataset = spglib.get_symmetry_dataset(cell, symprec=IDEAL_SYMPREC_ANGSTROM)
+    if dataset is None:
+        return np.eye(3, dtype=np.int64)[None], np.eye(3, dtype=np.int64)
+    conventional = np.linalg.inv(dataset.transformation_matrix).T
+    rounded = np.round(conventional).astype(np.int64)
+    if not np.allclose(conventional, rounded, atol=1e-3):
+        rounded = np.eye(3, dtype=np.int64)
+    return np.unique(np.array(dataset.rotations, dtype=np.int64), axis=0), rounded
+
+
+def _is_invariant(matrix: NDArray[np.int64], rotations: NDArray[np.int64]) -> bool:
+    """Return whether every rotation maps the supercell lattice onto itself."""
+    images = matrix @ np.swapaxes(rotations, 1, 2) @ np.linalg.inv(matrix)
+    return bool(np.allclose(images, np.round(images), atol=1e-6))
+
+
+def _phonopy(crystal: Crystal, matrix: NDArray[np.int64], symprec_angstrom: float) -> Phonopy:
+    from phonopy import Phonopy
+    from phonopy.structure.atoms import PhonopyAtoms
+
+    cell = PhonopyAtoms(
+        symbols=list(crystal.species), cell=crystal.lattice, scaled_positions=crystal.frac_coords
+    )
+    return Phonopy(
+        cell, supercell_matrix=matrix.T, primitive_matrix="P", symprec=symprec_angstrom, log_level=0
+    )
+
+
+def _translation_residual_thz(phonopy: Phonopy) -> float:
+    """Return the largest |frequency| of the rigid translations under the force constants as they are."""
+    masses = np.asarray(phonopy.primitive.masses)
+    dynamical = phonopy.run_qpoints([[0, 0, 0]], with_dynamical_matrices=True).dynamical_matrices[0]
+    translations = np.kron(np.sqrt(masses / masses.sum())[:, None], np.eye(3))
+    squares = np.linalg.eigvalsh(translations.T @ dynamical.real @ translations)
+    return float(np.sqrt(np.abs(squares)).max() * phonopy.unit_conversion_factor)

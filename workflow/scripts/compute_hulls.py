@@ -1,0 +1,40 @@
+"""Energies above the reference hull and above the potential's own hull."""
+
+import pandas as pd
+
+from matwheel.crystals.table import crystals_of_table, read_table, write_table
+from matwheel.files import sha256_of_file
+from matwheel.progress import logged
+from matwheel.screening.verdicts import verdict_table
+from matwheel.validation.elemental_references import elemental_energies
+from matwheel.validation.hull import (
+    HullSettings,
+    ReferenceHull,
+    e_above_hull_table,
+    hull_verdicts,
+    potential_phases,
+)
+from matwheel.validation.potentials import potential_card
+
+with logged(snakemake.log[0]) as log:
+    params = snakemake.params
+    settings, card = HullSettings(**params.settings), potential_card(params.potential["name"])
+    elements = elemental_energies(pd.read_csv(snakemake.input.elements))
+    relaxed = read_table(snakemake.input.relaxed)
+    relaxed = relaxed[relaxed["status"].isin(["converged", "not_converged"])]
+    energies = pd.concat([read_table(path) for path in snakemake.input.energies], ignore_index=True)
+    structures = read_table(snakemake.input.structures)
+    own_phases = potential_phases(structures, energies, card, elements, settings)
+    table = e_above_hull_table(
+        crystals_of_table(relaxed),
+        relaxed["energy_ev_per_atom"].to_numpy(),
+        card,
+        elements,
+        ReferenceHull(read_table(snakemake.input.phases)),
+        ReferenceHull(own_phases) if len(own_phases) else None,
+    )
+    version = f"phases {sha256_of_file(snakemake.input.phases)[:12]}"
+    verdicts = verdict_table(hull_verdicts(table, card, settings, reference_version=version))
+    log(f"{verdicts.groupby('screen')['verdict'].value_counts().to_dict()}")
+    write_table(table, snakemake.output.hull)
+    write_table(verdicts, snakemake.output.verdicts)

@@ -1,0 +1,17 @@
+"""Join the verdicts of all screens on a set's candidates."""
+
+import pandas as pd
+
+from matwheel.crystals.table import read_table, write_table
+from matwheel.evaluation.funnel import in_funnel_order
+from matwheel.progress import logged
+from matwheel.screening.verdicts import join_verdicts
+
+with logged(snakemake.log[0]) as log:
+    tables = [read_table(path) for path in snakemake.input.verdicts]
+    judged = pd.concat(tables)["candidate_id"]
+    # A row that never became a crystal has verdicts only.
+    candidates = list(dict.fromkeys([*read_table(snakemake.input.crystals)["id"], *judged]))
+    joined = join_verdicts(tables, candidates)
+    log(f"{len(joined)} verdicts on {len(candidates)} candidates: {', '.join(in_funnel_order(joined['screen']))}")
+    write_table(joined, snakemake.output.verdicts)

@@ -1,0 +1,44 @@
+"""Rank a set's candidates and count what each screen left."""
+
+from matwheel.crystals.table import crystals_of_table, read_table, write_cif_archive
+from matwheel.evaluation.candidates import CandidateSet, candidates_table
+from matwheel.evaluation.funnel import funnel_counts, sun_rates
+from matwheel.files import write_csv
+from matwheel.progress import logged
+
+with logged(snakemake.log[0]) as log:
+    params = snakemake.params
+    crystals, verdicts = read_table(snakemake.input.crystals), read_table(snakemake.input.verdicts)
+    relaxed = read_table(snakemake.input.relaxed).set_index("id", drop=False)
+    relaxed = relaxed[relaxed["status"].isin(["converged", "not_converged"])]
+    predicted = {}
+    for path in snakemake.input.predicted:
+        predicted = read_table(path).set_index("id")["predicted"].to_dict()
+    one = CandidateSet(
+        dataset=params.title,
+        crystals=crystals,
+        verdicts=verdicts,
+        screens=params.screens,
+        predicted=predicted,
+        relaxed_space_groups=relaxed["space_group_after"].to_dict(),
+        stable_ev_per_atom=params.stable_ev_per_atom,
+        cif_archive=params.archive,
+        archived=frozenset(relaxed["id"]),
+    )
+    candidates = candidates_table([one])
+    ids = list(dict.fromkeys([*crystals["id"], *verdicts["candidate_id"]]))
+    funnel = funnel_counts(verdicts, ids, params.screens)
+    rates = sun_rates(
+        verdicts,
+        ids,
+        params.screens,
+        novelty_screen=params.novelty_screen,
+        stable_ev_per_atom=params.stable_ev_per_atom,
+        metastable_ev_per_atom=params.metastable_ev_per_atom,
+    )
+    log(f"{len(candidates)} candidates\n{candidates['verdict'].value_counts().to_string()}")
+    log(f"funnel\n{funnel.to_string(index=False)}")
+    write_cif_archive(crystals_of_table(relaxed), snakemake.output.cifs)
+    write_csv(funnel, snakemake.output.funnel)
+    write_csv(rates, snakemake.output.rates)
+    write_csv(candidates, snakemake.output.candidates)

@@ -1,0 +1,28 @@
+"""Compare each crystal with every reference set of known crystals or formulas."""
+
+from matwheel.crystals.table import crystals_of_table, read_table, write_table
+from matwheel.files import read_json
+from matwheel.progress import logged
+from matwheel.screening.novelty import novelty_verdicts
+from matwheel.screening.reference_sets import reference_of_formulas, reference_of_table
+from matwheel.screening.verdicts import join_verdicts, verdict_table
+
+with logged(snakemake.log[0]) as log:
+    crystals = crystals_of_table(read_table(snakemake.input.crystals))
+    tables = []
+    for name in snakemake.params.references:
+        paths = snakemake.input[name]
+        if name == "training":
+            dataset, split = paths
+            ids = read_json(split)["train"]
+            reference = reference_of_table(name, read_table(dataset), "training rows", ids)
+        elif name == "mp":
+            reference = reference_of_table(name, read_table(paths[0]), "Materials Project, mirror")
+        else:
+            phases = read_table(paths[0])
+            reference = reference_of_formulas(name, phases["formula"], "Materials Project, PyPI archive")
+        verdicts = verdict_table(novelty_verdicts(crystals, reference, processes=snakemake.threads))
+        log(f"{name} ({len(reference)}, {reference.sha256[:12]}): {verdicts['verdict'].value_counts().to_dict()}")
+        tables.append(verdicts)
+    joined = join_verdicts(tables, [crystal.id for crystal in crystals])
+    write_table(joined, snakemake.output.verdicts)

@@ -1,0 +1,16 @@
+"""Judge distances, volume, density and space group of each crystal."""
+
+from matwheel.crystals.table import crystals_of_table, read_table, write_table
+from matwheel.progress import logged
+from matwheel.screening.structure_validity import StructureSettings, structure_verdicts
+from matwheel.screening.symmetry import symmetry_verdicts
+from matwheel.screening.verdicts import join_verdicts, verdict_table
+
+with logged(snakemake.log[0]) as log:
+    params = snakemake.params
+    crystals = crystals_of_table(read_table(snakemake.input.crystals))
+    structure = verdict_table(structure_verdicts(crystals, StructureSettings(**params.structure)))
+    symmetry = verdict_table(symmetry_verdicts(crystals, **params.symmetry))
+    log(f"structure: {structure['verdict'].value_counts().to_dict()}")
+    joined = join_verdicts([structure, symmetry], [crystal.id for crystal in crystals])
+    write_table(joined, snakemake.output.verdicts)

@@ -1,0 +1,13 @@
+"""Score how likely each crystal can be made."""
+
+from matwheel.crystals.table import crystals_of_table, read_table, write_table
+from matwheel.progress import logged
+from matwheel.screening.synthesizability import make_score, synthesizability_verdicts
+from matwheel.screening.verdicts import verdict_table
+
+with logged(snakemake.log[0]) as log:
+    settings = snakemake.params.settings
+    crystals = crystals_of_table(read_table(snakemake.input.crystals))
+    verdicts = synthesizability_verdicts(crystals, make_score(settings["model"]), settings["threshold"])
+    log(f"{len(verdicts)} scores by {settings['model']}")
+    write_table(verdict_table(verdicts), snakemake.output.verdicts)

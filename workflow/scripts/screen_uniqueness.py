@@ -1,0 +1,20 @@
+"""Find the crystals that repeat another one of the set."""
+
+import pandas as pd
+
+from matwheel.crystals.table import crystals_of_table, read_table, write_table
+from matwheel.files import write_csv
+from matwheel.progress import logged
+from matwheel.screening.uniqueness import unique_verdicts, uniqueness, uniqueness_curve
+from matwheel.screening.verdicts import survivors, verdict_table
+
+with logged(snakemake.log[0]) as log:
+    table = read_table(snakemake.input.crystals)
+    groups = uniqueness(crystals_of_table(table), processes=snakemake.threads)
+    earlier = pd.concat([read_table(path) for path in snakemake.input.verdicts])
+    # Of several copies the one that passed the screens before stands for all.
+    eligible = survivors(earlier, list(table["id"]), snakemake.params.require)
+    verdicts = unique_verdicts(groups, eligible)
+    log(f"{groups['group'].nunique()} structures among {len(groups)} crystals")
+    write_table(verdict_table(verdicts), snakemake.output.verdicts)
+    write_csv(uniqueness_curve(groups), snakemake.output.curve)
