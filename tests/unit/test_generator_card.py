@@ -13,8 +13,8 @@ from matwheel.evaluation.generator_card import (
     generator_card,
     judge,
     mean_cards,
-    proportion,
 )
+from matwheel.evaluation.proportions import proportion
 from matwheel.generators.null import rattle_crystals, resample_elements
 from matwheel.screening.validity import validity_flags
 

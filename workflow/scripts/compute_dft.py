@@ -8,7 +8,12 @@ from matwheel.files import write_csv
 from matwheel.progress import logged
 from matwheel.screening.verdicts import verdict_table
 from matwheel.validation.dft import DFTSettings, calculate_all, find_backend
-from matwheel.validation.dft_comparison import best_small, compare_with_potential, dft_verdicts, potential_results
+from matwheel.validation.dft_comparison import (
+    best_small,
+    compare_with_potential,
+    dft_verdicts,
+    potential_results,
+)
 from matwheel.validation.potentials import make_calculator
 
 with logged(snakemake.log[0]) as log:

@@ -13,5 +13,7 @@ with logged(snakemake.log[0]) as log:
     # A row that never became a crystal has verdicts only.
     candidates = list(dict.fromkeys([*read_table(snakemake.input.crystals)["id"], *judged]))
     joined = join_verdicts(tables, candidates)
-    log(f"{len(joined)} verdicts on {len(candidates)} candidates: {', '.join(in_funnel_order(joined['screen']))}")
+    log(
+        f"{len(joined)} verdicts on {len(candidates)} candidates: {', '.join(in_funnel_order(joined['screen']))}"
+    )
     write_table(joined, snakemake.output.verdicts)

@@ -22,7 +22,9 @@ with logged(snakemake.log[0]) as log:
             phases = read_table(paths[0])
             reference = reference_of_formulas(name, phases["formula"], "Materials Project, PyPI archive")
         verdicts = verdict_table(novelty_verdicts(crystals, reference, processes=snakemake.threads))
-        log(f"{name} ({len(reference)}, {reference.sha256[:12]}): {verdicts['verdict'].value_counts().to_dict()}")
+        log(
+            f"{name} ({len(reference)}, {reference.sha256[:12]}): {verdicts['verdict'].value_counts().to_dict()}"
+        )
         tables.append(verdicts)
     joined = join_verdicts(tables, [crystal.id for crystal in crystals])
     write_table(joined, snakemake.output.verdicts)

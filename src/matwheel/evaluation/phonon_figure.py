@@ -139,17 +139,17 @@ def _draw_thresholds(all_axes: list[Axes], result: PhononResult) -> None:
 def _headings(figure: Figure, result: PhononResult) -> None:
     settings, crystal = result.settings, result.crystal
     assert crystal is not None
+    title = f"{_subscripted(reduced_formula(crystal))}   space group {result.space_group}   {result.id}"
     figure.text(
-        0.02, 0.975, f"{_subscripted(reduced_formula(crystal))}   space group {result.space_group}   {result.id}",
-        ha="left", va="top", fontsize=12, fontweight="bold",
+        0.02, 0.975, title, ha="left", va="top", fontsize=12, fontweight="bold",
     )  # fmt: skip
     colour = _VERDICT_COLOUR.get(result.verdict, GREY)
     note = f"dynamically {result.verdict}" if result.verdict in _VERDICT_COLOUR else result.verdict
     if result.reason:
         note += f": {result.reason}"
+    note = _shortened(note.replace("-", "−"), 120 if result.bands else 78)
     figure.text(
-        0.02, 0.905, _shortened(note.replace("-", "−"), 120 if result.bands else 78), ha="left", va="top", fontsize=9.5,
-        color=colour, fontweight="bold",
+        0.02, 0.905, note, ha="left", va="top", fontsize=9.5, color=colour, fontweight="bold",
     )  # fmt: skip
     if result.bands is None:
         how = f"Unit cell of {result.supercell_atoms} atoms, Γ only"

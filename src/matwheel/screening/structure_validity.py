@@ -32,7 +32,7 @@ LARGEST_SHORTEST_VECTOR_ANGSTROM = 40.0
 GRAM_PER_CM3 = 1.66053906660
 """One atomic mass unit per Å³ in g/cm³."""
 SAME_PLACE_ANGSTROM = 0.01
-_LARGEST_CUTOFF_ANGSTROM = 80.0
+_FIRST_CUTOFF_ANGSTROM, _LARGEST_CUTOFF_ANGSTROM = 5.0, 80.0
 _EQUAL_DISTANCE_ANGSTROM = 1e-4
 _PAIRS_PER_BLOCK = 500_000
 
@@ -48,24 +48,30 @@ class StructureSettings:
         maximum_density_g_per_cm3: infinity switches the limit off.
         minimum_scaled_distance: smallest distance over the sum of the two covalent radii (Cordero et al.,
             Dalton Trans. 2008, 2832); 0 switches the limit off.
-        largest_gap_angstrom: longest step on the way from an atom to any other atom or image, when steps are
-            as short as can be: the space around a molecule in a box, between two layers; infinity switches
-            the limit off.
+        largest_gap_angstrom: with steps up to this length from atom to atom or image, the net must join all
+            atoms and spread in `joined_dimensions` directions; infinity switches the limit off.
+        joined_dimensions: 1, 2 or 3. 2 refuses a molecule or a chain in an empty box and keeps single layers
+            under vacuum, as two-dimensional data sets hold them; 3 refuses those too.
         largest_atoms: atoms in the cell.
     """
 
     minimum_distance_angstrom: float = MINIMUM_DISTANCE_ANGSTROM
     minimum_volume_angstrom3: float = MINIMUM_VOLUME_ANGSTROM3
-    minimum_density_g_per_cm3: float = 0.05
-    maximum_density_g_per_cm3: float = 30.0
-    minimum_scaled_distance: float = 0.4
+    minimum_density_g_per_cm3: float = 0.02
+    maximum_density_g_per_cm3: float = 25.0
+    minimum_scaled_distance: float = 0.5
     largest_gap_angstrom: float = 10.0
+    joined_dimensions: int = 2
     largest_atoms: int = 200
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
             if not getattr(self, name) >= 0:
                 raise InputError(f"structure screen: {name} is {getattr(self, name)}; give a number ≥ 0")
+        if self.joined_dimensions not in (1, 2, 3):
+            raise InputError(
+                f"structure screen: joined_dimensions is {self.joined_dimensions}; give 1, 2 or 3"
+            )
 
 
 def structure_validity(
@@ -183,8 +189,8 @@ def smallest_scaled_distance(crystal: Crystal) -> tuple[float, int, int]:
     return float(scaled[i, j]), int(i), int(j)
 
 
-def joined_within(crystal: Crystal, cutoff_angstrom: float) -> bool:
-    """Return whether steps up to the cut-off join all atoms into one net that spreads in three dimensions."""
+def joined_within(crystal: Crystal, cutoff_angstrom: float, dimensions: int = 3) -> bool:
+    """Return whether steps up to the cut-off join all atoms into one net that spreads in `dimensions`."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import breadth_first_order
 
@@ -203,18 +209,18 @@ def joined_within(crystal: Crystal, cutoff_angstrom: float) -> bool:
     for atom in order[1:]:
         reached[atom] = reached[predecessor[atom]] + first_step[predecessor[atom], atom]
     loops = reached[center] + image - reached[source]
-    return bool(np.linalg.matrix_rank(loops.T @ loops) == 3)
+    return bool(np.linalg.matrix_rank(loops.T @ loops) >= dimensions)
 
 
-def largest_gap(crystal: Crystal) -> float:
+def largest_gap(crystal: Crystal, dimensions: int = 3) -> float:
     """Return the longest step in Å that no way through the crystal can avoid.
 
     Steps lead from atom to atom or image; the gap is the smallest cut-off at which `joined_within` holds.
-    In a dense crystal it is about a bond length, between layers their distance, for a molecule in a box the
-    space around it. Infinity where it is above 80 Å.
+    In a dense crystal it is about a bond length, between layers their distance (with two dimensions, their
+    bond length), for a molecule in a box the space around it. Infinity where it is above 80 Å.
     """
-    cutoff = 5.0
-    while not joined_within(crystal, cutoff):
+    cutoff = _FIRST_CUTOFF_ANGSTROM
+    while not joined_within(crystal, cutoff, dimensions):
         if cutoff >= _LARGEST_CUTOFF_ANGSTROM:
             return float("inf")
         cutoff *= 2
@@ -223,7 +229,7 @@ def largest_gap(crystal: Crystal) -> float:
     while high - low > 1:
         middle = (low + high) // 2
         # A cut-off just above the length, so that equal steps are all inside.
-        if joined_within(crystal, float(lengths[middle]) + _EQUAL_DISTANCE_ANGSTROM):
+        if joined_within(crystal, float(lengths[middle]) + _EQUAL_DISTANCE_ANGSTROM, dimensions):
             high = middle
         else:
             low = middle
@@ -298,11 +304,13 @@ def _finding(crystal: Crystal, settings: StructureSettings) -> _Finding:
                 f"{_pair(crystal, i, j)} at {scaled:.2f} of the sum of their covalent radii, below {limit:g}"
             )
             return _Finding(FAIL, scaled, limit, reason)
-    limit = settings.largest_gap_angstrom
-    if np.isfinite(limit) and not any(joined_within(crystal, min(short, limit)) for short in (4.0, limit)):
-        gap = largest_gap(crystal)
-        reason = f"empty space of {gap:.3g} Å, above {limit:g} Å: a molecule or layer in a box"
-        return _Finding(FAIL, gap, limit, reason)
+    limit, dimensions = settings.largest_gap_angstrom, settings.joined_dimensions
+    if np.isfinite(limit) and not any(
+        joined_within(crystal, min(cutoff, limit), dimensions) for cutoff in (_FIRST_CUTOFF_ANGSTROM, limit)
+    ):
+        gap = largest_gap(crystal, dimensions)
+        kind = ("molecule", "molecule or chain", "molecule, chain or layer")[dimensions - 1]
+        return _Finding(FAIL, gap, limit, f"{kind} in a box: {gap:.3g} Å of empty space, above {limit:g} Å")
     limit = settings.minimum_density_g_per_cm3
     if not density >= limit:
         return _Finding(

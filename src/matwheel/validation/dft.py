@@ -1,8 +1,8 @@
 """Density-functional theory as the judge of a few survivors, by a program in an environment of its own.
 
 Nothing of GPAW is imported here (it is under the GPL): a calculation is a JSON file in, a process of the
-Python in `DFTSettings.python`, and a JSON file out. A crystal whose calculation fails or runs out of time gets
-a status and a reason, and what was computed once is found again by a key of everything it depends on.
+Python in `DFTSettings.python`, and a JSON file out. A crystal whose calculation fails or runs out of time
+gets a status and a reason, and what was computed once is found again by a key of all that it depends on.
 """
 
 from __future__ import annotations

@@ -104,8 +104,8 @@ def dft_table(results: Iterable[DFTResult], crystals: Sequence[Crystal]) -> pd.D
     Columns: id, formula, atoms; of the single point at the geometry that came in: its status, largest force,
     pressure, band gap, valence-band maximum, magnetic moment (μB, sum over the atoms); of the relaxation: its
     status, steps, energy gained, volume change (fraction), RMSD, space group (0: none), lengths of the cell,
-    band gap; of the Γ-phonons: status and lowest frequency; then reason (of all tasks), kpoints, cutoff, tool,
-    tool_version, seconds.
+    band gap; of the Γ-phonons: status and lowest frequency; then reason (of all tasks), kpoints, cutoff,
+    tool, tool_version, seconds.
     """
     by_crystal = _by_crystal(results)
     rows = [_row(crystal, by_crystal.get(crystal.id, {})) for crystal in crystals]
@@ -176,8 +176,8 @@ def dft_verdicts(
 
     Pass: largest force and pressure are within their limits, and no phonon at Γ is below its own. Beyond a
     limit of force or pressure: undecided when DFT relaxes the crystal to a nearby geometry or did not try,
-    else fail. A soft phonon: fail. What would fail is undecided when the potential learnt PBE+U for the crystal.
-    Error: no single point. The value is the figure that decided, else the largest force.
+    else fail. A soft phonon: fail. What would fail is undecided when the potential learnt PBE+U for the
+    crystal. Error: no single point. The value is the figure that decided, else the largest force.
     """
     by_crystal = _by_crystal(results)
     verdicts = []

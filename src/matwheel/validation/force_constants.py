@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 DISPLACEMENT_ANGSTROM = 0.01
 # Even, so that zone-boundary modes, where most doublings of a cell begin, are sampled exactly.
 _MULTIPLES = (1, 2, 4, 6, 8)
-# Perovskites of 3.9 Å count as 8 Å in a 2×2×2 supercell.
-_LENGTH_TOLERANCE = 0.03
+# So that 2×2×2 cells of a cubic perovskite (3.8 to 4 Å) count as 8 Å.
+_LENGTH_TOLERANCE = 0.05
 _SYMMETRISATION_LEVEL = 5
 
 
@@ -39,12 +39,14 @@ class SupercellChoice:
         matrix: shape (3, 3), integers; rows are the supercell's vectors in those of the primitive cell.
         atoms: atoms in the supercell.
         shortest_length_angstrom: distance of an atom to its nearest image.
-        long_enough: whether that is the length asked for, within 3 %.
+        zone_boundary: whether every vector of the primitive cell is doubled, so that all q-points of halves fit.
+        long_enough: whether that is the length asked for, within 5 %.
     """
 
     matrix: NDArray[np.int64]
     atoms: int
     shortest_length_angstrom: float
+    zone_boundary: bool
     long_enough: bool
 
 
@@ -127,11 +129,14 @@ class DensityOfStates:
     q_point: tuple[float, float, float]
 
 
-def choose_supercell(crystal: Crystal, shortest_length_angstrom: float, max_atoms: int) -> SupercellChoice:
+def choose_supercell(
+    crystal: Crystal, shortest_length_angstrom: float, max_atoms: int, zone_boundary_atoms: int = 0
+) -> SupercellChoice:
     """Return the smallest supercell with the symmetry of the crystal that is long enough.
 
-    Supercells are even multiples (or one) of the vectors of the primitive or the conventional cell. Where
-    none within `max_atoms` is long enough, the longest within it is returned.
+    Supercells are even multiples (or one) of the vectors of the primitive or the conventional cell. The
+    smallest one with the whole zone boundary is taken if it has no more than `zone_boundary_atoms`, else the
+    smallest of all. Where none within `max_atoms` is long enough, the longest within it is returned.
 
     Args:
         crystal: an idealised primitive cell.
@@ -154,8 +159,11 @@ def choose_supercell(crystal: Crystal, shortest_length_angstrom: float, max_atom
         reduced = spglib.niggli_reduce(matrix @ crystal.lattice)
         length = float(np.linalg.norm(matrix @ crystal.lattice if reduced is None else reduced, axis=1).min())
         enough = length >= (1 - _LENGTH_TOLERANCE) * shortest_length_angstrom
-        key = (not enough, count, -round(length, 6)) if enough else (not enough, -round(length, 6), count)
-        choices[(*key, *matrix.ravel().tolist())] = SupercellChoice(matrix, count, length, enough)
+        doubled = not (matrix % 2).any()
+        preferred = doubled and count <= zone_boundary_atoms
+        size = (count, -round(length, 6)) if enough else (-round(length, 6), count)
+        key = (not enough, enough and not preferred, *size, *matrix.ravel().tolist())
+        choices[key] = SupercellChoice(matrix, count, length, doubled, enough)
     return choices[min(choices)]
 
 
@@ -320,8 +328,8 @@ def displaced_along_modes(
     """Return the smallest cell in which the lowest mode at a q-point is periodic, and a displacement of it.
 
     Of modes that are degenerate with the lowest one a fixed generic combination is taken, so that a
-    relaxation from there is bound to no symmetry that the modes could keep; it does not depend on the basis in
-    which the degenerate eigenvectors came.
+    relaxation from there is bound to no symmetry that the modes could keep; it does not depend on the basis
+    in which the degenerate eigenvectors came.
 
     Returns:
         The undisplaced cell, and displacements, shape (atoms, 3), Å, whose largest is 1 Å.

@@ -14,9 +14,10 @@ these decide; rigid translations at Γ do not count.
   between the sampled ones has an interpolated mode below `unstable_below_thz`;
 - stable: otherwise.
 
-Optical are the modes other than the three that are most like a rigid translation at their q-point. Small
-negative frequencies between the sampled points, mostly next to Γ, are artefacts of the interpolation; they are
-reported and decide nothing.
+Acoustic are the three modes that are most like a rigid translation at their q-point, all others optical. At
+points of halves such as (½, 0, 0) all are optical: they are so in the doubled cell, and a verdict must not depend
+on the cell. Small negative frequencies between the sampled points, mostly next to Γ, are artefacts of the
+interpolation; they are reported and decide nothing.
 """
 
 from __future__ import annotations
@@ -72,9 +73,11 @@ class PhononSettings:
     """How phonons are computed and judged.
 
     Attributes:
-        displacement_angstrom: length of the finite displacements. At 0.03 Å the soft modes of SrTiO3 have moved
-            by 0.1 THz; forces in single precision are good enough for 0.01 Å.
-        shortest_length_angstrom: an atom in the supercell is as far from its images (within 3 %).
+        displacement_angstrom: length of the finite displacements. At 0.03 Å the soft mode of SrTiO3 is off by
+            0.1 THz; forces in single precision are good enough for 0.01 Å.
+        shortest_length_angstrom: an atom in the supercell is as far from its images (within 5 %).
+        zone_boundary_atoms: supercells of up to this size are doubled along every vector; larger ones only where
+            the length asks for it.
         max_supercell_atoms: no supercell is larger. Where that makes it too short, a crystal can be found
             unstable, else it is undecided.
         unstable_below_thz, stable_above_thz, soft_optical_thz: see the module.
@@ -94,6 +97,7 @@ class PhononSettings:
 
     displacement_angstrom: float = 0.01
     shortest_length_angstrom: float = 8.0
+    zone_boundary_atoms: int = 100
     max_supercell_atoms: int = 200
     unstable_below_thz: float = -0.5
     stable_above_thz: float = -0.1
@@ -292,7 +296,9 @@ def judge_modes(modes: Modes, settings: PhononSettings) -> Judgement:
     frequencies = modes.frequencies_thz.copy()
     at_gamma = ~np.any(np.abs(modes.q_points) > 1e-9, axis=1)
     frequencies[at_gamma[:, None] & modes.acoustic] = np.inf
-    optical = float(np.where(modes.acoustic, np.inf, frequencies).min(initial=np.inf))
+    halves = np.all(np.abs(2 * modes.q_points - np.round(2 * modes.q_points)) < 1e-6, axis=1)
+    exempt = modes.acoustic & ~halves[:, None]
+    optical = float(np.where(exempt, np.inf, frequencies).min(initial=np.inf))
     lowest, q_point = lowest_point(modes.q_points, frequencies.min(axis=1, initial=np.inf))
     if not isfinite(lowest):
         # One atom per cell and Γ alone: nothing but translations.
@@ -309,10 +315,11 @@ def judge_modes(modes: Modes, settings: PhononSettings) -> Judgement:
     if lowest < settings.unstable_below_thz:
         return Judgement(UNSTABLE, f"lowest mode {where}", settings.unstable_below_thz, *figures)
     if lowest < settings.stable_above_thz:
-        reason = f"lowest mode {where}, above {settings.unstable_below_thz:g} but not {settings.stable_above_thz:g} THz"
+        band = f"{settings.unstable_below_thz:g} and {settings.stable_above_thz:g} THz"
+        reason = f"lowest mode {where}, between {band}"
         return Judgement(UNDECIDED, reason, settings.stable_above_thz, *figures)
     if optical < settings.soft_optical_thz:
-        reason = f"softest optical mode {optical:.2f} THz, below {settings.soft_optical_thz:g} THz"
+        reason = f"softest optical mode {optical + 0.0:.2f} THz, below {settings.soft_optical_thz:g} THz"
         return Judgement(UNDECIDED, reason, settings.soft_optical_thz, *figures)
     return Judgement(STABLE, "", settings.stable_above_thz, *figures)
 
@@ -494,14 +501,19 @@ class _Run:
                 f"{settings.max_supercell_atoms}",
             )
             return
-        unit = SupercellChoice(np.eye(3, dtype=np.int64), atoms, nan, False)
+        unit = _unit_cell(crystal)
         constants = self.constants(crystal, unit)
         modes = modes_at(constants, GAMMA)
         self.figures["gamma_frequencies_thz"] = modes.frequencies_thz[0]
         self.record(constants, modes, unit, "gamma")
         if self.figures["lowest_optical_thz"] < settings.stop_at_gamma_below_thz:
             return
-        choice = choose_supercell(crystal, settings.shortest_length_angstrom, settings.max_supercell_atoms)
+        choice = choose_supercell(
+            crystal,
+            settings.shortest_length_angstrom,
+            settings.max_supercell_atoms,
+            settings.zone_boundary_atoms,
+        )
         if choice.atoms > atoms:
             constants = self.constants(crystal, choice)
         modes = modes_at(constants, commensurate_points(choice.matrix))
@@ -579,8 +591,8 @@ class _Run:
         interpolated, residual = figures["lowest_interpolated_thz"], figures["acoustic_residual_raw_thz"]
         if not choice.long_enough:
             reason = (
-                f"no unstable mode in a supercell of {choice.shortest_length_angstrom:.1f} Å, the longest "
-                f"within {settings.max_supercell_atoms} atoms; {settings.shortest_length_angstrom:g} Å are asked for"
+                f"no unstable mode in a supercell of {choice.shortest_length_angstrom:.1f} Å, but "
+                f"{settings.shortest_length_angstrom:g} Å take more than {settings.max_supercell_atoms} atoms"
             )
         elif residual > settings.largest_acoustic_residual_thz:
             reason = (
@@ -623,9 +635,8 @@ class _Run:
             self.figures["daughter"] = found
             if len(crystal.species) > self.settings.max_supercell_atoms or not minimum.converged:
                 break
-            unit = SupercellChoice(np.eye(3, dtype=np.int64), len(crystal.species), nan, False)
             try:
-                modes = modes_at(self.constants(crystal, unit), GAMMA)
+                modes = modes_at(self.constants(crystal, _unit_cell(crystal)), GAMMA)
             except _OutOfTime:
                 break
             judgement = judge_modes(modes, self.settings)
@@ -683,6 +694,10 @@ class _Run:
 def _reason_to_refuse(crystal: Crystal, elements: Collection[str] | None) -> str:
     # The size is judged later, on the primitive cell.
     return reason_to_refuse(crystal, RelaxationSettings(max_atoms=10**9), elements)
+
+
+def _unit_cell(crystal: Crystal) -> SupercellChoice:
+    return SupercellChoice(np.eye(3, dtype=np.int64), len(crystal.species), nan, False, False)
 
 
 def _verdict(

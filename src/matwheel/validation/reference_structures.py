@@ -9,6 +9,7 @@ potential's own minimum.
 from __future__ import annotations
 
 import ast
+import contextlib
 import io
 import re
 import time
@@ -160,7 +161,10 @@ def elemental_prototypes(elements: Collection[str]) -> list[Crystal]:
     for symbol in sorted(set(elements)):
         number = atomic_numbers.get(symbol, 0)
         state = reference_states[number] if 0 < number < len(reference_states) else None
-        if state is not None and state["symmetry"] in _PROTOTYPES:
+        if state is None or state["symmetry"] not in _PROTOTYPES:
+            continue
+        # ASE knows some elements (N2) by the lattice of their molecules only, and refuses to build those.
+        with contextlib.suppress(ValueError):
             crystals.append(from_atoms(f"prototype-{symbol}", bulk(symbol)))
     return crystals
 

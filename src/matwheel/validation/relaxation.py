@@ -316,13 +316,14 @@ class _Run:
         self.relaxed: Crystal | None = None
 
     def relax(self, calculator: Calculator) -> tuple[str, str]:
-        from ase.filters import FrechetCellFilter
         from ase.optimize import BFGS
+
+        from matwheel.validation.cell_filter import CellFilter
 
         settings = self.settings
         atoms = to_atoms(self.crystal)
         atoms.calc = calculator
-        cell = FrechetCellFilter(atoms)
+        cell = CellFilter(atoms)
         self.energy_initial, self.force_initial = _energy_and_force(cell)
         self.energy, self.force = self.energy_initial, self.force_initial
         problem = initial_problem(self.energy_initial, self.force_initial, settings)
