@@ -225,7 +225,8 @@ def test_the_potentials_own_phases_are_on_one_scale_and_need_ground_states():
     energies = pd.DataFrame(
         {"id": ["na", "cl", "salt", "failed"], "energy_ev_per_atom": [-1.29, -1.0, -3.2, nan]}
     )
-    found = potential_phases(crystal_table(crystals), energies, RAW, ELEMENTS).set_index("id")
+    structures = crystal_table(crystals, {"ground_state": [False] * 4})
+    found = potential_phases(structures, energies, RAW, ELEMENTS).set_index("id")
     # Chlorine of 0.8 eV/atom above Materials Project's is no ground state; the failed one is no phase.
     assert found.index.tolist() == ["na", "salt"]
     assert found.loc["na", "formation_energy_ev_per_atom"] == pytest.approx(0.01)
@@ -233,7 +234,9 @@ def test_the_potentials_own_phases_are_on_one_scale_and_need_ground_states():
     result = ReferenceHull(found.reset_index()).energy_above_hull({"Na": 1, "Cl": 1}, -1.0)
     assert result.missing_elements == ("Cl",)
     loose = HullSettings(terminal_tolerance_ev_per_atom=1.0)
-    assert "cl" in set(potential_phases(crystal_table(crystals), energies, RAW, ELEMENTS, loose)["id"])
+    assert "cl" in set(potential_phases(structures, energies, RAW, ELEMENTS, loose)["id"])
+    known = structures.assign(ground_state=[False, True, False, False])  # an error of the potential, then
+    assert "cl" in set(potential_phases(known, energies, RAW, ELEMENTS)["id"])
 
 
 def test_results_do_not_depend_on_the_order_of_the_phases():

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from matwheel.crystals.crystal import Crystal
+from matwheel.crystals.crystal import Crystal, to_structure
 from matwheel.crystals.sources import DatasetError, SourceBytes
 from matwheel.crystals.table import crystal_table
+from matwheel.screening.structure_validity import minimum_distance
 from matwheel.validation import energy_corrections as corrections
 from matwheel.validation.elemental_references import elemental_energies, elemental_references_of_archive
 from matwheel.validation.energy_corrections import composition_of
@@ -66,6 +67,12 @@ def test_corrections_are_those_of_the_papers():
 def test_sulfates_are_not_corrected_as_sulfides():
     assert correction(Mn=1, S=1, O=4) == pytest.approx((4 * -0.687 - 1.668) / 6)
     assert correction(Mn=1, S=1) == pytest.approx(-0.503 / 2)
+    # The data of 2021 and of 2019 did correct them.
+    sulfate = composition_of({"Ca": 1, "S": 1, "O": 4})
+    shift = corrections.anion_rule_shift(sulfate, "no_check", carried="no_check_2021")
+    assert shift == pytest.approx(0.503 / 6)
+    legacy = corrections.legacy_correction_of_formula(sulfate)
+    assert legacy == pytest.approx(-(4 * 0.70229 + 0.66346) / 6)
 
 
 def test_hubbard_u_is_set_in_oxides_and_fluorides_only():
@@ -208,9 +215,11 @@ def test_structures_of_the_wanted_systems_and_their_parts():
         ],
         {"e_above_hull_ev_per_atom": [0.0, 0.5, 0.0, 0.4]},
     )
-    found = reference_structures(["Cl-Na-S"], [known]).set_index("id")["reference_source"]
-    assert found.to_dict() == {"salt": "known", "na": "known", "prototype-Na": "prototype"}
-    assert len(reference_structures(["Cl-Na"], [known], largest_atoms=1)) == 2
+    found = reference_structures(["K-Na-S", "Na-Cl"], [known]).set_index("id")
+    prototypes = {"prototype-Cl": "prototype", "prototype-K": "prototype", "prototype-Na": "prototype"}
+    assert found["reference_source"].to_dict() == {"salt": "known", "na": "known"} | prototypes
+    assert found.index[found["ground_state"]].tolist() == list(prototypes)
+    assert len(reference_structures(["Cl-Na"], [known], largest_atoms=1)) == 3
     assert reference_structures([], [known]).empty
 
 
@@ -235,6 +244,23 @@ def test_tables_of_the_archive_are_read(poly_crystals):
     assert table.loc["mp-3", "frac_coords"] == pytest.approx([0.1, 0.2, 0.3])
 
 
+@pytest.mark.parametrize(
+    ("symbol", "atoms", "shortest_angstrom", "density_g_per_cm3"),
+    [
+        ("B", 12, 1.7, 2.5), ("Br", 4, 2.3, 4.1), ("Cl", 4, 2.0, 2.1), ("F", 4, 1.4, 1.9), ("I", 4, 2.7, 5.1),
+        ("Mn", 29, 2.3, 7.5), ("Se", 3, 2.4, 4.8), ("Te", 3, 2.8, 6.2), ("U", 2, 2.8, 19.1),
+    ],
+)  # fmt: skip
+def test_measured_elements_have_their_bonds_and_densities(
+    symbol, atoms, shortest_angstrom, density_g_per_cm3
+):
+    (crystal,) = elemental_prototypes([symbol])
+    assert len(crystal.species) == atoms
+    shortest = minimum_distance(crystal.lattice, crystal.frac_coords)
+    assert shortest == pytest.approx(shortest_angstrom, abs=0.15)
+    assert to_structure(crystal).density == pytest.approx(density_g_per_cm3, rel=0.06)
+
+
 def test_energies_of_references_survive_a_structure_that_fails():
     from ase.calculators.emt import EMT
 
@@ -247,3 +273,13 @@ def test_energies_of_references_survive_a_structure_that_fails():
     gold, copper, salt = energies["energy_ev_per_atom"]
     assert abs(gold) < 0.1 and abs(copper) < 0.1  # EMT counts from the fcc metals
     assert np.isnan(salt) and "NotImplementedError" in energies["reason"][2]
+
+
+def test_phases_of_some_systems_are_those_of_all_within_them():
+    text = "formula,target\nNa1,0.0\nNa1 Cl1,-2.0\nMg1 O1,-3.0\nCl1,0.0\n"
+    every = phases_of_archive(source(text), ELEMENTS)
+    some = phases_of_archive(source(text), ELEMENTS, systems={"Cl-Na"})
+    assert some.equals(every[every["system"].isin(["Na", "Cl", "Cl-Na"])].reset_index(drop=True))
+    mirror = [source(mirror_text())]
+    assert phases_of_mirror(mirror, systems={"Cl-Na"}).equals(phases_of_mirror(mirror))
+    assert phases_of_mirror(mirror, systems={"Mg-O"}).empty

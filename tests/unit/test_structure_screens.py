@@ -8,9 +8,9 @@ from matwheel.errors import InputError
 from matwheel.screening.structure_validity import (
     StructureSettings,
     density_g_per_cm3,
-    joined_within,
     largest_gap,
     minimum_distance,
+    nets_spread,
     shortest_distances,
     smallest_scaled_distance,
     structure_validity,
@@ -88,7 +88,7 @@ def test_no_real_crystal_is_lost(jarvis_crystals, poly_crystals):
     crystals = [*jarvis_crystals[0], *poly_crystals[0]]
     assert {verdict.verdict for verdict in structure_verdicts(crystals)} == {PASS}
     # 3 dimensions refuse exactly the layers under vacuum.
-    strict = structure_verdicts(crystals, StructureSettings(joined_dimensions=3))
+    strict = structure_verdicts(crystals, StructureSettings(net_dimensions=3))
     assert sum(v.verdict == FAIL for v in strict) >= 30
     assert {v.verdict for v in strict[len(jarvis_crystals[0]) :]} == {PASS}
 
@@ -107,7 +107,7 @@ def test_verdicts_agree_with_the_criterion_of_cdvae_on_what_both_judge(jarvis_cr
 
 
 def test_settings_that_cannot_be_are_refused():
-    for wrong in ({"minimum_distance_angstrom": -1}, {"largest_atoms": np.nan}, {"joined_dimensions": 0}):
+    for wrong in ({"minimum_distance_angstrom": -1}, {"largest_atoms": np.nan}, {"net_dimensions": 0}):
         with pytest.raises(InputError, match=next(iter(wrong))):
             StructureSettings(**wrong)
 
@@ -137,14 +137,14 @@ def test_the_gap_is_the_step_that_no_way_avoids():
     assert largest_gap(SALT) == pytest.approx(2.82, abs=1e-6)
     assert largest_gap(LAYER) == pytest.approx(20.0, abs=1e-3)
     assert largest_gap(LAYER, dimensions=2) < 2.5
-    assert largest_gap(CHAIN, dimensions=1) < 2.0
+    assert largest_gap(CHAIN, dimensions=1) == pytest.approx(2.5)
     assert 15 < largest_gap(CHAIN, dimensions=2) < 20
     # A guest far from the walls of its cage is not joined by what joins the cage.
     cage = grid_of("cage", 5, spacing=2.5)
     centre = np.linalg.norm((cage.frac_coords - 0.4 + 0.5) % 1 - 0.5, axis=1) * 12.5
     keep = (centre == 0) | (centre > 5.1)
     guest = Crystal("guest", np.array(cage.species)[keep], cage.lattice, cage.frac_coords[keep])
-    assert not joined_within(guest, 2.6) and joined_within(guest, 6.0)
+    assert not nets_spread(guest, 2.6) and nets_spread(guest, 6.0)
     assert largest_gap(guest) == pytest.approx(centre[keep & (centre > 0)].min(), abs=1e-6)
 
 

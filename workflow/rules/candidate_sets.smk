@@ -86,7 +86,7 @@ def references_of(crystal_set):
 
 def files_of_references(crystal_set):
     """Files of those reference sets, by name."""
-    files = {"mp": KNOWN_CRYSTALS, "formula": ["results/references/phases.parquet"]}
+    files = {"mp": KNOWN_CRYSTALS, "formula": ["results/references/archive_phases.csv"]}
     if run_of(crystal_set) is not None:
         dataset, scheme, seed = run_of(crystal_set)
         rows = f"results/data/{dataset}/crystals.parquet"

@@ -2,7 +2,7 @@
 
 in:  results/{crystal_set}/generated.parquet and verdicts/
 out: results/{crystal_set}/relaxed.parquet, hull.parquet, phonons.parquet, verdicts.parquet;
-     results/references/phases.parquet
+     results/references/
 """
 
 POTENTIAL = VALIDATE["potential"]
@@ -130,17 +130,18 @@ rule fetch_references:
 
 
 rule build_reference_phases:
-    """Formation energies of known phases on one scale: the PyPI archive and the mirror's crystals."""
+    """Formation energies, on one scale, of known phases in the chemical systems of a set's candidates."""
     input:
+        relaxed="results/{crystal_set}/relaxed.parquet",
         archive="results/references/archive_phases.csv",
         elements="results/references/elements.csv",
         mirror=MP_FILES,
     output:
-        phases="results/references/phases.parquet",
+        phases="results/{crystal_set}/hull/phases.parquet",
     log:
-        "logs/build_reference_phases/reference_phases.log",
+        "logs/build_x.log",
     benchmark:
-        "logs/build_reference_phases/reference_phases.tsv"
+        "logs/build_x.tsv"
     conda:
         "../../envs/matwheel.yaml"
     threads: 1
@@ -150,7 +151,7 @@ rule build_reference_phases:
     params:
         code=code("build_reference_phases"),
     message:
-        "build the table of reference phases"
+        "reference phases of {wildcards.crystal_set}"
     script:
         "../scripts/build_reference_phases.py"
 
@@ -212,7 +213,7 @@ rule compute_hulls:
     """Energy above the reference hull and above the potential's own hull, competitors named."""
     input:
         relaxed="results/{crystal_set}/relaxed.parquet",
-        phases="results/references/phases.parquet",
+        phases="results/{crystal_set}/hull/phases.parquet",
         elements="results/references/elements.csv",
         structures="results/{crystal_set}/hull/reference_structures.parquet",
         energies=collect(

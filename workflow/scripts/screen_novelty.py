@@ -1,10 +1,16 @@
 """Compare each crystal with every reference set of known crystals or formulas."""
 
+from pathlib import Path
+
 from matwheel.crystals.table import crystals_of_table, read_table, write_table
 from matwheel.files import read_json
 from matwheel.progress import logged
 from matwheel.screening.novelty import novelty_verdicts
-from matwheel.screening.reference_sets import reference_of_formulas, reference_of_table
+from matwheel.screening.reference_sets import (
+    formulas_of_csv,
+    reference_of_formulas,
+    reference_of_table,
+)
 from matwheel.screening.verdicts import join_verdicts, verdict_table
 
 with logged(snakemake.log[0]) as log:
@@ -19,8 +25,9 @@ with logged(snakemake.log[0]) as log:
         elif name == "mp":
             reference = reference_of_table(name, read_table(paths[0]), "Materials Project, mirror")
         else:
-            phases = read_table(paths[0])
-            reference = reference_of_formulas(name, phases["formula"], "Materials Project, PyPI archive")
+            source = "Materials Project, PyPI archive"
+            formulas = formulas_of_csv(Path(paths[0]).read_bytes(), paths[0])
+            reference = reference_of_formulas(name, formulas, source)
         verdicts = verdict_table(novelty_verdicts(crystals, reference, processes=snakemake.threads))
         log(
             f"{name} ({len(reference)}, {reference.sha256[:12]}): {verdicts['verdict'].value_counts().to_dict()}"

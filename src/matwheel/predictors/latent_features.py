@@ -9,6 +9,7 @@ architecture of the NequIP family (Batzner et al., Nature Communications 13, 245
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +23,7 @@ from matwheel.crystals.crystal import Crystal
 from matwheel.errors import InputError
 from matwheel.files import atomic_path
 from matwheel.progress import Log, Progress, log_to_stderr
-from matwheel.validation.potentials import make_calculator, potential_card, supports
+from matwheel.validation.potentials import POTENTIALS, potential_card, supports, weights_path
 
 if TYPE_CHECKING:
     import torch
@@ -31,11 +32,12 @@ DEFAULT_POTENTIAL = "7net-0"
 BLOCKS = ("mean", "spread", "maximum", "volume")
 
 LARGEST_ATOMS = 600
-_LARGEST_EDGES = 150_000
+_LARGEST_EDGES = 60_000
+_LARGEST_EDGES_PER_ATOM = 300  # diamond has 92 within 5 Å
 _LARGEST_SEARCHED_IMAGES = 2_000_000
 _LONGEST_VECTOR_ANGSTROM = 500.0
 _SMALLEST_VOLUME_ANGSTROM3 = 1e-3
-_SAME_POSITION_ANGSTROM = 1e-3
+_SMALLEST_DISTANCE_ANGSTROM = 0.3
 _PERIODIC = np.ones(3, dtype=np.int64)
 
 
@@ -123,16 +125,17 @@ class LatentModel:
         Raises:
             InputError: unknown potential, one without such layers, or its package is not installed.
         """
-        calculator = make_calculator(potential)
-        if type(getattr(calculator, "model", None)).__name__ != "AtomGraphSequential":
+        # Also the check of the name and of the package.
+        self.weights_sha256 = potential_card(potential).weights_sha256
+        if POTENTIALS[potential].package != "sevenn":
             raise InputError(
                 f"potential {potential!r} has no latent features here; choose 7net-0 or 7net-l3i5"
             )
         self.potential = potential
-        self.weights_sha256 = potential_card(potential).weights_sha256
-        self._cutoff_angstrom = float(calculator.cutoff)
-        self._types = calculator.type_map
-        self._steps, self._scalars = _interaction_blocks(calculator.model)
+        network = _sevennet(weights_path(potential))
+        self._cutoff_angstrom = float(network.cutoff)
+        self._types = network.type_map
+        self._steps, self._scalars = _interaction_blocks(network)
 
     @property
     def columns(self) -> int:
@@ -188,13 +191,13 @@ class LatentModel:
         images = atoms * float(np.prod(2.0 * np.ceil(self._cutoff_angstrom / heights) + 1.0))
         if images > _LARGEST_SEARCHED_IMAGES:
             return f"a cell only {heights.min():.2g} Å thin"
-        edges = atoms**2 * 4.0 / 3.0 * np.pi * self._cutoff_angstrom**3 / volume
-        if edges > _LARGEST_EDGES:
-            return f"about {edges:.2g} neighbour pairs, more than {_LARGEST_EDGES}: the cell is too dense"
+        edges = atoms * 4.0 / 3.0 * np.pi * self._cutoff_angstrom**3 * atoms / volume
+        if edges > _LARGEST_EDGES or edges > _LARGEST_EDGES_PER_ATOM * atoms:
+            return f"too dense: {volume / atoms:.2g} Å³ per atom, about {edges:.2g} pairs of neighbours"
         return ""
 
     def _edges(self, crystal: Crystal) -> tuple[NDArray[np.int64], NDArray[np.float64], str]:
-        """Return pairs of atoms within the cut-off, shape (2, e), vectors between them in Å, and an obstacle."""
+        """Return pairs of atoms within the cut-off, shape (2, e), vectors between them in Å, and why not."""
         from pymatgen.optimization.neighbors import find_points_in_spheres
 
         lattice = np.ascontiguousarray(crystal.lattice)
@@ -202,13 +205,14 @@ class LatentModel:
         first, second, image, distance = find_points_in_spheres(
             positions, positions, r=self._cutoff_angstrom, pbc=_PERIODIC, lattice=lattice, tol=1e-8
         )
-        same_place = distance < _SAME_POSITION_ANGSTROM
-        doubled = np.flatnonzero(same_place & ((first != second) | (image != 0).any(axis=1)))
-        if len(doubled):
-            reason = f"atoms {first[doubled[0]]} and {second[doubled[0]]} are at one place"
-            return np.zeros((2, 0), dtype=np.int64), np.zeros((0, 3)), reason
-        first, second, image = first[~same_place], second[~same_place], image[~same_place]
-        return np.stack([first, second]), positions[second] + image @ lattice - positions[first], ""
+        other = (first != second) | (image != 0).any(axis=1)
+        first, second, image, distance = first[other], second[other], image[other], distance[other]
+        vectors = positions[second] + image @ lattice - positions[first]
+        reason = ""
+        if len(distance) and distance.min() < _SMALLEST_DISTANCE_ANGSTROM:
+            nearest = distance.argmin()
+            reason = f"atoms {first[nearest]} and {second[nearest]} are {distance[nearest]:.2g} Å apart"
+        return np.stack([first, second]), vectors, reason
 
     def _aggregated(
         self, crystal: Crystal, edges: NDArray[np.int64], vectors: NDArray[np.float64]
@@ -251,14 +255,25 @@ class LatentModel:
         return np.concatenate(found, axis=1)
 
 
+def _sevennet(weights: Path) -> torch.nn.Module:
+    """Return a SevenNet as its package builds it, which gives access to what lies between the blocks."""
+    from sevenn.util import load_checkpoint
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network = load_checkpoint(str(weights)).build_model()
+    network.set_is_batch_data(False)
+    return network.eval()
+
+
 def _interaction_blocks(
     model: torch.nn.Module,
 ) -> tuple[list[torch.nn.Module], list[NDArray[np.int64] | None]]:
-    """Return the modules of a SevenNet model up to its last gate, and which columns of the atoms' features are
-    scalar after each (None where no interaction block ends).
+    """Return the modules of a SevenNet model up to its last gate, and the scalar columns after each.
 
-    The packages' own interface gives energies only, so this goes by its modules: each interaction block ends
-    with one equivariant gate, and what comes after the last only reads the energy off and differentiates it.
+    The columns are None after a module that ends no interaction block. The package's own interface gives
+    energies only, so this goes by its modules: each interaction block ends with one equivariant gate, and
+    what comes after the last one only reads off the energy and differentiates it.
     """
     steps, scalars = [], []
     for name, module in model.named_children():
@@ -299,7 +314,7 @@ def concatenate_features(parts: Sequence[LatentFeatures]) -> LatentFeatures:
 
 
 def save_features(features: LatentFeatures, path: str | Path) -> None:
-    """Write features as a compressed npz archive: whole or not at all, the same bytes for the same content."""
+    """Write features as a compressed npz archive: whole or not at all, same bytes for same content."""
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file,

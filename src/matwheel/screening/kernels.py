@@ -104,7 +104,7 @@ def judge_rows(
             up += amount[place] * max(highest[column], 0)
         if least > 0 or most < 0:
             continue
-        words = max(min(up, down), min(-least, most)) // _WORD + 1
+        words = min(up, down) // _WORD + 1  # enough below too, as -least ≤ down and most ≤ up
         if words > words_held:
             words_held = 2 * words
             sums = np.empty((columns + 1, words_held), dtype=np.uint64)

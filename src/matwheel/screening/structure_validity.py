@@ -48,9 +48,9 @@ class StructureSettings:
         maximum_density_g_per_cm3: infinity switches the limit off.
         minimum_scaled_distance: smallest distance over the sum of the two covalent radii (Cordero et al.,
             Dalton Trans. 2008, 2832); 0 switches the limit off.
-        largest_gap_angstrom: with steps up to this length from atom to atom or image, the net must join all
-            atoms and spread in `joined_dimensions` directions; infinity switches the limit off.
-        joined_dimensions: 1, 2 or 3. 2 refuses a molecule or a chain in an empty box and keeps single layers
+        largest_gap_angstrom: with steps up to this length from atom to atom or image, every atom must be part
+            of a net that spreads in `net_dimensions`; infinity switches the limit off.
+        net_dimensions: 1, 2 or 3. 2 refuses a molecule or a chain in an empty box and keeps single layers
             under vacuum, as two-dimensional data sets hold them; 3 refuses those too.
         largest_atoms: atoms in the cell.
     """
@@ -61,17 +61,15 @@ class StructureSettings:
     maximum_density_g_per_cm3: float = 25.0
     minimum_scaled_distance: float = 0.5
     largest_gap_angstrom: float = 10.0
-    joined_dimensions: int = 2
+    net_dimensions: int = 2
     largest_atoms: int = 200
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
             if not getattr(self, name) >= 0:
                 raise InputError(f"structure screen: {name} is {getattr(self, name)}; give a number ≥ 0")
-        if self.joined_dimensions not in (1, 2, 3):
-            raise InputError(
-                f"structure screen: joined_dimensions is {self.joined_dimensions}; give 1, 2 or 3"
-            )
+        if self.net_dimensions not in (1, 2, 3):
+            raise InputError(f"structure screen: net_dimensions is {self.net_dimensions}; give 1, 2 or 3")
 
 
 def structure_validity(
@@ -189,38 +187,45 @@ def smallest_scaled_distance(crystal: Crystal) -> tuple[float, int, int]:
     return float(scaled[i, j]), int(i), int(j)
 
 
-def joined_within(crystal: Crystal, cutoff_angstrom: float, dimensions: int = 3) -> bool:
-    """Return whether steps up to the cut-off join all atoms into one net that spreads in `dimensions`."""
+def nets_spread(crystal: Crystal, cutoff_angstrom: float, dimensions: int = 3) -> bool:
+    """Return whether each net that steps up to the cut-off make spreads in `dimensions` at least.
+
+    Steps lead from atom to atom or image. A molecule is a net of no dimension, a chain one of one, a layer
+    one of two.
+    """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import breadth_first_order
 
     center, source, image, _ = _steps(crystal, cutoff_angstrom)
     atoms = len(crystal.species)
-    if not len(center):
-        return False
     bonds = coo_array((np.ones(len(center)), (center, source)), shape=(atoms, atoms)).tocsr()
-    order, predecessor = breadth_first_order(bonds, 0, directed=False)
-    if len(order) < atoms:
-        return False
-    # Along a tree of steps from the first atom, every atom gets the image it is reached in; every other step
-    # closes a loop, and what a loop ends away from its start is a direction in which the net goes on.
+    # Along a tree of steps from its first atom, every atom of a net gets the image it is reached in; every
+    # other step closes a loop, and where it ends away from its start is a direction in which the net goes on.
     first_step = {(i, j): s for i, j, s in zip(center[::-1], source[::-1], image[::-1], strict=True)}
-    reached = np.zeros((atoms, 3))
-    for atom in order[1:]:
-        reached[atom] = reached[predecessor[atom]] + first_step[predecessor[atom], atom]
-    loops = reached[center] + image - reached[source]
-    return bool(np.linalg.matrix_rank(loops.T @ loops) >= dimensions)
+    reached = np.full((atoms, 3), np.nan)
+    for start in range(atoms):
+        if not np.isnan(reached[start, 0]):
+            continue
+        order, predecessor = breadth_first_order(bonds, start, directed=False)
+        reached[start] = 0
+        for atom in order[1:]:
+            reached[atom] = reached[predecessor[atom]] + first_step[predecessor[atom], atom]
+        mine = np.isin(center, order)
+        loops = reached[center[mine]] + image[mine] - reached[source[mine]]
+        if np.linalg.matrix_rank(loops.T @ loops) < dimensions:
+            return False
+    return True
 
 
 def largest_gap(crystal: Crystal, dimensions: int = 3) -> float:
-    """Return the longest step in Å that no way through the crystal can avoid.
+    """Return the length in Å up to which steps must go before every atom is part of a net that spreads.
 
-    Steps lead from atom to atom or image; the gap is the smallest cut-off at which `joined_within` holds.
-    In a dense crystal it is about a bond length, between layers their distance (with two dimensions, their
-    bond length), for a molecule in a box the space around it. Infinity where it is above 80 Å.
+    It is the smallest cut-off at which `nets_spread` holds. In a dense crystal it is about a bond length,
+    between layers their distance (with two dimensions, their bond length), for a molecule in a box the space
+    around it. Infinity where it is above 80 Å.
     """
     cutoff = _FIRST_CUTOFF_ANGSTROM
-    while not joined_within(crystal, cutoff, dimensions):
+    while not nets_spread(crystal, cutoff, dimensions):
         if cutoff >= _LARGEST_CUTOFF_ANGSTROM:
             return float("inf")
         cutoff *= 2
@@ -229,7 +234,7 @@ def largest_gap(crystal: Crystal, dimensions: int = 3) -> float:
     while high - low > 1:
         middle = (low + high) // 2
         # A cut-off just above the length, so that equal steps are all inside.
-        if joined_within(crystal, float(lengths[middle]) + _EQUAL_DISTANCE_ANGSTROM, dimensions):
+        if nets_spread(crystal, float(lengths[middle]) + _EQUAL_DISTANCE_ANGSTROM, dimensions):
             high = middle
         else:
             low = middle
@@ -304,9 +309,9 @@ def _finding(crystal: Crystal, settings: StructureSettings) -> _Finding:
                 f"{_pair(crystal, i, j)} at {scaled:.2f} of the sum of their covalent radii, below {limit:g}"
             )
             return _Finding(FAIL, scaled, limit, reason)
-    limit, dimensions = settings.largest_gap_angstrom, settings.joined_dimensions
+    limit, dimensions = settings.largest_gap_angstrom, settings.net_dimensions
     if np.isfinite(limit) and not any(
-        joined_within(crystal, min(cutoff, limit), dimensions) for cutoff in (_FIRST_CUTOFF_ANGSTROM, limit)
+        nets_spread(crystal, min(cutoff, limit), dimensions) for cutoff in (_FIRST_CUTOFF_ANGSTROM, limit)
     ):
         gap = largest_gap(crystal, dimensions)
         kind = ("molecule", "molecule or chain", "molecule, chain or layer")[dimensions - 1]

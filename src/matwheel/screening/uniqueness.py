@@ -46,7 +46,9 @@ LARGEST_COMPARED_ATOMS = 500
 # What one comparison may cost; every pair of the real and generated crystals tried stays far below.
 _MOST_LATTICE_POINTS = 100_000
 _MOST_VECTOR_TRIPLES = 100_000_000
-_MOST_SITE_CHECKS = 20_000_000
+_MOST_CHECKS = 200_000_000
+# A way to lay one cell onto the other costs about this much, in checks of one pair of sites.
+_CHECKS_PER_MAPPING, _CHECKS_PER_SITE_PAIR = 1000, 10
 
 
 @dataclass(frozen=True)
@@ -355,10 +357,10 @@ def _matcher() -> StructureMatcher:
 
         def _get_lattices(self, target_lattice, s, supercell_size=1):
             _check_cost(s.lattice.matrix, target_lattice.lengths)
-            site_checks = 0
+            checks = 0
             for found in super()._get_lattices(target_lattice, s, supercell_size):
-                site_checks += len(s) ** 2
-                if site_checks > _MOST_SITE_CHECKS:
+                checks += _CHECKS_PER_MAPPING + _CHECKS_PER_SITE_PAIR * len(s) ** 2
+                if checks > _MOST_CHECKS:
                     raise ComparisonTooLarge("too many ways to lay one cell onto the other")
                 yield found
 

@@ -1,8 +1,9 @@
 """ASE's FrechetCellFilter with the same figures at a fraction of the cost.
 
-ASE takes the matrix logarithm of the deformation and nine derivatives of the matrix exponential each time the
-forces are asked for, four times a step. For small cells that costs more than the potential. Here the logarithm is
-remembered, one adjoint derivative stands for the nine, and the forces of one geometry are computed once.
+ASE takes the matrix logarithm of the deformation and nine derivatives of the matrix exponential each time
+the forces are asked for, four times a step. For small cells that costs more than the potential. Here the
+logarithm is remembered, one adjoint derivative stands for the nine, and the forces of one geometry are
+computed once.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ class DFTSettings:
     time_limit_seconds: float = 3600.0
     xc: str = "PBE"
     cutoff_ev: float = 500.0
-    kpoint_density_per_inverse_angstrom: float = 3.0
+    kpoint_density_per_inverse_angstrom: float = 2.5
     smearing_ev: float = 0.05
     setups: Mapping[str, str] = field(default_factory=dict)
     spin: str = "auto"

@@ -19,13 +19,18 @@ from typing import Any
 from matwheel.crystals.crystal import Crystal, to_structure
 from matwheel.validation.potentials import ARBITRARY, MP2020_CORRECTED, RAW_PBE
 
-ANION_RULES = ("require_bound", "no_check")
+ANION_RULES = ("require_bound", "no_check", "no_check_2021")
 ANION_RULE = "require_bound"
-"""Which atoms count as anions. 'no_check' is the scheme as published and as Materials Project used it until
-2022: any negative average oxidation state. 'require_bound', pymatgen's default since 2024, asks for −1 or
-less, so that anion-rich hypothetical compounds are not stabilised by corrections fitted to real anions. They
-differ in 0.3 % of Materials Project's compounds, by 0.15 to 0.4 eV/atom there; candidates and references
-always go by the same rule."""
+"""Which atoms count as anions.
+
+- 'require_bound', pymatgen's default since 2024: average oxidation state −1 or less, so that anion-rich
+  hypothetical compounds are not stabilised by corrections that were fitted to simple anions.
+- 'no_check', the scheme as published and as Materials Project's data of 2022 carry it: any negative state. It
+  differs in 0.3 % of compounds (azides, polyselenides, polyiodides), by 0.1 to 0.4 eV/atom.
+- 'no_check_2021', as the data of 2021 carry it: cationic sulfur, that of sulfates, is corrected too.
+
+Candidates and references always go by the same rule.
+"""
 
 # Elements that MP2020 corrects where they are anions; a formula without them needs no oxidation states.
 _ANIONS = frozenset({"Br", "I", "Se", "Si", "Sb", "Te", "H", "N", "F", "Cl"})
@@ -37,17 +42,14 @@ Composition = tuple[tuple[str, float], ...]
 
 
 def composition_of(counts: Mapping[str, float]) -> Composition:
-    """Return counts of atoms in the hashable form that this module works with; absent elements are
-    dropped."""
+    """Return counts of atoms in the hashable form that this module works with, without absent elements."""
     return tuple(sorted((symbol, float(count)) for symbol, count in counts.items() if count > 0))
 
 
 def hubbard_u(counts: Mapping[str, float]) -> dict[str, float]:
-    """Return the Hubbard U (eV) that Materials Project uses for each element of a compound; empty for plain
-    PBE.
+    """Return the Hubbard U (eV) of each element of a compound in Materials Project; empty for plain PBE.
 
-    U is used in oxides and fluorides (O or F the most electronegative element) of Co, Cr, Fe, Mn, Mo, Ni, V,
-    W.
+    U is used for Co, Cr, Fe, Mn, Mo, Ni, V, W where O or F is the most electronegative element.
     """
     anion = max(counts, key=lambda symbol: (_electronegativity(symbol), symbol))
     settings = _scheme(ANION_RULE).u_settings.get(anion, {})
@@ -68,7 +70,7 @@ def mp2020_correction(crystal: Crystal, anion_rule: str = ANION_RULE) -> float:
     if not {"O", "S"} & set(crystal.species):
         return mp2020_correction_of_formula(composition, anion_rule)
     data, parameters = _entry_context(composition)
-    data.pop("sulfide_type", None)
+    data["sulfide_type"] = "sulfide" if anion_rule == "no_check_2021" else None
     entry = ComputedStructureEntry(to_structure(crystal), 0.0, parameters=parameters, data=data)
     return _adjustment(entry, anion_rule) / len(crystal.species)
 
@@ -80,11 +82,17 @@ def mp2020_correction_of_formula(composition: Composition, anion_rule: str = ANI
     Peroxides and superoxides are recognised by formula (pymatgen's list), and sulfur counts as sulfide unless
     its oxidation state comes out positive.
     """
-    return _adjustment(_formula_entry(composition), anion_rule) / sum(count for _, count in composition)
+    entry = _formula_entry(composition)
+    if anion_rule != "no_check_2021" and dict(entry.data["oxidation_states"]).get("S", -1.0) > 0:
+        entry.data["sulfide_type"] = "sulfate"
+    return _adjustment(entry, anion_rule) / sum(count for _, count in composition)
 
 
 def legacy_correction_of_formula(composition: Composition) -> float:
-    """Return what Materials Project's scheme before 2021 added to a compound's raw energy, eV/atom."""
+    """Return what Materials Project's scheme before 2021 added to a compound's raw energy, eV/atom.
+
+    Its data took all sulfur for sulfide, that of sulfates included.
+    """
     entry = _formula_entry(composition)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -98,8 +106,7 @@ def mp2020_from_legacy_shift(
     """Return what to add to a formation energy of the scheme before 2021 to have it in MP2020, eV/atom.
 
     Three terms: the old anion and U corrections come off, those of MP2020 come on, and N2, F2, Cl2, H2, whose
-    energies the old scheme replaced by fitted ones, are taken as calculated (`elemental_references`,
-    eV/atom).
+    energies the old scheme replaced by fitted ones, are taken as calculated (`elemental_references`).
     """
     if len(composition) == 1:
         return 0.0
@@ -135,13 +142,14 @@ def corrected_energy(
     raise ValueError(f"unknown kind of energy {energy_kind!r}")
 
 
-def anion_rule_shift(composition: Composition, anion_rule: str = ANION_RULE) -> float:
-    """Return what to add to an energy with MP2020 as published ('no_check') to have it under a rule,
-    eV/atom."""
-    if anion_rule == "no_check" or not _ANIONS & {symbol for symbol, _ in composition}:
+def anion_rule_shift(
+    composition: Composition, anion_rule: str = ANION_RULE, *, carried: str = "no_check"
+) -> float:
+    """Return what to add to an energy that carries MP2020 under one rule for another rule, eV/atom."""
+    if anion_rule == carried or not (_ANIONS | {"S"}) & {symbol for symbol, _ in composition}:
         return 0.0
-    published = mp2020_correction_of_formula(composition, "no_check")
-    return mp2020_correction_of_formula(composition, anion_rule) - published
+    before = mp2020_correction_of_formula(composition, carried)
+    return mp2020_correction_of_formula(composition, anion_rule) - before
 
 
 def _adjustment(entry: Any, anion_rule: str) -> float:
@@ -163,10 +171,7 @@ def _entry_context(composition: Composition) -> tuple[dict[str, Any], dict[str, 
     hubbards = hubbard_u(counts)
     parameters = {"run_type": "GGA+U" if hubbards else "GGA", "hubbards": hubbards}
     states = _oxidation_states(composition) if len(counts) > 1 and set(counts) & (_ANIONS | {"S"}) else {}
-    data: dict[str, Any] = {"oxidation_states": dict(states)}
-    if "S" in counts and states.get("S", -1.0) > 0:
-        data["sulfide_type"] = "sulfate"
-    return data, parameters
+    return {"oxidation_states": dict(states)}, parameters
 
 
 @lru_cache(maxsize=400_000)
@@ -197,7 +202,9 @@ def _scheme(anion_rule: str) -> Any:
 
     if anion_rule not in ANION_RULES:
         raise ValueError(f"unknown anion rule {anion_rule!r}; choose one of {', '.join(ANION_RULES)}")
-    return MaterialsProject2020Compatibility(check_potcar=False, strict_anions=anion_rule)
+    return MaterialsProject2020Compatibility(
+        check_potcar=False, strict_anions=anion_rule.removesuffix("_2021")
+    )
 
 
 @cache

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise, product
+from math import nan
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,7 +40,7 @@ class SupercellChoice:
         matrix: shape (3, 3), integers; rows are the supercell's vectors in those of the primitive cell.
         atoms: atoms in the supercell.
         shortest_length_angstrom: distance of an atom to its nearest image.
-        zone_boundary: whether every vector of the primitive cell is doubled, so that all q-points of halves fit.
+        zone_boundary: whether all q-points of halves fit, e.g. (½, ½, 0).
         long_enough: whether that is the length asked for, within 5 %.
     """
 
@@ -120,6 +121,8 @@ class DensityOfStates:
         mesh: number of divisions along each reciprocal vector.
         lowest_frequency_thz: lowest frequency on the mesh, Γ left out.
         q_point: where that is.
+        lowest_far_from_gamma_thz, far_q_point: the same of those points of the mesh that are not closer to Γ
+            than to any other q-point that fits into the supercell; NaN where there is none.
     """
 
     frequencies_thz: NDArray[np.float64] = field(repr=False)
@@ -127,6 +130,8 @@ class DensityOfStates:
     mesh: tuple[int, int, int]
     lowest_frequency_thz: float
     q_point: tuple[float, float, float]
+    lowest_far_from_gamma_thz: float
+    far_q_point: tuple[float, float, float]
 
 
 def choose_supercell(
@@ -246,9 +251,12 @@ def commensurate_points(supercell_matrix: NDArray[np.int64]) -> NDArray[np.float
 def modes_at(constants: ForceConstants, q_points: ArrayLike) -> Modes:
     """Return frequencies and eigenvectors at q-points, shape (points, 3)."""
     points = np.asarray(q_points, dtype=np.float64).reshape(-1, 3)
-    phonopy = phonopy_of(constants)
+    return _modes(phonopy_of(constants), points)
+
+
+def _modes(phonopy: Phonopy, points: NDArray[np.float64]) -> Modes:
     result = phonopy.run_qpoints(points, with_eigenvectors=True)
-    atoms = len(constants.crystal.species)
+    atoms = len(phonopy.primitive)
     frequencies = np.array(result.frequencies, dtype=np.float64)
     eigenvectors = np.swapaxes(np.array(result.eigenvectors), 1, 2).reshape(len(points), 3 * atoms, atoms, 3)
     # Overlap with the three rigid translations; equal overlaps go to the lower frequency.
@@ -305,10 +313,36 @@ def density_of_states(constants: ForceConstants, mesh_length_angstrom: float) ->
     lowest_at = frequencies.min(axis=1)
     lowest_at[~np.any(np.abs(points) > 1e-9, axis=1)] = np.inf
     lowest, point = lowest_point(points, lowest_at)
+    lowest_at[_near_gamma(constants, points)] = np.inf
+    far, far_point = lowest_point(points, lowest_at) if np.isfinite(lowest_at).any() else (nan, (nan,) * 3)
     first, second, third = (int(number) for number in mesh.mesh_numbers)
     return DensityOfStates(
-        np.array(dos.frequency_points), np.array(dos.dos), (first, second, third), lowest, point
+        np.array(dos.frequency_points),
+        np.array(dos.dos),
+        (first, second, third),
+        lowest,
+        point,
+        far,
+        far_point,
     )
+
+
+def _near_gamma(constants: ForceConstants, q_points: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which q-points are closer to Γ than to any other point that fits into the supercell."""
+    reciprocal = np.linalg.inv(constants.crystal.lattice).T
+    shifts = np.array(list(product((-1, 0, 1), repeat=3)))
+
+    def distance(point: NDArray[np.float64]) -> NDArray[np.float64]:
+        difference = q_points - point
+        difference -= np.round(difference)
+        images = (difference[:, None, :] + shifts[None, :, :]) @ reciprocal
+        return np.linalg.norm(images, axis=2).min(axis=1)
+
+    commensurate = commensurate_points(constants.supercell_matrix)
+    to_gamma = distance(commensurate[0])
+    if len(commensurate) == 1:
+        return np.zeros(len(q_points), dtype=bool)
+    return to_gamma < np.min([distance(point) for point in commensurate[1:]], axis=0) - 1e-9
 
 
 def lowest_point(
@@ -438,9 +472,6 @@ def _phonopy(crystal: Crystal, matrix: NDArray[np.int64], symprec_angstrom: floa
 
 
 def _translation_residual_thz(phonopy: Phonopy) -> float:
-    """Return the largest |frequency| of the rigid translations under the force constants as they are."""
-    masses = np.asarray(phonopy.primitive.masses)
-    dynamical = phonopy.run_qpoints([[0, 0, 0]], with_dynamical_matrices=True).dynamical_matrices[0]
-    translations = np.kron(np.sqrt(masses / masses.sum())[:, None], np.eye(3))
-    squares = np.linalg.eigvalsh(translations.T @ dynamical.real @ translations)
-    return float(np.sqrt(np.abs(squares)).max() * phonopy.unit_conversion_factor)
+    """Return the largest |frequency| at Γ of the modes most like translations, as the force constants are."""
+    modes = _modes(phonopy, np.zeros((1, 3)))
+    return float(np.abs(modes.frequencies_thz[modes.acoustic]).max())

@@ -47,9 +47,9 @@ class HullSettings:
         stable_ev_per_atom: at or below it a crystal counts as stable.
         metastable_ev_per_atom: at or below it a crystal counts as metastable; the threshold of the screens.
         band_ev_per_atom: closer to the threshold than this nothing is decided.
-        terminal_tolerance_ev_per_atom: an element's structures serve the potential's own hull only if the
-            best of them comes this close to Materials Project's elemental energy; otherwise its ground state
-            is not among them, and the element counts as missing.
+        terminal_tolerance_ev_per_atom: an element serves the potential's own hull only if one of its
+            structures is known to be its ground state, or comes this close to Materials Project's elemental
+            energy; otherwise it counts as missing.
     """
 
     stable_ev_per_atom: float = 0.0
@@ -211,9 +211,10 @@ def potential_phases(
     phases = pd.DataFrame(rows, columns=list(PHASE_COLUMNS))
     if card.energy_kind == ARBITRARY or phases.empty:
         return phases
-    best = phases.groupby("system")["formation_energy_ev_per_atom"].min()
-    elements = best[~best.index.str.contains("-", regex=False)]
-    doubtful = elements.index[elements > settings.terminal_tolerance_ev_per_atom]
+    elements = phases[~phases["system"].str.contains("-", regex=False)]
+    near = elements["formation_energy_ev_per_atom"] <= settings.terminal_tolerance_ev_per_atom
+    certain = elements["id"].isin(structures.loc[structures["ground_state"], "id"])
+    doubtful = set(elements["system"]) - set(elements.loc[near | certain, "system"])
     return phases[~phases["system"].isin(doubtful)].reset_index(drop=True)
 
 

@@ -15,16 +15,16 @@ these decide; rigid translations at Γ do not count.
 - stable: otherwise.
 
 Acoustic are the three modes that are most like a rigid translation at their q-point, all others optical. At
-points of halves such as (½, 0, 0) all are optical: they are so in the doubled cell, and a verdict must not depend
-on the cell. Small negative frequencies between the sampled points, mostly next to Γ, are artefacts of the
-interpolation; they are reported and decide nothing.
+points of halves such as (½, 0, 0) all are optical: they are so in the doubled cell, and a verdict must not
+depend on the cell. Negative frequencies closer to Γ than to any other sampled point are mostly artefacts
+of the interpolation; they are reported and decide nothing.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from math import isfinite, isnan, nan
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +63,6 @@ if TYPE_CHECKING:
 SCREEN = "phonons"
 STABLE, UNSTABLE = "stable", "unstable"  # the other two are UNDECIDED and ERROR of the verdicts
 VERDICT_OF = {STABLE: PASS, UNSTABLE: FAIL, UNDECIDED: UNDECIDED, ERROR: ERROR}
-GAMMA = np.zeros((1, 3))
 _DEGENERATE_WITHIN_THZ = 0.02
 _NO_POINT = (nan, nan, nan)
 
@@ -76,8 +75,8 @@ class PhononSettings:
         displacement_angstrom: length of the finite displacements. At 0.03 Å the soft mode of SrTiO3 is off by
             0.1 THz; forces in single precision are good enough for 0.01 Å.
         shortest_length_angstrom: an atom in the supercell is as far from its images (within 5 %).
-        zone_boundary_atoms: supercells of up to this size are doubled along every vector; larger ones only where
-            the length asks for it.
+        zone_boundary_atoms: supercells of up to this size are doubled along every vector; larger ones only
+            where the length asks for it.
         max_supercell_atoms: no supercell is larger. Where that makes it too short, a crystal can be found
             unstable, else it is undecided.
         unstable_below_thz, stable_above_thz, soft_optical_thz: see the module.
@@ -90,7 +89,8 @@ class PhononSettings:
         band_points: q-points on the band path.
         follow_unstable: look for the structure that the softest mode leads to.
         mode_amplitudes_angstrom: largest displacements of an atom tried along the softest mode, both signs.
-        max_generations: a daughter that is unstable at its own Γ is followed on, this many times in all.
+        daughter_supercell: judge the daughter in a supercell too, not at its Γ alone.
+        max_generations: a daughter that is unstable is followed on, this many times in all.
         smallest_gain_mev_per_atom: a structure lower by less is the parent.
         time_limit_seconds: wall time of one crystal, looked at between two evaluations of the potential.
     """
@@ -112,7 +112,8 @@ class PhononSettings:
     band_points: int = 240
     follow_unstable: bool = True
     mode_amplitudes_angstrom: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4)
-    max_generations: int = 2
+    daughter_supercell: bool = True
+    max_generations: int = 3
     smallest_gain_mev_per_atom: float = 0.1
     time_limit_seconds: float = 900.0
 
@@ -121,7 +122,7 @@ class PhononSettings:
         below_zero = ("unstable_below_thz", "stable_above_thz", "stop_at_gamma_below_thz")
         for setting in fields(self):
             value = getattr(self, setting.name)
-            if setting.name in (*below_zero, "follow_unstable"):
+            if setting.name in (*below_zero, "follow_unstable", "daughter_supercell"):
                 continue
             values = value if isinstance(value, tuple) else (value,)
             if not values or not all(isfinite(one) and one > 0 for one in values):
@@ -139,13 +140,15 @@ class Daughter:
     """What the softest mode of an unstable crystal leads to.
 
     Attributes:
-        verdict: at the Γ point of its own cell, which holds the mode that was followed: 'stable', 'unstable'
-            or 'undecided'; empty where no lower structure was found.
+        verdict: 'stable', 'unstable' or 'undecided' by its own phonons; empty where no lower structure was
+            found.
+        stage: where these were taken: 'gamma' of its own cell, which holds the mode that was followed, or
+            'supercell' of that; empty where they were not reached.
         reason: one sentence for a person.
         crystal: its primitive cell, relaxed with its symmetry kept; None where there is none.
         energy_gain_mev_per_atom: energy of the parent less that of the daughter.
         space_group: number of its space group; 0 where there is none.
-        lowest_frequency_thz: lowest optical frequency at its Γ point.
+        lowest_frequency_thz: their lowest frequency.
         cells: primitive cells of the parent in the cell in which the mode was followed.
         generation: 1 for a child of the crystal, 2 for a child of an unstable child.
     """
@@ -158,6 +161,7 @@ class Daughter:
     lowest_frequency_thz: float = nan
     cells: int = 0
     generation: int = 0
+    stage: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,7 +177,7 @@ class PhononResult:
         lowest_frequency_thz: lowest frequency at the q-points that decide, without rigid translations.
         q_point: where that is, in fractions of the reciprocal vectors of `crystal`, within -½ … ½.
         lowest_optical_thz: lowest frequency of an optical mode at these points.
-        lowest_interpolated_thz: lowest frequency on the q mesh.
+        lowest_interpolated_thz: lowest frequency on the q mesh, Γ left out.
         interpolated_q_point: where that is.
         gamma_frequencies_thz: all frequencies at Γ from the unit cell, shape (3 × atoms,).
         acoustic_residual_raw_thz: largest |frequency| of a rigid translation before the acoustic sum rule.
@@ -405,6 +409,7 @@ def phonon_row(result: PhononResult) -> dict[str, Any]:
         "force_evaluations": result.force_evaluations,
         "daughter_id": crystal.id if crystal else "",
         "daughter_verdict": daughter.verdict,
+        "daughter_stage": daughter.stage,
         "daughter_energy_gain_mev_per_atom": daughter.energy_gain_mev_per_atom,
         "daughter_space_group": daughter.space_group,
         "daughter_atoms": len(crystal.species) if crystal else 0,
@@ -427,6 +432,17 @@ class _OutOfTime(Exception):
     """The time limit of the crystal has passed."""
 
 
+@dataclass(frozen=True, eq=False)
+class _Phonons:
+    """Modes at the q-points that decide, where they come from and what they say."""
+
+    choice: SupercellChoice
+    constants: ForceConstants
+    modes: Modes
+    judgement: Judgement
+    density: DensityOfStates | None = None
+
+
 class _Run:
     """One crystal under way; its figures survive whatever ends it."""
 
@@ -436,7 +452,7 @@ class _Run:
         self.crystal, self.calculator, self.settings, self.deadline = crystal, calculator, settings, deadline
         self.figures: dict[str, Any] = {"verdict": ERROR, "reason": "not computed"}
         self.evaluations = 0
-        self.softest: tuple[Crystal, Modes, float] | None = None
+        self.last: _Phonons | None = None
 
     def guarded(self, step: Callable[[], None]) -> None:
         """Run a step; what ends it becomes the reason, beside what was already found."""
@@ -448,7 +464,9 @@ class _Run:
         except Exception as error:
             status, reason = ERROR, f"{type(error).__name__}: {error}"
         if step == self.follow:
-            self.figures["daughter"] = Daughter(reason=f"search for a daughter structure: {reason}")
+            daughter = self.figures.get("daughter") or Daughter()
+            found = daughter.reason if daughter.crystal else "search for a daughter structure"
+            self.figures["daughter"] = replace(daughter, reason=f"{found}; then: {reason}")
         elif self.figures["verdict"] == UNSTABLE:
             self.figures["reason"] += f"; the supercell: {reason}"
         else:
@@ -501,25 +519,21 @@ class _Run:
                 f"{settings.max_supercell_atoms}",
             )
             return
-        unit = _unit_cell(crystal)
-        constants = self.constants(crystal, unit)
-        modes = modes_at(constants, GAMMA)
-        self.figures["gamma_frequencies_thz"] = modes.frequencies_thz[0]
-        self.record(constants, modes, unit, "gamma")
-        if self.figures["lowest_optical_thz"] < settings.stop_at_gamma_below_thz:
+        gamma = self.gamma(crystal)
+        self.figures["gamma_frequencies_thz"] = gamma.modes.frequencies_thz[0]
+        self.record(gamma, "gamma")
+        if gamma.judgement.lowest_optical_thz < settings.stop_at_gamma_below_thz:
             return
-        choice = choose_supercell(
-            crystal,
-            settings.shortest_length_angstrom,
-            settings.max_supercell_atoms,
-            settings.zone_boundary_atoms,
+        sampled = self.supercell(gamma)
+        self.record(sampled, "supercell")
+        density = sampled.density
+        assert density is not None
+        self.figures.update(
+            density=density,
+            bands=bands_along_path(sampled.constants, settings.band_points),
+            lowest_interpolated_thz=density.lowest_frequency_thz,
+            interpolated_q_point=density.q_point,
         )
-        if choice.atoms > atoms:
-            constants = self.constants(crystal, choice)
-        modes = modes_at(constants, commensurate_points(choice.matrix))
-        self.record(constants, modes, choice, "supercell")
-        self.interpolate(constants)
-        self.doubt(choice)
 
     def symmetric_cell(self) -> tuple[Crystal, int]:
         """Return the symmetric primitive cell, if the crystal is fit to be computed at all."""
@@ -545,6 +559,34 @@ class _Run:
             after_evaluation=self.count,
         )
 
+    def gamma(self, crystal: Crystal) -> _Phonons:
+        """Return the phonons at Γ, from displacements in the primitive cell."""
+        choice = SupercellChoice(np.eye(3, dtype=np.int64), len(crystal.species), nan, False, False)
+        constants = self.constants(crystal, choice)
+        modes = modes_at(constants, np.zeros((1, 3)))
+        return _Phonons(choice, constants, modes, judge_modes(modes, self.settings))
+
+    def supercell(self, gamma: _Phonons) -> _Phonons:
+        """Return the phonons at the q-points that fit into a supercell."""
+        settings, crystal = self.settings, gamma.constants.crystal
+        choice = choose_supercell(
+            crystal,
+            settings.shortest_length_angstrom,
+            settings.max_supercell_atoms,
+            settings.zone_boundary_atoms,
+        )
+        same = choice.atoms == gamma.choice.atoms
+        constants = gamma.constants if same else self.constants(crystal, choice)
+        modes = modes_at(constants, commensurate_points(choice.matrix))
+        density = density_of_states(constants, settings.mesh_length_angstrom)
+        judgement = judge_modes(modes, settings)
+        doubt = _reason_to_doubt(choice, constants, density, settings)
+        if judgement.verdict == STABLE and doubt:
+            judgement = replace(
+                judgement, verdict=UNDECIDED, reason=doubt, threshold_thz=settings.unstable_below_thz
+            )
+        return _Phonons(choice, constants, modes, judgement, density)
+
     def constants(self, crystal: Crystal, choice: SupercellChoice) -> ForceConstants:
         return force_constants(
             crystal,
@@ -554,10 +596,10 @@ class _Run:
             before_evaluation=self.count,
         )
 
-    def record(self, constants: ForceConstants, modes: Modes, choice: SupercellChoice, stage: str) -> None:
-        """Judge the modes and keep the figures and the softest mode."""
-        judgement = judge_modes(modes, self.settings)
-        self.softest = (constants.crystal, modes, judgement.lowest_frequency_thz)
+    def record(self, phonons: _Phonons, stage: str) -> None:
+        """Keep the figures."""
+        judgement, constants, choice = phonons.judgement, phonons.constants, phonons.choice
+        self.last = phonons
         self.figures.update(
             verdict=judgement.verdict,
             reason=judgement.reason,
@@ -574,86 +616,39 @@ class _Run:
             displacements=constants.displacements,
         )
 
-    def interpolate(self, constants: ForceConstants) -> None:
-        density = density_of_states(constants, self.settings.mesh_length_angstrom)
-        self.figures.update(
-            density=density,
-            bands=bands_along_path(constants, self.settings.band_points),
-            lowest_interpolated_thz=density.lowest_frequency_thz,
-            interpolated_q_point=density.q_point,
-        )
-
-    def doubt(self, choice: SupercellChoice) -> None:
-        """Turn 'stable' into 'undecided' where there is a reason not to trust it."""
-        settings, figures = self.settings, self.figures
-        if figures["verdict"] != STABLE:
-            return
-        interpolated, residual = figures["lowest_interpolated_thz"], figures["acoustic_residual_raw_thz"]
-        if not choice.long_enough:
-            reason = (
-                f"no unstable mode in a supercell of {choice.shortest_length_angstrom:.1f} Å, but "
-                f"{settings.shortest_length_angstrom:g} Å take more than {settings.max_supercell_atoms} atoms"
-            )
-        elif residual > settings.largest_acoustic_residual_thz:
-            reason = (
-                f"forces are too noisy: translations have {residual:.2f} THz before the sum rule, above "
-                f"{settings.largest_acoustic_residual_thz:g} THz"
-            )
-        elif interpolated < settings.unstable_below_thz:
-            reason = (
-                f"no unstable mode at the q-points of the supercell, but {interpolated:.2f} THz interpolated "
-                f"at q = {_shown(figures['interpolated_q_point'])}; take a larger supercell"
-            )
-        else:
-            return
-        figures.update(verdict=UNDECIDED, reason=reason, threshold_thz=settings.unstable_below_thz)
-
     def follow(self) -> None:
         """Follow the softest mode to a structure of lower energy, and on if that is unstable too."""
-        assert self.softest is not None
-        parent, modes, _ = self.softest
-        reference = self.figures["energy_ev_per_atom"]
-        found = Daughter(reason="no structure of lower energy along the softest mode")
-        energy = reference
-        for generation in range(1, self.settings.max_generations + 1):
-            child = self.child(parent, modes, energy)
-            if child is None:
-                break
-            minimum, space_group, cells = child
-            crystal = Crystal(
-                f"{self.crystal.id}-daughter",
-                minimum.crystal.species,
-                minimum.crystal.lattice,
-                minimum.crystal.frac_coords,
-            )
-            gain = 1000 * (reference - minimum.energy_ev_per_atom)
-            lower = f"falls to space group {space_group}, {gain:.1f} meV/atom lower"
-            found = Daughter(
-                UNDECIDED, f"{lower}, whose own phonons were not reached", crystal, gain, space_group, nan,
-                cells, generation,
-            )  # fmt: skip
-            self.figures["daughter"] = found
-            if len(crystal.species) > self.settings.max_supercell_atoms or not minimum.converged:
-                break
-            try:
-                modes = modes_at(self.constants(crystal, _unit_cell(crystal)), GAMMA)
-            except _OutOfTime:
-                break
-            judgement = judge_modes(modes, self.settings)
-            found = Daughter(
-                judgement.verdict,
-                f"{lower}, {judgement.verdict} at its Γ ({judgement.lowest_optical_thz:.2f} THz)",
-                crystal, gain, space_group, judgement.lowest_optical_thz, cells, generation,
-            )  # fmt: skip
-            if judgement.verdict != UNSTABLE:
-                break
-            parent, energy = crystal, minimum.energy_ev_per_atom
-            self.figures["daughter"] = found
-        self.figures["daughter"] = found
-
-    def child(self, parent: Crystal, modes: Modes, energy: float) -> tuple[Minimum, int, int] | None:
-        """Return the structure the softest of these modes leads to, its space group and its cells."""
         settings = self.settings
+        reference = energy = self.figures["energy_ev_per_atom"]
+        phonons = self.last
+        assert phonons is not None
+        self.figures["daughter"] = Daughter(reason="no structure of lower energy along the softest mode")
+        for generation in range(1, settings.max_generations + 1):
+            child = self.child(phonons, energy)
+            if child is None:
+                return
+            minimum, space_group, cells = child
+            energy = minimum.energy_ev_per_atom
+            gain = 1000 * (reference - energy)
+            lower = f"falls to space group {space_group}, {gain:.1f} meV/atom lower"
+            crystal = replace(minimum.crystal, id=f"{self.crystal.id}-daughter")
+            daughter = Daughter(
+                UNDECIDED, lower, crystal, gain, space_group, cells=cells, generation=generation
+            )
+            self.figures["daughter"] = daughter
+            if not minimum.converged:
+                return
+            phonons = self.gamma(crystal)
+            self.figures["daughter"] = _described(daughter, lower, phonons.judgement, "gamma")
+            if phonons.judgement.verdict != UNSTABLE and settings.daughter_supercell:
+                phonons = self.supercell(phonons)
+                self.figures["daughter"] = _described(daughter, lower, phonons.judgement, "supercell")
+            if phonons.judgement.verdict != UNSTABLE:
+                return
+
+    def child(self, phonons: _Phonons, energy: float) -> tuple[Minimum, int, int] | None:
+        """Return the structure the softest of these modes leads to, its space group and its cells."""
+        settings, modes, parent = self.settings, phonons.modes, phonons.constants.crystal
         at_gamma = ~np.any(np.abs(modes.q_points) > 1e-9, axis=1)
         frequencies = np.where(at_gamma[:, None] & modes.acoustic, np.inf, modes.frequencies_thz)
         q_point = np.array(lowest_point(modes.q_points, frequencies.min(axis=1))[1])
@@ -696,8 +691,41 @@ def _reason_to_refuse(crystal: Crystal, elements: Collection[str] | None) -> str
     return reason_to_refuse(crystal, RelaxationSettings(max_atoms=10**9), elements)
 
 
-def _unit_cell(crystal: Crystal) -> SupercellChoice:
-    return SupercellChoice(np.eye(3, dtype=np.int64), len(crystal.species), nan, False, False)
+def _reason_to_doubt(
+    choice: SupercellChoice, constants: ForceConstants, density: DensityOfStates, settings: PhononSettings
+) -> str:
+    """Return why frequencies without an unstable mode are not to be trusted, or the empty string."""
+    if not choice.long_enough:
+        return (
+            f"no unstable mode in a supercell of {choice.shortest_length_angstrom:.1f} Å, but "
+            f"{settings.shortest_length_angstrom:g} Å take more than {settings.max_supercell_atoms} atoms"
+        )
+    residual = constants.acoustic_residual_raw_thz
+    if residual > settings.largest_acoustic_residual_thz:
+        return (
+            f"translations have {residual:.2f} THz before the sum rule, above "
+            f"{settings.largest_acoustic_residual_thz:g} THz: the forces are too noisy"
+        )
+    if density.lowest_far_from_gamma_thz < settings.unstable_below_thz:
+        return (
+            "no unstable mode at the q-points of the supercell, but "
+            f"{density.lowest_far_from_gamma_thz:.2f} THz interpolated at q = {_shown(density.far_q_point)}; "
+            "take a larger supercell"
+        )
+    return ""
+
+
+def _described(daughter: Daughter, lower: str, judgement: Judgement, stage: str) -> Daughter:
+    """Return the daughter with what its own phonons say."""
+    where = "at Γ" if stage == "gamma" else "in its own supercell"
+    frequency = judgement.lowest_frequency_thz
+    return replace(
+        daughter,
+        verdict=judgement.verdict,
+        stage=stage,
+        reason=f"{lower}, {judgement.verdict} {where} (lowest {frequency:.2f} THz)",
+        lowest_frequency_thz=frequency,
+    )
 
 
 def _verdict(

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import metadata
+from importlib import import_module, metadata
 from importlib.util import find_spec
 from operator import attrgetter
 from pathlib import Path
@@ -49,7 +49,7 @@ class Potential:
 
     Attributes:
         package: distribution that is installed, e.g. 'sevenn'; its version is recorded.
-        module: module that holds the callable; of the package itself, or one here that reads its weights.
+        module: module that holds the callable; of the package, or one here that reads its weights.
         callable: name of the class or function in the module (dots allowed) that returns an ASE calculator.
         energy_kind: one of `ENERGY_KINDS`.
         elements: elements it was fitted to; others are refused even where the code would accept them.
@@ -97,11 +97,21 @@ class PotentialCard:
         return f"{self.package} {self.package_version} {self.weights_sha256[:12]}".strip()
 
 
+def sevennet_calculator(**arguments: Any) -> Calculator:
+    """Return `matwheel.validation.sevennet.make_sevennet_calculator`'s calculator.
+
+    The import is written out, so that a change of that module counts as a change of this one.
+    """
+    from matwheel.validation.sevennet import make_sevennet_calculator
+
+    return make_sevennet_calculator(**arguments)
+
+
 def _sevennet(weights: str) -> Potential:
     return Potential(
         package="sevenn",
-        module="matwheel.validation.sevennet",
-        callable="make_sevennet_calculator",
+        module=__name__,
+        callable="sevennet_calculator",
         energy_kind=RAW_PBE,
         elements=_MPTRJ_ELEMENTS,
         weights=f"pretrained_potentials/{weights}",
@@ -161,8 +171,12 @@ def make_calculator(name: str, *, device: str = "cpu", double_precision: bool = 
         arguments[potential.double_precision_argument] = True
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
-        module = _import(name, potential)
-        return attrgetter(potential.callable)(module)(**arguments)
+        try:
+            return attrgetter(potential.callable)(import_module(potential.module))(**arguments)
+        except ModuleNotFoundError as error:
+            raise InputError(
+                f"potential {name!r} needs the module {error.name}; install the package {potential.package}"
+            ) from error
 
 
 def potential_card(name: str) -> PotentialCard:
@@ -215,20 +229,9 @@ def _potential(name: str) -> Potential:
     return POTENTIALS[name]
 
 
-def _import(name: str, potential: Potential) -> Any:
-    from importlib import import_module
-
-    try:
-        return import_module(potential.module)
-    except ModuleNotFoundError as error:
-        if error.name and error.name.partition(".")[0] == "matwheel":
-            raise
-        raise _not_installed(name, potential) from None
-
-
 def _not_installed(name: str, potential: Potential) -> InputError:
     return InputError(
-        f"potential {name!r} needs the package {potential.package}: 'pip install {potential.package}'"
+        f"potential {name!r} needs the package {potential.package}; 'pip install {potential.package}'"
     )
 
 

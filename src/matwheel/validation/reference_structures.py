@@ -14,7 +14,7 @@ import io
 import re
 import time
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import nan
@@ -56,14 +56,43 @@ LARGEST_REFERENCE_ATOMS = 60
 PROTOTYPE = "prototype"
 """What `reference_source` says of a structure that has to be relaxed before its energy counts."""
 
-_PROTOTYPES = ("fcc", "bcc", "hcp", "diamond")
+GROUND_STATE_EV_PER_ATOM = 0.01
+"""An element's structure this close to the hull counts as its ground state."""
+
+_LATTICES = ("fcc", "bcc", "hcp", "diamond")
+
+# Elements of other structures, as measured (Donohue, The Structures of the Elements, Wiley 1974): space
+# group, lattice (a, b, c in Å, then α, β, γ in degrees) and one position per orbit. They are starting points
+# of a relaxation. Fluorine stands in the structure of the other halogens; a molecular crystal's packing is
+# worth a few meV.
+_ORTHORHOMBIC = (90.0, 90.0, 90.0)
+_HEXAGONAL = (90.0, 90.0, 120.0)
+_MEASURED: Mapping[str, tuple[str, tuple[float, ...], tuple[tuple[float, float, float], ...]]] = {
+    "B": ("R-3m", (4.91, 4.91, 12.57, *_HEXAGONAL), ((0.119, 0.881, 0.891), (0.197, 0.803, 0.024))),
+    "Br": ("Cmce", (6.67, 4.48, 8.72, *_ORTHORHOMBIC), ((0.0, 0.135, 0.110),)),
+    "Cl": ("Cmce", (6.15, 4.40, 8.15, *_ORTHORHOMBIC), ((0.0, 0.117, 0.102),)),
+    "F": ("Cmce", (5.20, 3.30, 7.50, *_ORTHORHOMBIC), ((0.0, 0.106, 0.081),)),
+    "I": ("Cmce", (7.14, 4.69, 9.78, *_ORTHORHOMBIC), ((0.0, 0.154, 0.117),)),
+    "Mn": (
+        "I-43m",
+        (8.91, 8.91, 8.91, *_ORTHORHOMBIC),
+        ((0.0, 0.0, 0.0), (0.317, 0.317, 0.317), (0.356, 0.356, 0.034), (0.089, 0.089, 0.282)),
+    ),
+    "Se": ("P3_121", (4.37, 4.37, 4.95, *_HEXAGONAL), ((0.225, 0.0, 1 / 3),)),
+    "Te": ("P3_121", (4.46, 4.46, 5.93, *_HEXAGONAL), ((0.263, 0.0, 1 / 3),)),
+    "U": ("Cmcm", (2.85, 5.87, 4.96, *_ORTHORHOMBIC), ((0.0, 0.102, 0.25),)),
+}
+
 _RELAXATION_STEPS = 100
 _RELAXATION_FMAX_EV_PER_ANGSTROM = 0.01
 
 
 @dataclass(frozen=True)
 class _Row:
-    """One material of a table; `parse` makes its crystal when it is wanted."""
+    """One material of a table; `parse` makes its crystal when it is wanted.
+
+    `e_above_hull` is NaN where the table does not say.
+    """
 
     id: str
     elements: frozenset[str]
@@ -96,14 +125,14 @@ def reference_structures(
         largest_atoms: larger cells are left out.
 
     Returns:
-        A crystal table sorted by id, with the column reference_source ('known', name of the table,
-        'prototype').
+        A crystal table sorted by id, with the columns reference_source ('known', name of the table,
+        'prototype') and ground_state (an element's structure that is known to be its ground state).
 
     Raises:
         DatasetError: a table lacks a column.
     """
     wanted = {frozenset(part.split("-")) for system in systems for part in _parts(system)}
-    found: dict[str, tuple[Crystal, str]] = {}
+    found: dict[str, tuple[Crystal, str, bool]] = {}
     for source, row in _materials(known, reads):
         if row.elements not in wanted or row.id in found or row.atoms > largest_atoms:
             continue
@@ -112,14 +141,19 @@ def reference_structures(
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                found[row.id] = row.parse(), source
+                crystal = row.parse()
         except Exception:  # parsers raise many types; whatever it was, the material cannot serve
             continue
+        ground_state = len(row.elements) == 1 and row.e_above_hull <= GROUND_STATE_EV_PER_ATOM
+        found[row.id] = crystal, source, ground_state
     elements = sorted({symbol for system in wanted for symbol in system})
-    found |= {crystal.id: (crystal, PROTOTYPE) for crystal in elemental_prototypes(elements)}
+    found |= {crystal.id: (crystal, PROTOTYPE, True) for crystal in elemental_prototypes(elements)}
     ids = sorted(found)
-    sources = [found[name][1] for name in ids]
-    return crystal_table([found[name][0] for name in ids], {"reference_source": sources})
+    columns = {
+        "reference_source": [found[name][1] for name in ids],
+        "ground_state": [found[name][2] for name in ids],
+    }
+    return crystal_table([found[name][0] for name in ids], columns)
 
 
 def read_structure_archive(
@@ -150,22 +184,30 @@ def read_structure_archive(
 
 
 def elemental_prototypes(elements: Collection[str]) -> list[Crystal]:
-    """Return fcc, bcc, hcp and diamond crystals of those elements that have that structure, sorted by symbol.
+    """Return the measured crystal structures of elements, where they are simple, sorted by symbol.
 
-    Ids are 'prototype-<symbol>'; lattice constants are experimental ones, from ASE's table.
+    fcc, bcc, hcp and diamond with the lattice constants of ASE's table, and the nine elements of `_MEASURED`.
+    Ids are 'prototype-<symbol>'. They are to be relaxed.
     """
     from ase.build import bulk
     from ase.data import atomic_numbers, reference_states
+    from pymatgen.core import Lattice, Structure
 
     crystals = []
     for symbol in sorted(set(elements)):
-        number = atomic_numbers.get(symbol, 0)
+        name, number = f"prototype-{symbol}", atomic_numbers.get(symbol, 0)
+        if symbol in _MEASURED:
+            group, lattice, positions = _MEASURED[symbol]
+            cell = Lattice.from_parameters(*lattice)
+            structure = Structure.from_spacegroup(group, cell, [symbol] * len(positions), positions)
+            crystals.append(from_structure(name, structure.get_primitive_structure()))
+            continue
         state = reference_states[number] if 0 < number < len(reference_states) else None
-        if state is None or state["symmetry"] not in _PROTOTYPES:
+        if state is None or state["symmetry"] not in _LATTICES:
             continue
         # ASE knows some elements (N2) by the lattice of their molecules only, and refuses to build those.
         with contextlib.suppress(ValueError):
-            crystals.append(from_atoms(f"prototype-{symbol}", bulk(symbol)))
+            crystals.append(from_atoms(name, bulk(symbol)))
     return crystals
 
 
@@ -231,7 +273,7 @@ def _materials(known: Sequence[pd.DataFrame], reads: Sequence[SourceBytes]) -> I
 
 
 def _known_rows(table: pd.DataFrame) -> Iterator[_Row]:
-    above = table.get("e_above_hull_ev_per_atom", pd.Series(0.0, table.index))
+    above = table.get("e_above_hull_ev_per_atom", pd.Series(nan, table.index))
     columns = (table[name] for name in ("id", "species", "lattice", "frac_coords"))
     for name, species, lattice, positions, distance in zip(*columns, above, strict=True):
         crystal = partial(Crystal, name, tuple(species), np.array(lattice), np.array(positions))
@@ -252,12 +294,12 @@ def _rows(read: SourceBytes) -> Iterator[_Row]:
     for column in ("material_id", "formula", "nsites", structure):
         if column not in frame:
             raise DatasetError(f"{read.origin}: column {column!r} is missing; fetch it again")
-    above = pd.to_numeric(frame["e_above_hull"]) if "e_above_hull" in frame else pd.Series(0.0, frame.index)
+    above = pd.to_numeric(frame["e_above_hull"]) if "e_above_hull" in frame else pd.Series(nan, frame.index)
     parse = _poscar_crystal if structure == "poscar" else _dictionary_crystal
     table = zip(frame["material_id"], frame["formula"], frame["nsites"], above, frame[structure], strict=True)
     for name, formula, sites, distance, content in table:
         elements = frozenset(re.findall("[A-Z][a-z]?", formula))
-        yield _Row(name, elements, int(sites), float(distance), partial(parse, name, content))
+        yield _Row(name, elements, int(float(sites)), float(distance), partial(parse, name, content))
 
 
 def _mirror_rows(read: SourceBytes) -> Iterator[_Row]:

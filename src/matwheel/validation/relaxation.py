@@ -1,7 +1,7 @@
 """Relaxation of crystals with a potential, in stages: one energy, sanity limits, then positions and cell.
 
-A crystal that cannot be relaxed gets a status and a reason; it never ends the batch. The optimiser is BFGS on the
-positions and the logarithm of the deformation of the cell (ASE's FrechetCellFilter).
+A crystal that cannot be relaxed gets a status and a reason; it never ends the batch. The optimiser is ASE's
+BFGS on the positions and the logarithm of the deformation of the cell.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from math import isfinite, nan
@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from matwheel.crystals.crystal import Crystal
-from matwheel.crystals.table import reduced_formula, space_group
+from matwheel.crystals.table import SYMPREC_ANGSTROM, reduced_formula, space_group
 from matwheel.errors import InputError
 from matwheel.progress import Log, Progress, log_to_stderr
 from matwheel.screening.verdicts import ERROR, FAIL, PASS, UNDECIDED, Verdict
@@ -44,13 +44,13 @@ class RelaxationSettings:
     """Limits of a relaxation.
 
     Attributes:
-        fmax_ev_per_angstrom: converged when no force on an atom and no component of the virial per atom (eV) is
-            larger; the rule of ASE.
+        fmax_ev_per_angstrom: converged when no force on an atom and no row of the virial per atom (eV) is
+            larger, as in ASE.
         max_steps: largest number of optimiser steps.
         largest_initial_force_ev_per_angstrom: a crystal whose first forces (or virial per atom) are larger is
             not relaxed.
         lowest_energy_ev_per_atom, highest_energy_ev_per_atom: an energy outside is the potential's error.
-        largest_volume_ratio: the volume may grow or shrink by this factor before the crystal counts as exploded.
+        largest_volume_ratio: a crystal that grows or shrinks by more than this factor has exploded.
         smallest_volume_angstrom3_per_atom: a denser cell is refused; it would have too many neighbours.
         max_atoms: a larger cell is refused.
         time_limit_seconds: wall time of one crystal.
@@ -91,8 +91,8 @@ class Relaxation:
         reason: one sentence for a person; empty when converged.
         energy_ev_per_atom: energy of the last geometry.
         energy_initial_ev_per_atom: energy of the crystal as it came in.
-        largest_force_initial_ev_per_angstrom, largest_force_ev_per_angstrom: largest force on an atom (eV/Å) or
-            row of the virial per atom (eV), whichever is larger, as the optimiser judges it; before and after.
+        largest_force_initial_ev_per_angstrom, largest_force_ev_per_angstrom: largest force on an atom (eV/Å)
+            or row of the virial per atom (eV), whichever is larger, as the optimiser does; before and after.
         steps: optimiser steps.
         volume_change: relaxed volume / initial volume - 1.
         rmsd_angstrom: root mean square displacement of the atoms, see `displacement_rmsd`.
@@ -209,15 +209,13 @@ def reason_to_refuse(
         return "no atoms"
     if atoms > settings.max_atoms:
         return f"{atoms} atoms, more than the {settings.max_atoms} allowed by max_atoms"
-    if not (np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac_coords).all()):
+    if not _is_finite(crystal):
         return "lattice or positions are not finite"
     volume = crystal.volume_angstrom3 / atoms
     if not volume >= settings.smallest_volume_angstrom3_per_atom:
-        return (
-            f"volume {volume:.3g} Å³ per atom is below the {settings.smallest_volume_angstrom3_per_atom:g} Å³ "
-            "of smallest_volume_angstrom3_per_atom"
-        )
-    unknown = sorted(set(crystal.species) - set(atomic_numbers))
+        limit = settings.smallest_volume_angstrom3_per_atom
+        return f"volume {volume:.3g} Å³ per atom is below {limit:g} Å³, too many neighbours"
+    unknown = sorted(set(crystal.species) - (set(atomic_numbers) - {"X"}))
     if unknown:
         return f"{', '.join(unknown)}: not an element"
     unsupported = sorted(set(crystal.species) - set(elements)) if elements is not None else []
@@ -250,8 +248,8 @@ def relaxation_table(crystals: Sequence[Crystal], results: Sequence[Relaxation])
             "species": [list(crystal.species) for crystal in crystals],
             "lattice": [crystal.lattice.ravel().tolist() for crystal in crystals],
             "frac_coords": [crystal.frac_coords.ravel().tolist() for crystal in crystals],
-            "formula": [_or(reduced_formula, "", crystal) for crystal in crystals],
-            "space_group": [_or(space_group, 0, crystal) for crystal in crystals],
+            "formula": [_formula(crystal) for crystal in crystals],
+            "space_group": [_space_group(crystal, SYMPREC_ANGSTROM) for crystal in crystals],
         }
     )
     figures = pd.DataFrame(
@@ -310,7 +308,7 @@ class _Run:
     """One relaxation under way; its figures survive whatever ends it."""
 
     def __init__(self, crystal: Crystal, settings: RelaxationSettings) -> None:
-        self.crystal, self.settings = crystal, settings
+        self.crystal, self.settings, self.started = crystal, settings, time.monotonic()
         self.energy = self.energy_initial = self.force = self.force_initial = nan
         self.steps = 0
         self.relaxed: Crystal | None = None
@@ -329,16 +327,15 @@ class _Run:
         problem = initial_problem(self.energy_initial, self.force_initial, settings)
         if problem:
             return EXPLODED, problem
-        deadline = time.monotonic() + settings.time_limit_seconds
         optimizer = BFGS(cell, logfile=None)
         converged = False
-        for converged in optimizer.irun(fmax=settings.fmax_ev_per_angstrom, steps=settings.max_steps):
-            self.steps = optimizer.nsteps
+        for now_converged in optimizer.irun(fmax=settings.fmax_ev_per_angstrom, steps=settings.max_steps):
+            converged, self.steps = now_converged, optimizer.nsteps
             self.energy, self.force = _energy_and_force(cell)
             problem = self._problem(atoms.get_volume())
             if problem:
                 return EXPLODED, f"{problem} at step {self.steps}"
-            if time.monotonic() > deadline:
+            if time.monotonic() - self.started > settings.time_limit_seconds:
                 raise _TimeLimit
         self.relaxed = from_atoms(self.crystal.id, atoms)
         if converged:
@@ -362,8 +359,8 @@ class _Run:
             "steps": self.steps,
             "volume_change": relaxed.volume_angstrom3 / self.crystal.volume_angstrom3 - 1 if relaxed else nan,
             "rmsd_angstrom": displacement_rmsd(self.crystal, relaxed) if relaxed else nan,
-            "space_group_before": _or(space_group, 0, self.crystal, symprec),
-            "space_group_after": _or(space_group, 0, relaxed, symprec) if relaxed else 0,
+            "space_group_before": _space_group(self.crystal, symprec),
+            "space_group_after": _space_group(relaxed, symprec) if relaxed else 0,
         }
 
 
@@ -381,7 +378,7 @@ def initial_problem(
 def _energy_problem(energy: float, force: float, settings: RelaxationSettings) -> str:
     lowest, highest = settings.lowest_energy_ev_per_atom, settings.highest_energy_ev_per_atom
     if not (isfinite(energy) and isfinite(force)):
-        return "energy or forces are not finite"
+        return "energy or forces are not finite, as when two atoms are at one place"
     if not lowest <= energy <= highest:
         return f"energy {energy:.3g} eV/atom is outside {lowest:g} to {highest:g} eV/atom"
     return ""
@@ -408,12 +405,20 @@ def _energy_and_force(cell: Any) -> tuple[float, float]:
     return energy, float(np.linalg.norm(cell.get_forces(), axis=1).max())
 
 
-def _or(function: Callable[..., Any], default: Any, *arguments: Any) -> Any:
-    """Return what the function gives, or the default where it fails on broken data."""
+def _formula(crystal: Crystal) -> str:
     try:
-        return function(*arguments)
-    except Exception:
-        return default
+        return reduced_formula(crystal)
+    except ValueError:  # a species that is no element
+        return ""
+
+
+def _space_group(crystal: Crystal, symprec_angstrom: float) -> int:
+    # spglib ends the process on positions that are not finite.
+    return space_group(crystal, symprec_angstrom) if _is_finite(crystal) else 0
+
+
+def _is_finite(crystal: Crystal) -> bool:
+    return bool(np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac_coords).all())
 
 
 class _TimeLimit(BaseException):
@@ -424,9 +429,9 @@ class _TimeLimit(BaseException):
 def _time_limit(seconds: float) -> Iterator[None]:
     """Raise `_TimeLimit` in the body after `seconds` of wall time, also inside a call that hangs.
 
-    Needs the main thread of a process on a system with interval timers (Linux, macOS). Elsewhere the body runs
-    without it, and only the check between two steps holds. Code that never returns to the interpreter is
-    interrupted when it does.
+    Needs the main thread and interval timers (Linux, macOS). Elsewhere (another thread, Windows) nothing is
+    raised here, and only the check between two steps holds. A compiled function is interrupted when it
+    returns to the interpreter.
     """
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield

@@ -1,15 +1,16 @@
 """SevenNet on the CPU, several times faster than its package; the weights file is the package's own.
 
 The network is that of Park, Kim, Hwang and Han, J. Chem. Theory Comput. 20, 4857 (2024), in the form of the
-checkpoints 7net-0 and 7net-l3i5: five convolutions, each
+checkpoints 7net-0 and 7net-l3i5: five blocks, each
 
-    x' = gate(x W_self + convolution(x W_1) W_2),
+    x' = gate(x W_self + convolution(x W_1) W_2).
 
-where features x of degree l have shape (atoms, 2l+1, channels), the convolution couples a neighbour's features with
-the spherical harmonics of the edge, weighted by a small network of the edge's length, and the gate is x·sigmoid(x)
-on scalars, which also scale the higher degrees. What makes it fast: one compiled loop over edges instead of
-hundreds of tensor operations, the radial network once per pair of atoms instead of once per direction, the
-gradient written out by hand. The energies agree with the package's to 1e-5 eV/atom (a test holds that).
+Features x of degree l have shape (atoms, 2l+1, channels). The convolution couples a neighbour's features
+with the spherical harmonics of the edge, weighted by a small network of the edge's length. The gate applies
+x·sigmoid(x) to the scalars; some of them then scale the higher degrees. What makes it fast: one compiled
+loop over edges instead of hundreds of tensor operations, the radial network once per pair of atoms instead
+of once per direction, and a gradient written out by hand. It agrees with the package to the rounding of
+single precision (a test holds that).
 """
 
 from __future__ import annotations
@@ -204,7 +205,7 @@ class SevenNet:
             )
 
         length_gradient = (basis_gradient * radial_slope).sum(axis=1)
-        # A pair stands for two edges (one, if rounding puts the other beyond the cutoff), which share its part.
+        # A pair stands for two edges that share its part; for one, if the other rounds to beyond the cutoff.
         along = (length_gradient / np.bincount(edges.pair, minlength=len(length_gradient)))[edges.pair]
         across = spherical_harmonics_gradient(directions, self.lmax, harmonics_gradient.astype(np.float64))
         across -= (across * directions).sum(axis=1, keepdims=True) * directions
@@ -263,7 +264,7 @@ def spherical_harmonics(directions: NDArray[np.float64], lmax: int) -> NDArray[n
 def spherical_harmonics_gradient(
     directions: NDArray[np.float64], lmax: int, gradient: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return Σ_m gradient_m ∂Y_m/∂(x, y, z) of the polynomials of `spherical_harmonics`, shape (vectors, 3)."""
+    """Return Σ_m gradient_m ∂Y_m/∂(x, y, z) for `spherical_harmonics` as polynomials, (vectors, 3)."""
     x, y, z = directions.T
     out = np.zeros_like(directions)
     if lmax >= 1:
@@ -541,7 +542,7 @@ def _linear(flat: Array, inputs: Sequence[int], outputs: Sequence[int]) -> list[
 
 
 def _coupling(arrays: Mapping[str, Array], number: int, l1: int, l2: int, l3: int) -> Array:
-    """Return the Wigner 3j symbols in the real basis, shape (2 l1 + 1, 2 l2 + 1, 2 l3 + 1), as trained with."""
+    """Return the Wigner 3j symbols of the real basis, shape (2 l1 + 1, 2 l2 + 1, 2 l3 + 1)."""
     shape = (2 * l1 + 1, 2 * l2 + 1, 2 * l3 + 1)
     if 0 not in (l1, l2, l3):
         return arrays[f"{number}_convolution.convolution._compiled_main_left_right._w3j_{l1}_{l2}_{l3}"]

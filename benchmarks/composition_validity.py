@@ -1,0 +1,147 @@
+"""Time of the charge balance of two million GAN-like compositions, and of SMACT on a sample of them.
+
+    OMP_NUM_THREADS=1 python benchmarks/composition_validity.py [--number 2000000] [--formulas FORMULAS]
+
+A composition has 2-8 of MatGAN's 85 elements with 1-8 atoms each. Elements are drawn evenly; with --formulas
+(a text file, .gz or not, one formula per line or `id formula`) as often as they occur there. Judged from the
+count matrix, from a list of strings, and from a Parquet file of strings into another one, in one process.
+SMACT judges the first --sample of the same compositions with its Pauling test; the verdicts are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from composition_conformance import real_formulas
+
+from matwheel.screening.charge_balance import CompositionSettings, charge_balance, formula_balance
+from matwheel.screening.formula_tables import judge_formula_table
+from matwheel.screening.formulas import MATGAN_ELEMENTS, parse_formulas
+
+MOST_ELEMENTS, MOST_ATOMS, PIECE = 8, 8, 100_000
+
+
+def gan_like(number: int, weights: np.ndarray, seed: int) -> np.ndarray:
+    """Counts, shape (number, 85), uint8: elements drawn without replacement by `weights`."""
+    rng = np.random.default_rng(seed)
+    counts = np.zeros((number, len(MATGAN_ELEMENTS)), dtype=np.uint8)
+    for start in range(0, number, PIECE):
+        rows = min(PIECE, number - start)
+        # The smallest of exponential waiting times are a draw without replacement.
+        waiting = rng.exponential(size=(rows, len(weights))) / weights
+        chosen = np.argsort(waiting, axis=1)[:, :MOST_ELEMENTS]
+        amounts = rng.integers(1, MOST_ATOMS + 1, size=chosen.shape).astype(np.uint8)
+        amounts[np.arange(MOST_ELEMENTS) >= rng.integers(2, MOST_ELEMENTS + 1, size=(rows, 1))] = 0
+        np.put_along_axis(counts[start : start + rows], chosen, amounts, axis=1)
+    return counts
+
+
+def formulas_of(counts: np.ndarray) -> list[str]:
+    rows, columns = np.nonzero(counts)
+    amounts = counts[rows, columns]
+    parts = [
+        f"{MATGAN_ELEMENTS[column]}{amount if amount > 1 else ''}"
+        for column, amount in zip(columns.tolist(), amounts.tolist(), strict=True)
+    ]
+    ends = np.cumsum(np.bincount(rows, minlength=len(counts))).tolist()
+    return ["".join(parts[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def timed(label: str, work: Callable[[], object], rows: int) -> object:
+    cpu, wall = time.process_time(), time.perf_counter()
+    result = work()
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    print(f"{label:44s} {cpu:8.2f} {wall:8.2f} {rows / cpu:14,.0f}", flush=True)
+    return result
+
+
+def peak_memory_mb(source: Path, target: Path, settings: CompositionSettings, queue) -> None:
+    """What a process needs that does nothing but judge one file (of Linux)."""
+    judge_formula_table(source, target, settings)
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line]
+    queue.put(int(line.split()[1]) / 1024)
+
+
+def in_new_process(*arguments) -> float:
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    process = context.Process(target=peak_memory_mb, args=(*arguments, queue))
+    process.start()
+    peak = queue.get()
+    process.join()
+    return peak
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--number", type=int, default=2_000_000)
+    parser.add_argument("--sample", type=int, default=1000, help="compositions for SMACT")
+    parser.add_argument("--formulas", type=Path)
+    parser.add_argument("--table", default="smact14")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    settings = CompositionSettings(options.table)
+    weights = np.ones(len(MATGAN_ELEMENTS))
+    if options.formulas:
+        parsed = parse_formulas(real_formulas(options.formulas), MATGAN_ELEMENTS)
+        weights = (parsed.counts > 0).mean(axis=0)
+    counts = gan_like(options.number, weights, options.seed)
+    formulas = formulas_of(counts)
+    rows = len(counts)
+
+    print(f"{rows} compositions, {options.table}")
+    print(f"{'':44s} {'CPU s':>8s} {'wall s':>8s} {'per CPU s':>14s}")
+    cpu = time.process_time()
+    charge_balance(counts[:10], MATGAN_ELEMENTS, settings)
+    formula_balance(formulas[:10], settings)
+    print(f"first call: tables, numba and its cache {time.process_time() - cpu:13.2f}")
+    from_counts = timed(
+        "count matrix (N, 85)", lambda: charge_balance(counts, MATGAN_ELEMENTS, settings), rows
+    )
+    mixed = CompositionSettings(options.table, mixed_valence=True)
+    timed("the same with mixed valence", lambda: charge_balance(counts, MATGAN_ELEMENTS, mixed), rows)
+    from_strings = timed("list of strings", lambda: formula_balance(formulas, settings), rows)
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder, "formulas.parquet"), Path(folder, "judged.parquet")
+        pq.write_table(pa.table({"formula": formulas}), source)
+        tenth = Path(folder, "tenth.parquet")
+        pq.write_table(pa.table({"formula": formulas[::10]}), tenth)
+        timed("Parquet to Parquet", lambda: judge_formula_table(source, target, settings), rows)
+        judged = pq.read_table(target)
+        peaks = [in_new_process(file, target, settings) for file in (tenth, source)]
+    same = (
+        np.array_equal(from_counts.balanced, from_strings.balanced)
+        and np.array_equal(from_counts.neutral, from_strings.neutral)
+        and np.array_equal(from_counts.balanced, judged["electronegativity_balanced"].to_numpy())
+    )
+    print(f"the three agree: {same}")
+    print(f"peak memory over a tenth of the file {peaks[0]:.0f} MB, over the file {peaks[1]:.0f} MB")
+    print(f"CN {from_counts.neutral.mean():.4f}, EN {from_counts.balanced.mean():.4f}")
+
+    from smact.screening import smact_validity
+
+    warnings.simplefilter("ignore")
+    named = None if options.table == "icsd24_consensus3" else options.table
+    smact_validity("NaCl", oxidation_states_set=named)
+    answers = timed(
+        f"SMACT on {options.sample} strings, Pauling test",
+        lambda: [bool(smact_validity(one, oxidation_states_set=named)) for one in formulas[: options.sample]],
+        options.sample,
+    )
+    differing = np.count_nonzero(from_counts.balanced[: options.sample] != answers)
+    print(f"verdicts that differ from SMACT: {differing}")
+
+
+if __name__ == "__main__":
+    main()

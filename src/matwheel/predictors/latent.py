@@ -1,0 +1,456 @@
+"""Support vector regression on what a universal potential has already learned of a crystal.
+
+A few hundred labels teach a graph network little chemistry; a potential fitted to millions of calculations
+has it in the features of its atoms (`latent_features`). What is left to learn is a smooth function of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from matwheel.crystals.crystal import Crystal
+from matwheel.errors import InputError
+from matwheel.files import atomic_path
+from matwheel.label_scale import signed_exp, signed_log
+from matwheel.predictors.interface import checked_rows
+from matwheel.predictors.latent_features import (
+    BLOCKS,
+    DEFAULT_POTENTIAL,
+    LatentFeatures,
+    LatentModel,
+    block_columns,
+    concatenate_features,
+    load_features,
+)
+from matwheel.progress import Log, log_to_stderr
+from matwheel.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from matwheel.checkpoints import TrainingCheckpoint
+
+# Below this many rows the choice by cross-validation is chance; the smoothest candidate is taken.
+_FEWEST_ROWS_TO_CHOOSE = 10
+# Features of crystals with atoms far too close reach 1e30; those of real crystals stay within 8.
+_LARGEST_SCALED_FEATURE = 10.0
+_TAIL_PERCENT = 1.0
+_REASONS_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class LatentSettings:
+    """Settings of the regression.
+
+    Attributes:
+        potential: whose features (`matwheel.validation.potentials`): '7net-0' or '7net-l3i5'.
+        target: 'log1p' (see `matwheel.label_scale`) or 'raw'.
+        spread_weight, maximum_weight, volume_weight: what the spread and the maximum over the atoms and the
+            logarithm of the volume per atom weigh in the distance of two crystals, each as a block whatever
+            its number of columns; the mean over the atoms weighs 1.
+        gammas: candidates of the kernel exp(-gamma d²), where d² is the mean squared difference of two
+            crystals, 2 for the average pair.
+        penalties: candidates of the cost C of a deviation, for a target of standard deviation 1.
+        tube: deviation that costs nothing, in standard deviations of the target.
+        folds: of the cross-validation that chooses among the candidates.
+        held_out_predictions: the folds are drawn anew until there are this many, for small sets.
+    """
+
+    potential: str = DEFAULT_POTENTIAL
+    target: str = "log1p"
+    spread_weight: float = 0.1
+    maximum_weight: float = 0.1
+    volume_weight: float = 1.0
+    gammas: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3)
+    penalties: tuple[float, ...] = (1.0, 3.0, 10.0, 30.0, 100.0)
+    tube: float = 0.03
+    folds: int = 5
+    held_out_predictions: int = 250
+
+    def __post_init__(self) -> None:
+        for name in ("gammas", "penalties"):
+            try:
+                values = tuple(float(value) for value in getattr(self, name))
+            except TypeError:
+                raise InputError(f"{name} = {getattr(self, name)!r}; give a list of numbers") from None
+            if not values or not all(0 < value < np.inf for value in values):
+                raise InputError(f"{name} = {list(values)}; give at least one number, all above 0")
+            object.__setattr__(self, name, values)
+        if self.target not in ("log1p", "raw"):
+            raise InputError(f"target = {self.target!r}; choose log1p or raw")
+        if min(self.spread_weight, self.maximum_weight, self.volume_weight, self.tube) < 0:
+            raise InputError("spread_weight, maximum_weight, volume_weight and tube must not be negative")
+        if self.folds < 2 or self.held_out_predictions < 1:
+            raise InputError("folds must be at least 2 and held_out_predictions at least 1")
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Weight of each block of features."""
+        return dict(
+            zip(BLOCKS, (1.0, self.spread_weight, self.maximum_weight, self.volume_weight), strict=True)
+        )
+
+
+class LatentPredictor:
+    """Support vector regression on latent features; the validation rows are not used.
+
+    Crystals that the potential cannot describe are left out of the training, and the median of the training
+    labels is predicted for them.
+    """
+
+    name = "latent"
+
+    def __init__(
+        self, settings: LatentSettings | None = None, prepared: LatentFeatures | None = None
+    ) -> None:
+        """Return an unfitted predictor; `prepared` are features computed before, found by crystal id.
+
+        Raises:
+            InputError: the features are of another potential than the settings'.
+        """
+        self.settings = settings or LatentSettings()
+        if prepared is not None and prepared.potential != self.settings.potential:
+            raise InputError(
+                f"latent features of potential {prepared.potential!r} were prepared, the predictor's setting "
+                f"is {self.settings.potential!r}; compute them with that one"
+            )
+        self._prepared = prepared
+        self._model: LatentModel | None = None
+        self._machine: _Machine | None = None
+        self._weights_sha256 = ""
+
+    @classmethod
+    def from_settings(
+        cls, settings: Mapping[str, Any], prepared: LatentFeatures | None = None
+    ) -> LatentPredictor:
+        """Return an unfitted predictor with single settings changed.
+
+        `settings["device"]` is accepted and changes nothing: features computed on a GPU would differ in their
+        last digits from those of the CPU, where a crystal costs 0.02 s.
+
+        Raises:
+            InputError: unknown setting, a value that is not allowed, or features of another potential.
+        """
+        changes = {name: value for name, value in settings.items() if name != "device"}
+        known = sorted(item.name for item in fields(LatentSettings))
+        unknown = sorted(set(changes) - set(known))
+        if unknown:
+            raise InputError(f"unknown latent setting {unknown[0]!r}; known are {', '.join(known)}")
+        return cls(LatentSettings(**changes), prepared)
+
+    @staticmethod
+    def read_prepared(paths: Sequence[str | Path]) -> LatentFeatures:
+        """Read the latent features of some tables, one file each."""
+        return concatenate_features([load_features(path) for path in paths])
+
+    def features_of(self, crystals: Sequence[Crystal], log: Log = log_to_stderr) -> LatentFeatures:
+        """Return the features of `crystals`, in order, from the ones given or newly computed.
+
+        Raises:
+            InputError: given features are of another crystal than that of the same id, or those at hand are
+                of other weights of the potential than the predictor was fitted with.
+        """
+        known = self._prepared
+        missing = [crystal for crystal in crystals if known is None or crystal.id not in known]
+        if missing or known is None:
+            if self._model is None:
+                self._model = LatentModel(self.settings.potential)
+            computed = self._model.features_of(missing, log)
+            if len(missing) == len(crystals):
+                return self._of_fitted_weights(computed)
+            known = concatenate_features([known, computed])
+        found = known.select([crystal.id for crystal in crystals])
+        volumes = found.matrix[:, block_columns(found.matrix.shape[1])["volume"]].ravel()
+        for crystal, atoms, volume in zip(crystals, found.atom_counts, volumes, strict=True):
+            here = crystal.volume_angstrom3 / max(1, len(crystal.species))
+            if atoms != len(crystal.species) or (np.isfinite(volume) and abs(volume - here) > 1e-5 * here):
+                raise InputError(
+                    f"crystal {crystal.id} has {len(crystal.species)} atoms of {here:.6g} Å³, its latent "
+                    f"features are of {atoms} atoms of {volume:.6g} Å³: two crystals share an id or the "
+                    "features are of another table"
+                )
+        return self._of_fitted_weights(found)
+
+    def fit(
+        self,
+        train: Sequence[Crystal],
+        train_target: NDArray[np.float64],
+        validation: Sequence[Crystal],
+        validation_target: NDArray[np.float64],
+        *,
+        seed: int,
+        checkpoint: TrainingCheckpoint | None = None,
+        log: Log = log_to_stderr,
+    ) -> dict[str, Any]:
+        """Choose gamma and penalty by cross-validation inside the training rows, then fit to all of them.
+
+        See `interface.Predictor.fit`. The report holds the candidates with their errors and the choice.
+        """
+        labels, _ = checked_rows(train, train_target, validation, validation_target)
+        self._weights_sha256 = ""
+        features = self.features_of(train, log)
+        usable = np.array([not reason for reason in features.reasons])
+        if not usable.all():
+            log(f"{(~usable).sum()} of {len(labels)} training crystals have no latent features; left out")
+        self._machine, choice = _fitted_machine(
+            self.settings, features.matrix[usable], labels[usable], float(np.median(labels)), seed, log
+        )
+        self._weights_sha256 = features.weights_sha256
+        return {
+            "settings": asdict(self.settings),
+            "training_rows": len(labels),
+            "usable_rows": int(usable.sum()),
+            "left_out": [
+                {"id": name, "reason": reason}
+                for name, reason in zip(features.ids, features.reasons, strict=True)
+                if reason
+            ][:_REASONS_SHOWN],
+            "weights_sha256": features.weights_sha256,
+            "seed": seed,
+            **choice,
+        }
+
+    def predict(self, crystals: Sequence[Crystal]) -> NDArray[np.float64]:
+        """Return one prediction per crystal, shape (n,), within the range of the training labels.
+
+        Raises:
+            RuntimeError: the predictor was neither fitted nor loaded.
+        """
+        if self._machine is None:
+            raise RuntimeError("fit or load the predictor first")
+        if not len(crystals):
+            return np.zeros(0)
+        features = self.features_of(crystals)
+        usable = np.array([not reason for reason in features.reasons])
+        predicted = np.full(len(crystals), self._machine.fallback)
+        if usable.any():
+            scaled = self._machine.predict(features.matrix[usable])
+            predicted[usable] = signed_exp(scaled) if self.settings.target == "log1p" else scaled
+        return predicted
+
+    def save(self, path: str | Path) -> None:
+        """Write the support vectors and their coefficients, without pickled objects."""
+        if self._machine is None:
+            raise RuntimeError("fit or load the predictor first")
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(
+                file,
+                settings=json.dumps(asdict(self.settings)),
+                weights_sha256=self._weights_sha256,
+                **vars(self._machine),
+            )
+
+    @classmethod
+    def load(cls, path: str | Path, prepared: LatentFeatures | None = None) -> LatentPredictor:
+        """Read a model written by `save`; `prepared` as for a new one."""
+        with np.load(path, allow_pickle=False) as saved:
+            predictor = cls(LatentSettings(**json.loads(str(saved["settings"]))), prepared)
+            predictor._weights_sha256 = str(saved["weights_sha256"])
+            values = {item.name: saved[item.name] for item in fields(_Machine)}
+        predictor._machine = _Machine(
+            **{name: value if value.ndim else value.item() for name, value in values.items()}
+        )
+        return predictor
+
+    def _of_fitted_weights(self, features: LatentFeatures) -> LatentFeatures:
+        if self._weights_sha256 and features.weights_sha256 != self._weights_sha256:
+            raise InputError(
+                f"the predictor was fitted with weights {self._weights_sha256[:12]} of {features.potential}, "
+                f"the features are of weights {features.weights_sha256[:12]}; train it again"
+            )
+        return features
+
+
+@dataclass(frozen=True, eq=False)
+class _Machine:
+    """A fitted support vector machine.
+
+    Attributes:
+        location, scale: of each feature over the training rows, shape (d,).
+        factor: of each scaled feature, for the weight of its block, shape (d,); 0 leaves it out.
+        vectors: support vectors, the c features that are not left out scaled and multiplied, shape (s, c).
+        coefficients: of the support vectors, in units of the (logarithmic) target, shape (s,).
+        intercept, lowest, highest: in the same units; predictions stay between the last two.
+        gamma: of the kernel.
+        fallback: prediction for crystals without features, in units of the labels.
+    """
+
+    location: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    factor: NDArray[np.float64]
+    vectors: NDArray[np.float32]
+    coefficients: NDArray[np.float64]
+    intercept: float
+    lowest: float
+    highest: float
+    gamma: float
+    fallback: float
+
+    def predict(self, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return predictions in units of the (logarithmic) target for rows of a feature matrix."""
+        scaled = _scaled(matrix, self.location, self.scale, self.factor)
+        kernel = np.exp(-self.gamma * _squared_distances(scaled, self.vectors))
+        return np.clip(kernel @ self.coefficients + self.intercept, self.lowest, self.highest)
+
+
+def _fitted_machine(
+    settings: LatentSettings,
+    matrix: NDArray[np.float32],
+    labels: NDArray[np.float64],
+    fallback: float,
+    seed: int,
+    log: Log,
+) -> tuple[_Machine, dict[str, Any]]:
+    """Return the machine fitted to the rows that have features, and what the report says of the choice."""
+    if not len(labels):
+        return _constant(settings, matrix.shape[1], fallback), {"chosen": None, "cross_validation": []}
+    target = signed_log(labels) if settings.target == "log1p" else labels
+    center, width = float(target.mean()), float(target.std()) or 1.0
+    standardised = (target - center) / width
+    location, scale, factor = _scaling(matrix, settings.weights)
+    scaled = _scaled(matrix, location, scale, factor)
+    distances = _squared_distances(scaled, scaled)
+    # From the smoothest to the most flexible; the first of equals is taken.
+    candidates = sorted((gamma, penalty) for gamma in settings.gammas for penalty in settings.penalties)
+    report: list[dict[str, float]] = []
+    if len(labels) >= _FEWEST_ROWS_TO_CHOOSE and len(candidates) > 1:
+        held_out = _held_out_parts(len(labels), settings, seed)
+        for gamma, penalty in candidates:
+            errors = _held_out_errors(
+                np.exp(-gamma * distances), standardised, penalty, settings.tube, held_out
+            )
+            report.append({"gamma": gamma, "penalty": penalty, "error": width * float(errors.mean())})
+        chosen = min(report, key=lambda row: row["error"])
+        log(
+            f"cross-validation of {len(candidates)} candidates: gamma {chosen['gamma']:g}, penalty "
+            f"{chosen['penalty']:g}, mean absolute error {chosen['error']:.4g} on the target's scale"
+        )
+        gamma, penalty = chosen["gamma"], chosen["penalty"]
+    else:
+        gamma, penalty = candidates[0]
+        chosen = {"gamma": gamma, "penalty": penalty}
+    support, coefficients, intercept = _support_vectors(
+        np.exp(-gamma * distances), standardised, penalty, settings.tube
+    )
+    machine = _Machine(
+        location=location,
+        scale=scale,
+        factor=factor,
+        vectors=scaled[support],
+        coefficients=width * coefficients,
+        intercept=center + width * intercept,
+        lowest=float(target.min()),
+        highest=float(target.max()),
+        gamma=gamma,
+        fallback=fallback,
+    )
+    return machine, {"chosen": chosen, "cross_validation": report}
+
+
+def _constant(settings: LatentSettings, columns: int, value: float) -> _Machine:
+    """Return the machine that predicts one value, in units of the labels, for every crystal."""
+    at_value = float(signed_log(value)) if settings.target == "log1p" else value
+    return _Machine(
+        location=np.zeros(columns),
+        scale=np.ones(columns),
+        factor=np.zeros(columns),
+        vectors=np.zeros((0, 0), dtype=np.float32),
+        coefficients=np.zeros(0),
+        intercept=at_value,
+        lowest=at_value,
+        highest=at_value,
+        gamma=settings.gammas[0],
+        fallback=value,
+    )
+
+
+def _scaling(
+    matrix: NDArray[np.float32], weights: Mapping[str, float]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return location, scale and factor of each feature; see `_Machine`.
+
+    With them the mean squared distance of two training rows is 2, to which each block contributes by its
+    weight. The tails beyond the first and the last percent count as their ends: one crystal with atoms far
+    too close must not set the scale for all others.
+    """
+    values = _with_log_volume(matrix)
+    values = np.clip(values, *np.percentile(values, (_TAIL_PERCENT, 100.0 - _TAIL_PERCENT), axis=0))
+    location, scale = values.mean(axis=0), values.std(axis=0)
+    # A feature that varies no more than the potential's single precision says nothing.
+    varies = scale > 1e-6 + 1e-5 * np.abs(location)
+    factor = np.zeros_like(scale)
+    for name, columns in block_columns(matrix.shape[1]).items():
+        share = weights[name] / sum(weights.values())
+        factor[columns] = varies[columns] * np.sqrt(share / max(1, np.count_nonzero(varies[columns])))
+    return location, np.where(varies, scale, 1.0), factor
+
+
+def _with_log_volume(matrix: NDArray[np.float32]) -> NDArray[np.float64]:
+    values = matrix.astype(np.float64)
+    columns = block_columns(matrix.shape[1])["volume"]
+    values[:, columns] = np.log(values[:, columns])
+    return values
+
+
+def _scaled(
+    matrix: NDArray[np.float32],
+    location: NDArray[np.float64],
+    scale: NDArray[np.float64],
+    factor: NDArray[np.float64],
+) -> NDArray[np.float32]:
+    """Return the features that are not left out, ready for distances."""
+    used = np.flatnonzero(factor)
+    values = (_with_log_volume(matrix)[:, used] - location[used]) / scale[used]
+    limited = np.clip(values, -_LARGEST_SCALED_FEATURE, _LARGEST_SCALED_FEATURE)
+    return (limited * factor[used]).astype(np.float32)
+
+
+def _squared_distances(first: NDArray, second: NDArray) -> NDArray[np.float64]:
+    """Return squared Euclidean distances of all pairs of rows, shape (n, m)."""
+    first, second = first.astype(np.float64), second.astype(np.float64)
+    lengths = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1)[None, :]
+    return np.maximum(lengths - 2.0 * (first @ second.T), 0.0)
+
+
+def _support_vectors(
+    kernel: NDArray[np.float64], target: NDArray[np.float64], penalty: float, tube: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64], float]:
+    """Return rows of the support vectors, their coefficients and the intercept."""
+    from sklearn.svm import SVR
+
+    machine = SVR(kernel="precomputed", C=penalty, epsilon=tube).fit(kernel, target)
+    return machine.support_, machine.dual_coef_.ravel(), float(machine.intercept_[0])
+
+
+def _held_out_parts(rows: int, settings: LatentSettings, seed: int) -> list[NDArray[np.int64]]:
+    """Return the rows that each round of the cross-validation holds out."""
+    folds = min(settings.folds, rows)
+    parts = []
+    for repeat in range(-(-settings.held_out_predictions // rows)):
+        rng = np.random.default_rng(derive_seed(seed, "latent", "folds", repeat))
+        parts.extend(np.sort(part) for part in np.array_split(rng.permutation(rows), folds))
+    return parts
+
+
+def _held_out_errors(
+    kernel: NDArray[np.float64],
+    target: NDArray[np.float64],
+    penalty: float,
+    tube: float,
+    held_out: Sequence[NDArray[np.int64]],
+) -> NDArray[np.float64]:
+    """Return the absolute errors of all held-out rows, for a target of standard deviation 1."""
+    errors = []
+    for out in held_out:
+        kept = np.setdiff1d(np.arange(len(target)), out)
+        support, coefficients, intercept = _support_vectors(
+            kernel[np.ix_(kept, kept)], target[kept], penalty, tube
+        )
+        predicted = kernel[np.ix_(out, kept[support])] @ coefficients + intercept
+        errors.append(np.abs(predicted - target[out]))
+    return np.concatenate(errors)
