@@ -139,9 +139,9 @@ rule build_reference_phases:
     output:
         phases="results/{crystal_set}/hull/phases.parquet",
     log:
-        "logs/build_x.log",
+        "logs/build_reference_phases/{crystal_set}.log",
     benchmark:
-        "logs/build_x.tsv"
+        "logs/build_reference_phases/{crystal_set}.tsv"
     conda:
         "../../envs/matwheel.yaml"
     threads: 1

@@ -126,7 +126,7 @@ def judge_rows(
                 mixed,
                 steps,
                 steps_known,
-                min(up, down) // _WORD + 1,
+                words,
                 sums,
                 work,
             ):

@@ -7,6 +7,7 @@ out: it needs Born charges, which the potentials do not give, and it only raises
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise, product
@@ -118,7 +119,7 @@ class DensityOfStates:
     Attributes:
         frequencies_thz: shape (points,).
         states_per_thz: shape (points,), modes per primitive cell and THz.
-        mesh: number of divisions along each reciprocal vector.
+        mesh_points: number of q-points of the mesh.
         lowest_frequency_thz: lowest frequency on the mesh, Γ left out.
         q_point: where that is.
         lowest_far_from_gamma_thz, far_q_point: the same of those points of the mesh that are not closer to Γ
@@ -127,7 +128,7 @@ class DensityOfStates:
 
     frequencies_thz: NDArray[np.float64] = field(repr=False)
     states_per_thz: NDArray[np.float64] = field(repr=False)
-    mesh: tuple[int, int, int]
+    mesh_points: int
     lowest_frequency_thz: float
     q_point: tuple[float, float, float]
     lowest_far_from_gamma_thz: float
@@ -306,8 +307,11 @@ def bands_along_path(constants: ForceConstants, points: int) -> Bands | None:
 def density_of_states(constants: ForceConstants, mesh_length_angstrom: float) -> DensityOfStates:
     """Return the density of states on a Γ-centred mesh of about `mesh_length_angstrom` / |a| divisions."""
     phonopy = phonopy_of(constants)
-    mesh = phonopy.run_mesh(mesh_length_angstrom)
-    dos = phonopy.run_total_dos()
+    with warnings.catch_warnings():
+        # A mesh that breaks the symmetry of a centred cell is replaced by one that keeps it, with a warning.
+        warnings.simplefilter("ignore", UserWarning)
+        mesh = phonopy.run_mesh(mesh_length_angstrom)
+        dos = phonopy.run_total_dos()
     frequencies = np.array(mesh.frequencies)
     points = np.array(mesh.qpoints)
     lowest_at = frequencies.min(axis=1)
@@ -315,11 +319,10 @@ def density_of_states(constants: ForceConstants, mesh_length_angstrom: float) ->
     lowest, point = lowest_point(points, lowest_at)
     lowest_at[_near_gamma(constants, points)] = np.inf
     far, far_point = lowest_point(points, lowest_at) if np.isfinite(lowest_at).any() else (nan, (nan,) * 3)
-    first, second, third = (int(number) for number in mesh.mesh_numbers)
     return DensityOfStates(
         np.array(dos.frequency_points),
         np.array(dos.dos),
-        (first, second, third),
+        int(mesh.weights.sum()),
         lowest,
         point,
         far,

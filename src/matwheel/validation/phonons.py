@@ -11,7 +11,7 @@ these decide; rigid translations at Γ do not count.
 - undecided: a mode between `unstable_below_thz` and `stable_above_thz`, or an optical one below
   `soft_optical_thz` (potentials are too soft by 5 to 20 %), or a reason not to trust the figures: the
   relaxation did not converge, the supercell is shorter than asked for, translations cost energy, or a q-point
-  between the sampled ones has an interpolated mode below `unstable_below_thz`;
+  between the sampled ones has an interpolated mode below `unstable_below_thz` in the largest supercell allowed;
 - stable: otherwise.
 
 Acoustic are the three modes that are most like a rigid translation at their q-point, all others optical. At
@@ -315,7 +315,7 @@ def judge_modes(modes: Modes, settings: PhononSettings) -> Judgement:
             nan,
         )
     figures = (lowest, q_point, optical if isfinite(optical) else nan)
-    where = f"{lowest:.2f} THz at q = {_shown(q_point)}"
+    where = f"{_rounded(lowest):.2f} THz at q = {_shown(q_point)}"
     if lowest < settings.unstable_below_thz:
         return Judgement(UNSTABLE, f"lowest mode {where}", settings.unstable_below_thz, *figures)
     if lowest < settings.stable_above_thz:
@@ -323,7 +323,7 @@ def judge_modes(modes: Modes, settings: PhononSettings) -> Judgement:
         reason = f"lowest mode {where}, between {band}"
         return Judgement(UNDECIDED, reason, settings.stable_above_thz, *figures)
     if optical < settings.soft_optical_thz:
-        reason = f"softest optical mode {optical + 0.0:.2f} THz, below {settings.soft_optical_thz:g} THz"
+        reason = f"softest optical mode {_rounded(optical):.2f} THz, below {settings.soft_optical_thz:g} THz"
         return Judgement(UNDECIDED, reason, settings.soft_optical_thz, *figures)
     return Judgement(STABLE, "", settings.stable_above_thz, *figures)
 
@@ -441,6 +441,7 @@ class _Phonons:
     modes: Modes
     judgement: Judgement
     density: DensityOfStates | None = None
+    interpolated_unstable: bool = False
 
 
 class _Run:
@@ -567,25 +568,44 @@ class _Run:
         return _Phonons(choice, constants, modes, judge_modes(modes, self.settings))
 
     def supercell(self, gamma: _Phonons) -> _Phonons:
-        """Return the phonons at the q-points that fit into a supercell."""
+        """Return the phonons at the q-points that fit into a supercell.
+
+        Where nothing but an interpolated mode speaks against the crystal, a longer supercell is tried, as long
+        as there is one within the limit.
+        """
         settings, crystal = self.settings, gamma.constants.crystal
+        most = settings.max_supercell_atoms
         choice = choose_supercell(
-            crystal,
-            settings.shortest_length_angstrom,
-            settings.max_supercell_atoms,
-            settings.zone_boundary_atoms,
+            crystal, settings.shortest_length_angstrom, most, settings.zone_boundary_atoms
         )
         same = choice.atoms == gamma.choice.atoms
-        constants = gamma.constants if same else self.constants(crystal, choice)
+        found = self.sampled(choice, gamma.constants if same else self.constants(crystal, choice))
+        while found.interpolated_unstable:
+            longer = choose_supercell(crystal, 1.1 * choice.shortest_length_angstrom, most, most)
+            if not longer.long_enough or longer.atoms <= choice.atoms:
+                break
+            choice = longer
+            try:
+                found = self.sampled(choice, self.constants(crystal, choice))
+            except _OutOfTime:
+                break
+        return found
+
+    def sampled(self, choice: SupercellChoice, constants: ForceConstants) -> _Phonons:
+        """Judge the q-points that fit into the supercell of these force constants."""
+        settings = self.settings
         modes = modes_at(constants, commensurate_points(choice.matrix))
         density = density_of_states(constants, settings.mesh_length_angstrom)
         judgement = judge_modes(modes, settings)
-        doubt = _reason_to_doubt(choice, constants, density, settings)
-        if judgement.verdict == STABLE and doubt:
-            judgement = replace(
-                judgement, verdict=UNDECIDED, reason=doubt, threshold_thz=settings.unstable_below_thz
-            )
-        return _Phonons(choice, constants, modes, judgement, density)
+        interpolated_unstable = False
+        if judgement.verdict == STABLE:
+            doubt = _reason_to_doubt(choice, constants, density, settings)
+            interpolated_unstable = density.lowest_far_from_gamma_thz < settings.unstable_below_thz
+            if doubt:
+                judgement = replace(
+                    judgement, verdict=UNDECIDED, reason=doubt, threshold_thz=settings.unstable_below_thz
+                )
+        return _Phonons(choice, constants, modes, judgement, density, interpolated_unstable)
 
     def constants(self, crystal: Crystal, choice: SupercellChoice) -> ForceConstants:
         return force_constants(
@@ -723,7 +743,7 @@ def _described(daughter: Daughter, lower: str, judgement: Judgement, stage: str)
         daughter,
         verdict=judgement.verdict,
         stage=stage,
-        reason=f"{lower}, {judgement.verdict} {where} (lowest {frequency:.2f} THz)",
+        reason=f"{lower}, {judgement.verdict} {where} (lowest {_rounded(frequency):.2f} THz)",
         lowest_frequency_thz=frequency,
     )
 
@@ -753,12 +773,19 @@ def _verdict(
 def _log_line(result: PhononResult) -> str:
     parts = [f"{result.id}: {result.verdict}"]
     if isfinite(result.lowest_frequency_thz):
-        parts.append(f"lowest {result.lowest_frequency_thz:.2f} THz at q = {_shown(result.q_point)}")
+        parts.append(
+            f"lowest {_rounded(result.lowest_frequency_thz):.2f} THz at q = {_shown(result.q_point)}"
+        )
     if result.supercell_atoms:
         parts.append(f"{result.supercell_atoms} atoms, {result.displacements} displacements")
     if full_reason(result):
         parts.append(full_reason(result))
     return ", ".join(parts) + f", {result.seconds:.1f} s"
+
+
+def _rounded(frequency_thz: float) -> float:
+    """Return a frequency with two decimals, without the sign of a zero."""
+    return round(frequency_thz, 2) + 0.0
 
 
 def _shown(point: tuple[float, float, float]) -> str:
