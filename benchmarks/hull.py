@@ -200,16 +200,16 @@ def check_potential(
     for name in ("dft", "own"):
         distances = np.array([result.e_above_hull_ev_per_atom for result in found[name]])
         report(
-            f"{card.name} on the {'reference' if name == 'dft' else 'its own'} hull",
+            f"{card.name} on {'the reference' if name == 'dft' else 'its own'} hull",
             np.maximum(0.0, distances),
             found["theirs"].to_numpy(),
         )
-    sides = [[result.e_above_hull_ev_per_atom <= 0.1 for result in found[name]] for name in ("dft", "own")]
-    apart = np.mean(np.array(sides[0]) != np.array(sides[1]))
+    both = found[~found["own"].map(lambda result: bool(result.missing_elements))]
+    low = both[["dft", "own"]].map(lambda result: result.e_above_hull_ev_per_atom <= 0.1)
     print(
-        f"the two hulls disagree at 100 meV: {apart:.1%}; a competitor has no structure: "
-        f"{found['lacking'].mean():.1%}; own hull refused: "
-        f"{np.mean([bool(result.missing_elements) for result in found['own']]):.1%}"
+        f"the two hulls disagree at 100 meV: {np.mean(low['dft'] != low['own']):.1%} of {len(both)}; "
+        f"a competitor has no structure: {found['lacking'].mean():.1%}; own hull refused: "
+        f"{len(found) - len(both)}"
     )
 
 

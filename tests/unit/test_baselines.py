@@ -9,6 +9,7 @@ from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.graphs import build_graphs
 from matwheel.predictors.constant import ConstantPredictor
 from matwheel.predictors.forest import ForestPredictor, ForestSettings
+from matwheel.predictors.latent_features import latent_features
 from matwheel.predictors.magpie import FEATURE_NAMES, magpie_features
 from matwheel.predictors.registry import PREDICTORS, load_predictor, make_predictor
 
@@ -27,8 +28,8 @@ def fit(predictor, data, seed=3):
 @pytest.mark.parametrize("name", sorted(PREDICTORS))
 def test_every_predictor_keeps_the_contract(jarvis_crystals, tmp_path, name):
     crystals, target = jarvis_crystals
-    graphs = build_graphs(crystals)
-    predictor = make_predictor(name, QUICK.get(name), graphs)
+    prepare = {"cgcnn": build_graphs, "latent": latent_features}.get(name)
+    predictor = make_predictor(name, QUICK.get(name), prepare(crystals) if prepare else None)
     assert predictor.name == name
     with pytest.raises(RuntimeError, match="fit or load the predictor first"):
         predictor.predict(crystals)

@@ -13,9 +13,17 @@ import yaml
 from matwheel.generators.con_cdvae.settings import ConCDVAESettings
 from matwheel.generators.registry import GENERATORS
 from matwheel.predictors.cgcnn import NetworkSettings
+from matwheel.predictors.latent import LatentSettings
 from matwheel.predictors.registry import PREDICTORS
 from matwheel.predictors.training_settings import CHOICES, PRESETS, TrainingSettings
-from matwheel.screening.composition_validity import OXIDATION_TABLES
+from matwheel.screening.composition_validity import OXIDATION_TABLES, CompositionSettings
+from matwheel.screening.structure_validity import StructureSettings
+from matwheel.screening.synthesizability import SCORES
+from matwheel.validation.dft import BACKENDS, DFTSettings
+from matwheel.validation.hull import HullSettings
+from matwheel.validation.phonons import PhononSettings
+from matwheel.validation.potentials import POTENTIALS
+from matwheel.validation.relaxation import RelaxationSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = yaml.safe_load((ROOT / "config/schemas/config.schema.yaml").read_text())
@@ -64,5 +72,31 @@ def test_settings_are_those_of_the_library() -> None:
     assert set(KEYS["predictor_settings"]["properties"]) == set(KEYS["predictors"]["items"]["enum"])
     known = {*KEYS["predictors"]["items"]["enum"], *KEYS["baselines"]["items"]["enum"]}
     assert known == set(PREDICTORS)
-    tables = KEYS["screen"]["properties"]["oxidation_table"]["enum"]
-    assert sorted(tables) == sorted(OXIDATION_TABLES)
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "settings", "further"),
+    [
+        ("predictor_settings", "latent", LatentSettings, set()),
+        ("screen", "composition", CompositionSettings, set()),
+        ("screen", "structure", StructureSettings, set()),
+        ("validate", "relaxation", RelaxationSettings, set()),
+        ("validate", "hull", HullSettings, set()),
+        ("validate", "phonons", PhononSettings, set()),
+        ("validate", "dft", DFTSettings, {"at_most"}),
+    ],
+)
+def test_settings_of_screens_and_validation(
+    section: str, name: str, settings: type, further: set[str]
+) -> None:
+    assert set(KEYS[section]["properties"][name]["properties"]) == names(settings) | further
+
+
+def test_names_are_those_of_the_registries() -> None:
+    validation, screens = KEYS["validate"]["properties"], KEYS["screen"]["properties"]
+    for key in ("potential", "phonon_potential"):
+        assert validation[key]["enum"] == list(POTENTIALS)
+    assert screens["synthesizability"]["properties"]["model"]["enum"] == ["none", *SCORES]
+    assert validation["dft"]["properties"]["backend"]["enum"] == list(BACKENDS)
+    described = screens["composition"]["properties"]["oxidation_table"]["description"]
+    assert all(table in described for table in OXIDATION_TABLES)

@@ -39,8 +39,9 @@ from matwheel.validation.dft_comparison import (
     dft_table,
     dft_verdicts,
     potential_results,
+    symmetric_minima,
 )
-from matwheel.validation.gpaw_process import band_edges, pulay_pressure
+from matwheel.validation.gpaw_process import band_edges, finished_lines, pulay_pressure
 
 ROOT = Path(__file__).resolve().parents[2]
 GPAW_PYTHON = Path(os.environ.get("MATWHEEL_GPAW_PYTHON", ROOT / DFTSettings().python))
@@ -217,6 +218,16 @@ def test_a_finished_calculation_is_not_done_again_and_a_failed_one_is(tmp_path: 
     assert again == replace(finished, candidate_id="renamed")
 
 
+def test_displacements_of_an_interrupted_calculation_are_kept(tmp_path: Path) -> None:
+    progress = tmp_path / "x.forces"
+    assert finished_lines(progress) == []
+    progress.write_text("[[1.5, 0, 0]]\n[[2.5, 0, 0]]\n[[3.")
+    assert finished_lines(progress) == [[[1.5, 0, 0]], [[2.5, 0, 0]]]
+    assert progress.read_text() == "[[1.5, 0, 0]]\n[[2.5, 0, 0]]\n"
+    progress.write_text("[[1.")
+    assert finished_lines(progress) == []
+
+
 def test_no_crystal_ends_a_batch(tmp_path: Path) -> None:
     crystals = [
         Crystal("empty", (), np.eye(3), []),
@@ -326,6 +337,25 @@ def test_the_best_small_candidates_keep_their_rank() -> None:
     assert [c.id for c in best_small(candidates, relaxed, max_atoms=1, n=1)] == ["tc"]
 
 
+def test_a_symmetric_crystal_gets_its_symmetry_back() -> None:
+    from ase.calculators.emt import EMT
+
+    noise = 0.01 * np.random.default_rng(0).standard_normal((4, 3)) / 3.65
+    cubic = Crystal(
+        "cu4",
+        ("Cu",) * 4,
+        3.65 * np.eye(3),
+        np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]) + noise,
+    )
+    assert len(gamma_displacements(cubic, 0.02)[1]) == 24
+    strange = Crystal("si", ("Si",), 2.7 * np.eye(3), [[0, 0, 0]])  # no silicon in this potential
+    minimum, unchanged = symmetric_minima([cubic, strange], EMT())
+    assert (minimum.id, len(minimum.species)) == ("cu4", 1)
+    assert len(gamma_displacements(minimum, 0.02)[1]) == 1
+    assert minimum.volume_angstrom3 == pytest.approx(3.59**3 / 4, rel=0.01)  # of EMT copper
+    assert unchanged is strange
+
+
 def single_point(crystal: Crystal, force: float = 0.01, pressure: float = 0.1, **figures) -> DFTResult:
     forces = np.zeros((len(crystal.species), 3))
     forces[0, 0] = force
@@ -414,6 +444,7 @@ def test_the_table_has_a_row_per_crystal_whatever_was_computed() -> None:
     assert dft_table([], []).columns.tolist() == table.columns.tolist()
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of EMT
 def test_comparison_with_a_real_potential() -> None:
     from ase.calculators.emt import EMT
 

@@ -385,6 +385,7 @@ def test_translations_do_not_count_and_zone_boundary_modes_are_optical() -> None
     assert judge_modes(noise, settings).verdict == STABLE
     boundary = modes_of([[0, 0, 0.5]], [[0.3, 1, 1, 2, 3, 3]], [ACOUSTIC])
     assert judge_modes(boundary, settings).verdict == UNDECIDED
+    assert judge_modes(boundary, PhononSettings(soft_optical_thz=0)).verdict == STABLE
     lonely = modes_of([[0, 0, 0]], [[0.0, 0, 0]], [[True] * 3])
     assert isinstance(judge_modes(lonely, settings), Judgement)
     assert judge_modes(lonely, settings).verdict == UNDECIDED
@@ -475,6 +476,36 @@ def test_low_symmetry_crystal_is_computed() -> None:
     result = phonon_stability(alloy, EMT(), settings, quiet)
     assert result.verdict == STABLE, result.reason
     assert result.displacements >= 3 and len(result.gamma_frequencies_thz) == 12
+
+
+def test_interpolated_mode_asks_for_a_larger_supercell(sevennet, poly_crystals) -> None:
+    crystal = next(crystal for crystal in poly_crystals[0] if crystal.id == "poly-0633")
+    settings = PhononSettings(max_supercell_atoms=100, mesh_length_angstrom=40)
+    small = phonon_stability(crystal, sevennet, settings, quiet)
+    assert small.verdict == UNDECIDED and "interpolated at q = " in small.reason
+    assert small.lowest_frequency_thz > 0.5 and small.lowest_interpolated_thz < -0.5
+    large = phonon_stability(crystal, sevennet, replace(settings, max_supercell_atoms=200), quiet)
+    assert large.verdict == STABLE and large.supercell_atoms > small.supercell_atoms
+
+
+def test_loose_layers_are_undecided_however_long_the_cell(sevennet, jarvis_crystals) -> None:
+    """Layers that do not hold each other: a zero mode at (0, 0, ½), in the supercell or interpolated."""
+    layered = {crystal.id: crystal for crystal in jarvis_crystals[0]}
+    settings = PhononSettings(mesh_length_angstrom=30)
+    for crystal_id, held in (("jarvis2d-0047", True), ("jarvis2d-0174", False)):
+        result = phonon_stability(layered[crystal_id], sevennet, settings, quiet)
+        assert result.verdict == UNDECIDED
+        assert (result.supercell[2][2] == 2) == held
+        assert ("that the supercell does not hold" in result.reason) != held
+
+
+def test_unstable_daughter_is_followed_on() -> None:
+    cubic = element("Cu", np.eye(3) * 2.4)
+    first = phonon_stability(cubic, EMT(), replace(QUICK, max_generations=1), quiet).daughter
+    last = phonon_stability(cubic, EMT(), QUICK, quiet).daughter
+    assert first.generation == 1 and first.verdict == UNSTABLE
+    assert last.generation > 1 and last.verdict == STABLE
+    assert last.energy_gain_mev_per_atom > first.energy_gain_mev_per_atom > 50
 
 
 def test_table_and_verdicts_agree(copper, titanate) -> None:

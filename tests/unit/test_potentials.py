@@ -94,7 +94,7 @@ def test_supported_elements_are_those_of_the_weights(sevennets):
 
 def test_unknown_potential_names_the_known_ones():
     for function in (make_calculator, potential_card, weights_path):
-        with pytest.raises(InputError, match="7net-0, 7net-l3i5, chgnet:0.3.0, emt"):
+        with pytest.raises(InputError, match=r"7net-0, 7net-l3i5, chgnet:0\.3\.0, emt"):
             function("mace")
     with pytest.raises(InputError, match="unknown potential"):
         supports("mace", ["Na"])
@@ -131,8 +131,8 @@ def test_one_line_of_the_registry_is_a_new_potential(monkeypatch):
 @pytest.mark.parametrize("name", SEVENNETS)
 def test_sevennet_agrees_with_its_package(name, sevennets, jarvis_crystals, poly_crystals):
     package = package_calculator(name)
-    # With 40 real crystals the largest differences are those of single precision.
-    for crystal in [*jarvis_crystals[0][::8], *poly_crystals[0][::8]]:
+    crystals = sorted([*jarvis_crystals[0][::5], *poly_crystals[0][::5]], key=lambda c: len(c.species))
+    for crystal in crystals[:8]:
         atoms = to_atoms(crystal)
         atoms.rattle(0.1, seed=1)
         results = []

@@ -30,9 +30,11 @@ def project_with_longer_training(folder: Path) -> Path:
     return project
 
 
-def kill_when(project: Path, pattern: str, text: str, timeout_seconds: float = 240) -> None:
+def kill_when(
+    project: Path, pattern: str, text: str, timeout_seconds: float = 240, target: str = TARGET
+) -> None:
     """Start the workflow; SIGKILL its whole process group when a log that matches says `text`."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "tiny.yaml", "--", TARGET]
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "tiny.yaml", "--", target]
     with (project / "killed.log").open("a") as output:
         process = subprocess.Popen(
             command,

@@ -74,9 +74,9 @@ def snakemake(project: Path, *arguments: str, config: str = "tiny.yaml") -> subp
     )
 
 
-def pending_outputs(project: Path, config: str = "tiny.yaml") -> set[str]:
+def pending_outputs(project: Path, config: str = "tiny.yaml", target: str = "") -> set[str]:
     """Return the outputs that a run would make again, by the plan of `snakemake --summary`."""
-    done = snakemake(project, "--summary", config=config)
+    done = snakemake(project, "--summary", *([target] if target else []), config=config)
     assert done.returncode == 0, done.stderr
     header, *lines = [line.split("\t") for line in done.stdout.splitlines() if "\t" in line]
     plan = header.index("plan")

@@ -87,6 +87,12 @@ rule screen_compositions:
     """Charge neutrality and electronegativity balance of each crystal."""
     input:
         crystals="results/{crystal_set}/generated.parquet",
+        # A user's own file of oxidation states is an input, so that an edit of it is seen.
+        states=(
+            [SCREEN["composition"]["oxidation_table"]]
+            if Path(SCREEN["composition"]["oxidation_table"]).is_file()
+            else []
+        ),
     output:
         verdicts="results/{crystal_set}/verdicts/composition.parquet",
     log:

@@ -115,9 +115,13 @@ def _draw_density(axes: Axes, result: PhononResult) -> None:
 def _draw_gamma(axes: Axes, result: PhononResult) -> None:
     frequencies = result.gamma_frequencies_thz
     assert frequencies is not None
+    spacing, previous = 0.03 * (frequencies.max() - frequencies.min()), -np.inf
     for value, number in zip(*np.unique(np.round(frequencies, 2) + 0.0, return_counts=True), strict=True):
         colour = ORANGE if value < result.settings.unstable_below_thz else BLUE
         axes.axhline(value, color=colour, lw=1.4)
+        if value - previous < spacing:
+            continue  # its label would lie on the last one
+        previous = value
         axes.annotate(
             f"{value:.2f} ×{number}".replace("-", "−"), (1.01, value), xycoords=("axes fraction", "data"),
             va="center", fontsize=8, color=colour, annotation_clip=False,

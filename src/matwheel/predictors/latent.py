@@ -167,13 +167,7 @@ class LatentPredictor:
         found = known.select([crystal.id for crystal in crystals])
         volumes = found.matrix[:, block_columns(found.matrix.shape[1])["volume"]].ravel()
         for crystal, atoms, volume in zip(crystals, found.atom_counts, volumes, strict=True):
-            here = crystal.volume_angstrom3 / max(1, len(crystal.species))
-            if atoms != len(crystal.species) or (np.isfinite(volume) and abs(volume - here) > 1e-5 * here):
-                raise InputError(
-                    f"crystal {crystal.id} has {len(crystal.species)} atoms of {here:.6g} Å³, its latent "
-                    f"features are of {atoms} atoms of {volume:.6g} Å³: two crystals share an id or the "
-                    "features are of another table"
-                )
+            _check_same_crystal(crystal, int(atoms), float(volume))
         return self._of_fitted_weights(found)
 
     def fit(
@@ -264,6 +258,24 @@ class LatentPredictor:
                 f"the features are of weights {features.weights_sha256[:12]}; train it again"
             )
         return features
+
+
+def _check_same_crystal(crystal: Crystal, atoms: int, volume_angstrom3_per_atom: float) -> None:
+    """Refuse features found by id that are of other atoms; NaN stands for no features.
+
+    Raises:
+        InputError: another number of atoms or another volume.
+    """
+    here = len(crystal.species)
+    if atoms == here and np.isnan(volume_angstrom3_per_atom):
+        return
+    volume = crystal.volume_angstrom3 / max(1, here)
+    if atoms != here or not abs(volume_angstrom3_per_atom - volume) <= 1e-5 * volume:
+        raise InputError(
+            f"crystal {crystal.id} has {here} atoms of {volume:.6g} Å³, its latent features are of {atoms} "
+            f"atoms of {volume_angstrom3_per_atom:.6g} Å³: two crystals share an id or the features are of "
+            "another table"
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -128,9 +128,8 @@ class LatentModel:
         # Also the check of the name and of the package.
         self.weights_sha256 = potential_card(potential).weights_sha256
         if POTENTIALS[potential].package != "sevenn":
-            raise InputError(
-                f"potential {potential!r} has no latent features here; choose 7net-0 or 7net-l3i5"
-            )
+            known = " or ".join(name for name, entry in POTENTIALS.items() if entry.package == "sevenn")
+            raise InputError(f"potential {potential!r} has no latent features here; choose {known}")
         self.potential = potential
         network = _sevennet(weights_path(potential))
         self._cutoff_angstrom = float(network.cutoff)

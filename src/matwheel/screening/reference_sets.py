@@ -115,7 +115,7 @@ def reference_of_formulas(name: str, formulas: Iterable[str], source: str) -> Re
     Raises:
         InputError: a text that is no formula; the message has its number (from 1), or none at all was given.
     """
-    from pymatgen.core import Composition
+    from pymatgen.core import Composition, Element
 
     reduced: set[str] = set()
     seen: set[str] = set()
@@ -124,9 +124,10 @@ def reference_of_formulas(name: str, formulas: Iterable[str], source: str) -> Re
             continue
         seen.add(text)
         try:
-            formula = Composition(text).reduced_formula
-            if not formula:
-                raise ValueError("no elements")
+            composition = Composition(text)
+            formula = composition.reduced_formula
+            if not formula or not all(isinstance(element, Element) for element in composition):
+                raise ValueError("not made of elements")
         except Exception as error:
             raise InputError(
                 f"reference set {name} ({source}): entry {number}, {text!r}, is no formula ({error}); "

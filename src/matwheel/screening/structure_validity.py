@@ -39,7 +39,7 @@ _PAIRS_PER_BLOCK = 500_000
 
 @dataclass(frozen=True)
 class StructureSettings:
-    """Limits of the structure screen; the extended ones keep every real crystal of benchmarks/README.md.
+    """Limits of the structure screen; they refuse 4 of 27,677 real crystals, see benchmarks/README.md.
 
     Attributes:
         minimum_distance_angstrom: between any two atoms, an atom and its own images included.

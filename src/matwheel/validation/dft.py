@@ -317,7 +317,7 @@ def calculate(
 
     What cannot be computed becomes a status and a reason. The program's own output is `folder/KEY.log`. When
     the time is up, or this process is interrupted, all processes of the calculation end; if this process is
-    killed, the calculation ends by itself.
+    killed, the calculation ends by itself. Phonons tried again go on with the next displacement.
 
     Raises:
         InputError: unknown task.
@@ -337,7 +337,13 @@ def calculate(
         if known is not None:
             return replace(known, candidate_id=crystal.id)
         command = [backend.python, "-I", gpaw_process.__file__]
-        figures = run_process(command, job, settings.time_limit_seconds, Path(folder) / f"{key}.log")
+        progress_file = (Path(folder) / f"{key}.forces").absolute()
+        figures = run_process(
+            command,
+            job | {"progress_file": str(progress_file)},
+            settings.time_limit_seconds,
+            Path(folder) / f"{key}.log",
+        )
         if task == GAMMA_PHONONS and figures["status"] == OK:
             phonons, _ = gamma_displacements(crystal, settings.displacement_angstrom)
             forces = figures["geometry_forces_ev_per_angstrom"]
@@ -348,6 +354,7 @@ def calculate(
     result = replace(blank, **{**figures, "key": key, "seconds": time.monotonic() - started})
     if result.status in _LASTING:
         write_json(asdict(result), Path(folder) / f"{key}.json")
+        progress_file.unlink(missing_ok=True)
     return result
 
 

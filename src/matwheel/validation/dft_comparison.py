@@ -32,7 +32,9 @@ from matwheel.validation.dft import (
     gamma_frequencies,
 )
 from matwheel.validation.gpaw_process import EV_PER_ANGSTROM3_IN_GPA
+from matwheel.validation.phonons import PhononSettings
 from matwheel.validation.relaxation import CONVERGED, displacement_rmsd
+from matwheel.validation.symmetric_relaxation import relax_to_minimum, symmetrise
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
@@ -96,6 +98,25 @@ def best_small(
         and (elements is None or set(crystal.species) <= set(elements))
     ]
     return affordable[:n]
+
+
+def symmetric_minima(
+    crystals: Sequence[Crystal], calculator: Calculator, settings: PhononSettings | None = None
+) -> list[Crystal]:
+    """Return the potential's minima of relaxed crystals as idealised primitive cells, in the given order.
+
+    A relaxation to ordinary forces leaves a symmetric crystal without exact symmetry, which costs DFT up to
+    ten times as many k-points and displacements. The tolerances and the limit of the forces are those of the
+    phonons. A crystal for which this fails is returned as it is.
+    """
+    settings = settings or PhononSettings()
+    minima = []
+    for crystal in crystals:
+        try:
+            minima.append(_symmetric_minimum(crystal, calculator, settings))
+        except Exception:  # broken cell, or a potential that fails: the crystal itself is still a geometry
+            minima.append(crystal)
+    return minima
 
 
 def dft_table(results: Iterable[DFTResult], crystals: Sequence[Crystal]) -> pd.DataFrame:
@@ -208,6 +229,25 @@ def learnt_with_hubbard_u(crystal: Crystal) -> bool:
     """Return whether the Materials Project computes such a crystal with PBE+U."""
     elements = set(crystal.species)
     return bool(elements & {"O", "F"}) and bool(elements & HUBBARD_U_METALS)
+
+
+def _symmetric_minimum(crystal: Crystal, calculator: Calculator, settings: PhononSettings) -> Crystal:
+    from matwheel.validation.atoms import to_atoms
+
+    def energy_ev_per_atom(one: Crystal) -> float:
+        return float(calculator.get_potential_energy(to_atoms(one))) / len(one.species)
+
+    found = symmetrise(
+        crystal, energy_ev_per_atom, settings.symprec_angstrom, settings.symmetrisation_cost_mev_per_atom
+    )
+    minimum = relax_to_minimum(
+        found[0] if found else crystal,
+        calculator,
+        fmax_ev_per_angstrom=settings.fmax_ev_per_angstrom,
+        max_steps=settings.max_relaxation_steps,
+        keep_symmetry=found is not None,
+    )
+    return minimum.crystal
 
 
 def _figures_of_potential(

@@ -249,6 +249,11 @@ def commensurate_points(supercell_matrix: NDArray[np.int64]) -> NDArray[np.float
     return points[np.lexsort(points.T[::-1])]
 
 
+def zone_boundary_points() -> NDArray[np.float64]:
+    """Return Γ and the seven q-points of halves, shape (8, 3)."""
+    return np.array(list(product((0.0, 0.5), repeat=3)))
+
+
 def modes_at(constants: ForceConstants, q_points: ArrayLike) -> Modes:
     """Return frequencies and eigenvectors at q-points, shape (points, 3)."""
     points = np.asarray(q_points, dtype=np.float64).reshape(-1, 3)
@@ -309,7 +314,7 @@ def density_of_states(constants: ForceConstants, mesh_length_angstrom: float) ->
     phonopy = phonopy_of(constants)
     with warnings.catch_warnings():
         # A mesh that breaks the symmetry of a centred cell is replaced by one that keeps it, with a warning.
-        warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("ignore")
         mesh = phonopy.run_mesh(mesh_length_angstrom)
         dos = phonopy.run_total_dos()
     frequencies = np.array(mesh.frequencies)

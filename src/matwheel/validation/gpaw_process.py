@@ -5,8 +5,9 @@ nothing of GPAW. `matwheel.validation.dft` writes the input, starts this process
 
 Input: `task` (single_point, relaxation, forces), `species`, `lattice` (3 × 3, Å), `frac_coords` (atoms × 3),
 `kpoints` (3 numbers), settings of `matwheel.validation.dft.DFTSettings`, and for `forces` the `geometries` (a
-list of frac_coords). Output: `status` (ok, not_converged, scf_not_converged, refused), `reason` and the
-figures; energies in eV, lengths in Å, pressures in GPa. Any other error ends the process with a traceback.
+list of frac_coords) and a `progress_file`. Output: `status` (ok, not_converged, scf_not_converged, refused),
+`reason` and the figures; energies in eV, lengths in Å, pressures in GPa. Any other error ends the process
+with a traceback.
 `python gpaw_process.py --environment XC` prints the versions and the elements with a data set for XC.
 """
 
@@ -224,17 +225,35 @@ def _relaxation(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _forces(job: dict[str, Any]) -> dict[str, Any]:
-    """Return the forces of each geometry; each has a symmetry, hence a calculator, of its own."""
-    forces = []
-    for frac_coords in job["geometries"]:
+    """Return the forces of each geometry.
+
+    Each has a symmetry, hence a calculator, of its own. The forces of a finished one go to `progress_file` at
+    once (a line of JSON), and what an earlier process left there is not computed again.
+    """
+    progress = Path(job["progress_file"])
+    forces = finished_lines(progress)
+    for frac_coords in job["geometries"][len(forces) :]:
         atoms = _atoms(job, frac_coords)
         atoms.calc = _calculator(job, atoms)
         forces.append(atoms.get_forces().tolist())
+        with progress.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(forces[-1]) + "\n")
     return {
         "geometry_forces_ev_per_angstrom": forces,
         "kpoints": list(job["kpoints"]),
         "cutoff_ev": job["cutoff_ev"],
     }
+
+
+def finished_lines(path: Path) -> list[Any]:
+    """Return the content of the lines of JSON in a file; a last line that was not finished is cut off."""
+    if not path.is_file():
+        return []
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        path.write_text(whole, encoding="utf-8")
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 def _end_with_the_parent() -> None:

@@ -10,8 +10,9 @@ these decide; rigid translations at Γ do not count.
 - unstable: a mode below `unstable_below_thz`;
 - undecided: a mode between `unstable_below_thz` and `stable_above_thz`, or an optical one below
   `soft_optical_thz` (potentials are too soft by 5 to 20 %), or a reason not to trust the figures: the
-  relaxation did not converge, the supercell is shorter than asked for, translations cost energy, or a q-point
-  between the sampled ones has an interpolated mode below `unstable_below_thz` in the largest supercell allowed;
+  relaxation did not converge, the supercell is shorter than asked for, translations cost energy, a q-point
+  between the sampled ones has an interpolated mode below `unstable_below_thz` (in the largest supercell too),
+  or by interpolation the zone boundary would be undecided, where the supercell does not hold it;
 - stable: otherwise.
 
 Acoustic are the three modes that are most like a rigid translation at their q-point, all others optical. At
@@ -52,6 +53,7 @@ from matwheel.validation.force_constants import (
     force_constants,
     lowest_point,
     modes_at,
+    zone_boundary_points,
 )
 from matwheel.validation.potentials import PotentialCard
 from matwheel.validation.relaxation import RelaxationSettings, initial_problem, reason_to_refuse
@@ -79,7 +81,9 @@ class PhononSettings:
             where the length asks for it.
         max_supercell_atoms: no supercell is larger. Where that makes it too short, a crystal can be found
             unstable, else it is undecided.
-        unstable_below_thz, stable_above_thz, soft_optical_thz: see the module.
+        unstable_below_thz, stable_above_thz, soft_optical_thz: see the module. Layers that only dispersion
+            forces hold have modes near 0 THz in potentials fitted to PBE, so layered crystals are mostly
+            undecided; with `soft_optical_thz` 0 they pass when nothing else is wrong.
         stop_at_gamma_below_thz: an optical mode at Γ below this ends the computation: unstable.
         largest_acoustic_residual_thz: rigid translations may have this frequency before the sum rule.
         fmax_ev_per_angstrom, max_relaxation_steps: of the relaxation with the symmetry kept.
@@ -125,7 +129,10 @@ class PhononSettings:
             if setting.name in (*below_zero, "follow_unstable", "daughter_supercell"):
                 continue
             values = value if isinstance(value, tuple) else (value,)
-            if not values or not all(isfinite(one) and one > 0 for one in values):
+            may_be_zero = setting.name == "soft_optical_thz"
+            if not values or not all(
+                isfinite(one) and (one > 0 or (may_be_zero and one == 0)) for one in values
+            ):
                 raise InputError(f"phonon setting {setting.name} is {value}; give a positive number")
         order = (self.stop_at_gamma_below_thz, self.unstable_below_thz, self.stable_above_thz, 0.0)
         if not all(isfinite(one) for one in order) or list(order) != sorted(order):
@@ -322,7 +329,7 @@ def judge_modes(modes: Modes, settings: PhononSettings) -> Judgement:
         band = f"{settings.unstable_below_thz:g} and {settings.stable_above_thz:g} THz"
         reason = f"lowest mode {where}, between {band}"
         return Judgement(UNDECIDED, reason, settings.stable_above_thz, *figures)
-    if optical < settings.soft_optical_thz:
+    if settings.soft_optical_thz and optical < settings.soft_optical_thz:
         reason = f"softest optical mode {_rounded(optical):.2f} THz, below {settings.soft_optical_thz:g} THz"
         return Judgement(UNDECIDED, reason, settings.soft_optical_thz, *figures)
     return Judgement(STABLE, "", settings.stable_above_thz, *figures)
@@ -570,18 +577,18 @@ class _Run:
     def supercell(self, gamma: _Phonons) -> _Phonons:
         """Return the phonons at the q-points that fit into a supercell.
 
-        Where nothing but an interpolated mode speaks against the crystal, a longer supercell is tried, as long
-        as there is one within the limit.
+        Where nothing but an interpolated mode speaks against the crystal, a longer supercell is tried, if
+        there is one within the limit.
         """
         settings, crystal = self.settings, gamma.constants.crystal
-        most = settings.max_supercell_atoms
+        limit = settings.max_supercell_atoms
         choice = choose_supercell(
-            crystal, settings.shortest_length_angstrom, most, settings.zone_boundary_atoms
+            crystal, settings.shortest_length_angstrom, limit, settings.zone_boundary_atoms
         )
         same = choice.atoms == gamma.choice.atoms
         found = self.sampled(choice, gamma.constants if same else self.constants(crystal, choice))
         while found.interpolated_unstable:
-            longer = choose_supercell(crystal, 1.1 * choice.shortest_length_angstrom, most, most)
+            longer = choose_supercell(crystal, 1.1 * choice.shortest_length_angstrom, limit, limit)
             if not longer.long_enough or longer.atoms <= choice.atoms:
                 break
             choice = longer
@@ -599,7 +606,8 @@ class _Run:
         judgement = judge_modes(modes, settings)
         interpolated_unstable = False
         if judgement.verdict == STABLE:
-            doubt = _reason_to_doubt(choice, constants, density, settings)
+            boundary = judge_modes(modes_at(constants, zone_boundary_points()), settings)
+            doubt = _reason_to_doubt(choice, constants, density, boundary, settings)
             interpolated_unstable = density.lowest_far_from_gamma_thz < settings.unstable_below_thz
             if doubt:
                 judgement = replace(
@@ -712,7 +720,11 @@ def _reason_to_refuse(crystal: Crystal, elements: Collection[str] | None) -> str
 
 
 def _reason_to_doubt(
-    choice: SupercellChoice, constants: ForceConstants, density: DensityOfStates, settings: PhononSettings
+    choice: SupercellChoice,
+    constants: ForceConstants,
+    density: DensityOfStates,
+    boundary: Judgement,
+    settings: PhononSettings,
 ) -> str:
     """Return why frequencies without an unstable mode are not to be trusted, or the empty string."""
     if not choice.long_enough:
@@ -732,6 +744,8 @@ def _reason_to_doubt(
             f"{density.lowest_far_from_gamma_thz:.2f} THz interpolated at q = {_shown(density.far_q_point)}; "
             "take a larger supercell"
         )
+    if boundary.verdict != STABLE:
+        return f"interpolated to the zone boundary that the supercell does not hold: {boundary.reason}"
     return ""
 
 
@@ -739,11 +753,12 @@ def _described(daughter: Daughter, lower: str, judgement: Judgement, stage: str)
     """Return the daughter with what its own phonons say."""
     where = "at Γ" if stage == "gamma" else "in its own supercell"
     frequency = judgement.lowest_frequency_thz
+    lowest = f" (lowest {_rounded(frequency):.2f} THz)" if isfinite(frequency) else ""
     return replace(
         daughter,
         verdict=judgement.verdict,
         stage=stage,
-        reason=f"{lower}, {judgement.verdict} {where} (lowest {_rounded(frequency):.2f} THz)",
+        reason=f"{lower}, {judgement.verdict} {where}{lowest}",
         lowest_frequency_thz=frequency,
     )
 

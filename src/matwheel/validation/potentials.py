@@ -58,6 +58,7 @@ class Potential:
             empty for a potential whose parameters are code.
         weights_argument: keyword for the path of the weights; empty if the callable finds them itself.
         device_argument: keyword for 'cpu' or 'cuda'; empty if it runs on the CPU only.
+        auto_device: what the device 'auto' means: 'cpu' where that is faster for small cells, else 'auto'.
         double_precision_argument: keyword that takes True for float64; empty if it cannot.
     """
 
@@ -70,6 +71,7 @@ class Potential:
     weights: str = ""
     weights_argument: str = ""
     device_argument: str = ""
+    auto_device: str = "auto"
     double_precision_argument: str = ""
 
 
@@ -117,6 +119,7 @@ def _sevennet(weights: str) -> Potential:
         weights=f"pretrained_potentials/{weights}",
         weights_argument="weights",
         device_argument="device",
+        auto_device="cpu",
         double_precision_argument="double_precision",
     )
 
@@ -152,7 +155,7 @@ def make_calculator(name: str, *, device: str = "cpu", double_precision: bool = 
 
     Args:
         name: a name of `POTENTIALS`.
-        device: 'cpu', 'cuda', or 'auto' for CUDA when the job has it.
+        device: 'cpu', 'cuda', or 'auto' for CUDA when the job has it and the potential gains from it.
         double_precision: compute in float64, for finite displacements.
 
     Raises:
@@ -240,6 +243,7 @@ def _device(name: str, potential: Potential, device: str) -> str:
         if device == "cuda":
             raise InputError(f"potential {name!r} runs on the CPU only; set device to auto or cpu")
         return "cpu"
+    device = potential.auto_device if device == "auto" else device
     if device == "cpu":
         return device
     from matwheel.devices import resolve_device

@@ -1,9 +1,8 @@
 """Structures of reference phases, for the hull that a potential draws for itself.
 
 They are Materials Project's relaxed crystals: the mirror's tables, the tables of matminer's archive on PyPI,
-and for elements that neither has the textbook prototypes (fcc, bcc, hcp) with experimental lattice constants,
-which are relaxed before they count. On the relaxed ones a single point is within 0.5 meV/atom of the
-potential's own minimum.
+and of elements the measured structures, which are relaxed before they count. On Materials Project's a single
+point is within 0.5 meV/atom of the potential's own minimum.
 """
 
 from __future__ import annotations

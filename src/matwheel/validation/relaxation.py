@@ -12,7 +12,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
-from math import isfinite, nan
+from math import inf, isfinite, nan
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -73,7 +73,8 @@ class RelaxationSettings:
             value = getattr(self, setting.name)
             signed = setting.name.endswith("energy_ev_per_atom")
             if not (isfinite(value) and (signed or value > 0)):
-                raise InputError(f"relaxation setting {setting.name} is {value}; give a positive number")
+                kind = "finite" if signed else "positive"
+                raise InputError(f"relaxation setting {setting.name} is {value}; give a {kind} number")
         if self.lowest_energy_ev_per_atom >= self.highest_energy_ev_per_atom:
             raise InputError(
                 "relaxation setting lowest_energy_ev_per_atom must be below highest_energy_ev_per_atom"
@@ -252,6 +253,7 @@ def relaxation_table(crystals: Sequence[Crystal], results: Sequence[Relaxation])
             "space_group": [_space_group(crystal, SYMPREC_ANGSTROM) for crystal in crystals],
         }
     )
+    frame = frame.astype({name: np.int64 if name == "space_group" else object for name in frame})
     figures = pd.DataFrame(
         [asdict(result) for result in results], columns=[f.name for f in fields(Relaxation)]
     )
@@ -368,11 +370,10 @@ def initial_problem(
     energy_ev_per_atom: float, largest_force_ev_per_angstrom: float, settings: RelaxationSettings
 ) -> str:
     """Return why a crystal with these first figures is not worth relaxing, or the empty string."""
-    problem = _energy_problem(energy_ev_per_atom, largest_force_ev_per_angstrom, settings)
     limit = settings.largest_initial_force_ev_per_angstrom
-    if not problem and largest_force_ev_per_angstrom > limit:
+    if limit < largest_force_ev_per_angstrom < inf:
         return f"largest force {largest_force_ev_per_angstrom:.3g} eV/Å is above {limit:g} eV/Å"
-    return problem
+    return _energy_problem(energy_ev_per_atom, largest_force_ev_per_angstrom, settings)
 
 
 def _energy_problem(energy: float, force: float, settings: RelaxationSettings) -> str:
@@ -389,10 +390,9 @@ def _single_point_verdict(row: Any, settings: RelaxationSettings) -> dict[str, A
     limit = settings.largest_initial_force_ev_per_angstrom
     if row.status == EXPLODED and row.steps == 0:
         lowest, highest = settings.lowest_energy_ev_per_atom, settings.highest_energy_ev_per_atom
-        if isfinite(energy) and not lowest <= energy <= highest:
+        value, threshold = force, limit
+        if force <= limit and isfinite(energy):
             value, threshold = energy, lowest if energy < lowest else highest
-        else:
-            value, threshold = force, limit
         return {"verdict": FAIL, "value": value, "threshold": threshold, "reason": row.reason}
     if not (isfinite(energy) and isfinite(force)):
         return {"verdict": ERROR, "threshold": limit, "reason": row.reason}
@@ -413,8 +413,12 @@ def _formula(crystal: Crystal) -> str:
 
 
 def _space_group(crystal: Crystal, symprec_angstrom: float) -> int:
-    # spglib ends the process on positions that are not finite.
-    return space_group(crystal, symprec_angstrom) if _is_finite(crystal) else 0
+    if not _is_finite(crystal):  # spglib would end the process
+        return 0
+    try:
+        return space_group(crystal, symprec_angstrom)
+    except Exception:  # one strange cell must not end the batch
+        return 0
 
 
 def _is_finite(crystal: Crystal) -> bool:

@@ -1,0 +1,162 @@
+"""A user's own crystals through every screen and validation to ranked candidates, and what reruns then."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from filelock import FileLock
+from pymatgen.io.cif import CifWriter
+from test_kill import kill_when
+from tiny_project import PARTS, RESULTS, ROOT, copy_project, pending_outputs, snakemake
+
+from matwheel.cli import main
+from matwheel.crystals.crystal import to_structure
+from matwheel.crystals.table import crystals_of_table, read_table
+
+GOOD = ("poly-0343", "poly-0237", "poly-0897")  # RbF, MgTe, LiZnP
+TARGET = "results/imported/mine/candidates.csv"
+SET = "results/imported/mine"
+CONFIG = {
+    "datasets": ["mp_poly_total"],
+    "predictors": ["cgcnn"],
+    "mirror_folders": [],
+    "funnel": {"runs": []},
+    "imported": {"mine": "mine.csv"},
+    "screen": {"novelty": ["formula"], "require": ["structure", "charge_neutrality", "unique"]},
+    "validate": {
+        "phonon_potential": "7net-0",
+        "relax_at_most": 4,
+        "shard_size": 2,
+        "reference_shards": 1,
+        "phonons_at_most": 1,
+        "phonon_shard_size": 1,
+        "phonons": {"shortest_length_angstrom": 5.0, "follow_unstable": False},
+    },
+}
+LATER = {
+    f"{SET}/{name}"
+    for name in (
+        "relaxed.parquet", "verdicts/relaxation.parquet", "hull/phases.parquet",
+        "hull/reference_structures.parquet", "hull/reference_energies0.parquet", "hull.parquet",
+        "verdicts/hull.parquet", "phonons/selected.parquet", "phonons/shard0.parquet",
+        "phonons/daughters0.parquet", "phonons/figures0.zip", "phonons.parquet", "verdicts/phonons.parquet",
+        "verdicts.parquet", "candidates.csv", "candidates.zip", "funnel.csv", "sun.csv",
+    )
+}  # fmt: skip
+SHARDS = {f"{SET}/relaxation/shard{number}.parquet" for number in (0, 1)}
+
+
+def write_candidates(project: Path) -> None:
+    """Three real crystals, a squeezed one, a copy, a charged one, and a row of noise."""
+    table = read_table(ROOT / "tests" / "data" / "poly40.parquet").set_index("id", drop=False)
+    structures = [to_structure(crystal) for crystal in crystals_of_table(table.loc[list(GOOD)])]
+    squeezed, copy, charged = (structures[0].copy() for _ in range(3))
+    squeezed.scale_lattice(squeezed.volume / 200)
+    copy.make_supercell(2)
+    charged.replace_species({"F": "Cs"})
+    charged.append("F", [0.25, 0.25, 0.25])
+    made = {
+        **dict(zip(GOOD, structures, strict=True)),
+        "squeezed": squeezed,
+        "copy": copy,
+        "charged": charged,
+    }
+    cifs = {name: str(CifWriter(structure)) for name, structure in made.items()} | {"noise": "no crystal"}
+    pd.DataFrame({"id": list(cifs), "cif": list(cifs.values())}).to_csv(project / "mine.csv", index=False)
+    (project / "tiny.yaml").write_text(yaml.safe_dump(CONFIG))
+    # What `fetch_references` brings from PyPI, cut to the chemical systems of these crystals.
+    shutil.copytree(ROOT / "tests" / "data" / "references", project / "results" / "references")
+    (project / "results" / "references" / "provenance.json").write_text("{}\n")
+
+
+@pytest.fixture(scope="session")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose candidates went through the funnel; shared by the test processes, never edited."""
+    shared = tmp_path_factory.getbasetemp().parent if "PYTEST_XDIST_WORKER" in os.environ else None
+    project = (shared or tmp_path_factory.mktemp("judged")) / "judged-run"
+    with FileLock(f"{project}.lock"):
+        if not (project / "finished").exists():
+            copy_project(project)
+            write_candidates(project)
+            done = snakemake(project, TARGET)
+            assert done.returncode == 0, done.stdout + done.stderr
+            (project / "finished").touch()
+    return project
+
+
+@pytest.fixture
+def judged_copy(judged: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may edit."""
+    return copy_project(tmp_path / "project", judged, (*PARTS, *RESULTS, "mine.csv", "tiny.yaml"))
+
+
+def pending(project: Path) -> set[str]:
+    return {path for path in pending_outputs(project, target=TARGET) if path.startswith(SET)}
+
+
+def test_every_crystal_ends_with_its_verdict(judged: Path, capsys: pytest.CaptureFixture) -> None:
+    candidates = pd.read_csv(judged / TARGET).set_index("id")
+    assert set(candidates.index) == {*GOOD, "squeezed", "copy", "charged", "noise"}
+    assert candidates.loc["squeezed", "verdict"] == "rejected"
+    assert "structure" in candidates.loc["squeezed", "reason"]
+    assert candidates.loc["charged", "verdict"] == "rejected"
+    assert "charge" in candidates.loc["charged", "reason"]
+    assert candidates.loc["noise", "verdict"] in ("error", "rejected")
+    rejected_copies = candidates.loc[["copy", GOOD[0]], "reason"].str.contains("copy of").sum()
+    assert rejected_copies == 1, "one of two equal crystals stands for both"
+    # All three exist, so a fair hull puts them near or on it.
+    real = candidates.loc[list(GOOD[1:]), "e_hull_dft_ev_per_atom"]
+    assert real.abs().max() < 0.1
+    assert candidates["lowest_frequency_thz"].notna().sum() == 1
+    assert main(["why", "squeezed", "--results", str(judged / "results")]) == 0
+    told = capsys.readouterr().out
+    assert "structure" in told and "Å" in told
+
+
+def test_nothing_is_pending_after_a_run(judged_copy: Path) -> None:
+    assert pending(judged_copy) == set()
+
+
+def test_a_relaxation_setting_reruns_relaxations_and_what_follows(judged_copy: Path) -> None:
+    changed = {**CONFIG, "validate": {**CONFIG["validate"], "relaxation": {"max_steps": 30}}}
+    (judged_copy / "tiny.yaml").write_text(yaml.safe_dump(changed))
+    assert pending(judged_copy) == LATER | SHARDS
+
+
+def test_a_hull_threshold_reruns_no_relaxation(judged_copy: Path) -> None:
+    changed = {**CONFIG, "validate": {**CONFIG["validate"], "hull": {"metastable_ev_per_atom": 0.05}}}
+    (judged_copy / "tiny.yaml").write_text(yaml.safe_dump(changed))
+    kept = ("relaxed", "relaxation", "phases", "reference")
+    assert pending(judged_copy) == {path for path in LATER if not any(word in path for word in kept)}
+
+
+def test_phonon_code_reruns_phonons_only(judged_copy: Path) -> None:
+    path = judged_copy / "src/matwheel/validation/phonons.py"
+    path.write_text(path.read_text() + "\n\nPHONONS_WERE_EDITED = True\n")
+    words = ("phonons/shard", "phonons/daughters", "phonons/figures", "phonons.parquet", "verdicts.parquet")
+    last = {f"{SET}/{name}" for name in ("candidates.csv", "candidates.zip", "funnel.csv", "sun.csv")}
+    expected = {path for path in LATER if any(word in path for word in words)} | last
+    assert pending(judged_copy) == expected
+
+
+def test_a_killed_shard_is_the_only_one_made_again(judged_copy: Path) -> None:
+    missing, kept = (judged_copy / path for path in sorted(SHARDS, reverse=True))
+    before, bytes_before = kept.stat().st_mtime_ns, missing.read_bytes()
+    missing.unlink()
+    log = judged_copy / "logs/relax_candidates/imported/mine/shard1.log"
+    log.unlink()
+    kill_when(judged_copy, "logs/relax_candidates/imported/mine/shard1.log", "", target=TARGET)
+    assert not missing.exists()
+    done = snakemake(judged_copy, TARGET)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert kept.stat().st_mtime_ns == before
+    seconds = ["seconds"]
+    again = read_table(missing).drop(columns=seconds)
+    shutil.copy(missing, judged_copy / "again.parquet")
+    missing.write_bytes(bytes_before)
+    assert again.equals(read_table(missing).drop(columns=seconds))
