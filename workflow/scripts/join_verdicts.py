@@ -13,7 +13,6 @@ with logged(snakemake.log[0]) as log:
     # A row that never became a crystal has verdicts only.
     candidates = list(dict.fromkeys([*read_table(snakemake.input.crystals)["id"], *judged]))
     joined = join_verdicts(tables, candidates)
-    log(
-        f"{len(joined)} verdicts on {len(candidates)} candidates: {', '.join(in_funnel_order(joined['screen']))}"
-    )
+    screens = ", ".join(in_funnel_order(joined["screen"]))
+    log(f"{len(joined)} verdicts on {len(candidates)} candidates: {screens}")
     write_table(joined, snakemake.output.verdicts)
