@@ -389,7 +389,9 @@ def relaxation(crystal: Crystal, scale: float, status: str = "ok", reason: str =
 
 
 def phonons_of(crystal: Crystal, lowest: float) -> DFTResult:
-    return DFTResult(crystal.id, "gamma_phonons", "ok", gamma_frequencies_thz=[lowest, 0.0, 5.0])
+    return DFTResult(
+        crystal.id, "gamma_phonons", "ok", gamma_frequencies_thz=sorted([lowest, 0.0, 1e-7, -1e-7, 5.0, 5.0])
+    )
 
 
 IRON_OXIDE = Crystal("feo", ("Fe", "O"), 4.3 * FCC, [[0, 0, 0], [0.5, 0.5, 0.5]])
@@ -440,6 +442,7 @@ def test_the_table_has_a_row_per_crystal_whatever_was_computed() -> None:
     assert silicon["relaxation_energy_mev_per_atom"] == pytest.approx(50.0)
     assert silicon["relaxation_volume_change"] == pytest.approx(1.01**3 - 1)
     assert silicon["relaxed_space_group"] == 227
+    assert silicon["lowest_gamma_frequency_thz"] == -0.2
     assert silicon["reason"] == "relaxation: forces left"
     assert dft_table([], []).columns.tolist() == table.columns.tolist()
 
@@ -467,6 +470,8 @@ def test_comparison_with_a_real_potential() -> None:
     assert row["force_rmse_ev_per_angstrom"] == pytest.approx(
         np.sqrt(np.mean(np.square(own.forces_ev_per_angstrom)))
     )
+    optical = sorted(potential[1].gamma_frequencies_thz, key=abs)[3:]
+    assert row["potential_lowest_optical_gamma_thz"] == min(optical) < -1
     assert row["gamma_rmse_thz"] == pytest.approx(1.0)
     assert row["mean_length_error_percent"] == pytest.approx(100 * (1 / 0.98 - 1))
     assert row["volume_error_percent"] == pytest.approx(100 * (1 / 0.98**3 - 1))

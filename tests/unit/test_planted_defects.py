@@ -162,7 +162,8 @@ def planted(tmp_path_factory, poly_crystals):
 EXPECTED = {
     "parse": {"not-finite": "error", "unparsable": "error", "disordered": "error", "no-text": "error"},
     "structure": dict.fromkeys(
-        ["overlap", "one-place", "squeezed", "collapsed", "flat", "exploded", "molecule", "large"], "fail"
+        ["overlap", "one-place", "squeezed", "collapsed", "flat", "exploded", "molecule", "large", "clash"],
+        "fail",
     ),
     "charge_neutrality": {"charged": "fail", "noble": "fail"},
     # poly-0528 is Na2AsAu, which exists: Au(+1) is more electronegative than As(-3). See the audit below.
@@ -181,9 +182,9 @@ EXPECTED = {
         ),
         # Atoms at or near one place, and the same cell at two scales, are one structure to the matcher.
         **dict.fromkeys(["overlap", "squeezed"], "fail"),
-        **dict.fromkeys(["collapsed", "flat"], "error"),
+        **dict.fromkeys(["collapsed", "flat", "large"], "error"),
     },
-    "novel_training": {"known": "fail", "collapsed": "error", "flat": "error"},
+    "novel_training": {"known": "fail", "collapsed": "error", "flat": "error", "large": "error"},
 }
 """Screen → candidates that it must not pass, and its verdict on them; it must pass all others."""
 SEEN_BY_ALL = ["parse", "structure", "charge_neutrality", "electronegativity", "unique", "novel_training"]

@@ -147,7 +147,8 @@ def test_phonon_code_reruns_phonons_only(judged_copy: Path) -> None:
 def test_a_killed_shard_is_the_only_one_made_again(judged_copy: Path) -> None:
     missing, kept = (judged_copy / path for path in sorted(SHARDS, reverse=True))
     before, bytes_before = kept.stat().st_mtime_ns, missing.read_bytes()
-    missing.unlink()
+    for path in (missing, judged_copy / SET / "relaxed.parquet", judged_copy / TARGET):
+        path.unlink()
     log = judged_copy / "logs/relax_candidates/imported/mine/shard1.log"
     log.unlink()
     kill_when(judged_copy, "logs/relax_candidates/imported/mine/shard1.log", "", target=TARGET)

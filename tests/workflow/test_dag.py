@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from tiny_project import ROOT, copy_project, snakemake
 
+# Jobs of a run of the flywheel on one dataset, apart from its predictors.
 PER_RUN = {
     "split_dataset": 1,
-    "train_predictor": 6,
     "train_baselines": 1,
     "take_real_labels": 1,
     "pseudo_label": 1,
     "sample_conditions": 2,
     "train_generator": 2,
     "generate_crystals": 2,
-    "screen_generated": 2,
+    "filter_generated": 2,
     "evaluate_generators": 1,
 }
 PER_DATASET = {
@@ -30,6 +30,26 @@ PER_DATASET = {
     "collect_generator_cards": 1,
 }
 ONCE = {"table2": 1, "draw_table2": 1, "all": 1}
+# Of each dataset a set of generated crystals goes through the funnel, and its test rows for the audit.
+PER_CANDIDATE_SET = {
+    "screen_structures": 1,
+    "screen_compositions": 1,
+    "screen_uniqueness": 1,
+    "screen_novelty": 1,
+    "select_for_relaxation": 1,
+    "relax_candidates": 20,
+    "collect_relaxed": 1,
+    "build_reference_phases": 1,
+    "select_reference_structures": 1,
+    "compute_reference_energies": 4,
+    "compute_hulls": 1,
+    "select_for_phonons": 1,
+    "compute_phonons": 5,
+    "collect_phonons": 1,
+    "join_verdicts": 1,
+}
+PER_GENERATED_SET = {"predict_candidates": 1, "rank_candidates": 1}
+FUNNEL_ONCE = {"fetch_references": 1, "collect_candidates": 1, "audit_false_negatives": 1}
 
 
 def job_counts(text: str) -> dict[str, int]:
@@ -41,23 +61,34 @@ def job_counts(text: str) -> dict[str, int]:
     }
 
 
-def expected_counts(datasets: int, runs: int) -> dict[str, int]:
+def expected_counts(datasets: int, runs: int, predictors: int = 2, *, funnel: bool = True) -> dict[str, int]:
     counts = {name: count * datasets * runs for name, count in PER_RUN.items()}
     counts |= {name: count * datasets for name, count in PER_DATASET.items()}
+    counts["train_predictor"] = 6 * datasets * runs * predictors
+    if predictors == 2:  # latent features of each dataset and each generated set
+        counts["compute_latent_features"] = datasets * (1 + 2 * runs)
+    if funnel:
+        counts |= {name: 2 * count * datasets for name, count in PER_CANDIDATE_SET.items()}
+        counts |= {name: count * datasets for name, count in PER_GENERATED_SET.items()}
+        counts |= {"take_test_rows": datasets} | FUNNEL_ONCE
     return counts | ONCE
 
 
 @pytest.mark.parametrize(
-    ("config", "datasets", "runs"),
-    [("", 2, 5), ("config/quickstart.yaml", 1, 2), ("config/paper.yaml", 2, 5)],
+    ("config", "expected"),
+    [
+        ("", expected_counts(2, 5)),
+        ("config/quickstart.yaml", expected_counts(1, 2, 1, funnel=False)),
+        ("config/paper.yaml", expected_counts(2, 5, 1)),
+    ],
 )
-def test_dry_run(tmp_path: Path, config: str, datasets: int, runs: int) -> None:
+def test_dry_run(tmp_path: Path, config: str, expected: dict[str, int]) -> None:
     project = copy_project(tmp_path / "project")
     started = time.monotonic()
     done = snakemake(project, "-n", config=config)
     seconds = time.monotonic() - started
     assert done.returncode == 0, done.stderr
-    assert job_counts(done.stdout + done.stderr) == expected_counts(datasets, runs)
+    assert job_counts(done.stdout + done.stderr) == expected
     assert seconds < 15, "the plan of the default workflow takes 2-3 s on an idle machine"
 
 

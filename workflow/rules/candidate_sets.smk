@@ -56,17 +56,18 @@ for run in [run for run in FUNNEL["runs"] if run not in RUNS]:
     )
 
 
-def mirror_files(pattern):
+def mirror_files(*patterns):
     """Files of the mirror folders that match a pattern; of a name that several have, the first."""
     found = {}
     for folder in config["mirror_folders"]:
-        for path in sorted(Path(folder).glob(pattern)):
-            found.setdefault(path.name, str(path))
+        for pattern in patterns:
+            for path in sorted(Path(folder).glob(pattern)):
+                found.setdefault(path.name, str(path))
     return [found[name] for name in sorted(found)]
 
 
 # Crystals of the Materials Project, which PyPI does not carry: without a mirror there are none.
-MP_FILES = mirror_files("mp20_*.csv.gz") + mirror_files("mpts52_*.csv.gz")
+MP_FILES = mirror_files("mp20_*.csv.gz", "mpts52_*.csv.gz")
 KNOWN_CRYSTALS = ["results/references/mp_crystals.parquet"] if MP_FILES else []
 
 

@@ -454,7 +454,6 @@ rule compute_dft:
         at_most=VALIDATE["dft"]["at_most"],
         device=config["device"],
         potential=potential_params(POTENTIAL),
-        cache="results/dft",
     message:
         "PBE of the best small candidates"
     script:

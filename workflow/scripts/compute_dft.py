@@ -1,5 +1,7 @@
 """PBE on the best small candidates, beside the potential's figures."""
 
+from pathlib import Path
+
 import pandas as pd
 import torch
 
@@ -30,7 +32,7 @@ with logged(snakemake.log[0]) as log:
         elements=backend.elements,
     )
     # Finished calculations stay in this folder by a hash of all they depend on, and are found again.
-    results = calculate_all(crystals, settings, backend, params.cache, log)
+    results = calculate_all(crystals, settings, backend, Path(snakemake.output.verdicts).parent, log)
     name = params.potential["name"]
     potential = potential_results(crystals, make_calculator(name, device=params.device), name, settings)
     write_csv(compare_with_potential(results, potential, crystals), snakemake.output.table)

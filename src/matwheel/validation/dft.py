@@ -71,7 +71,7 @@ class DFTSettings:
         pulay_correction: a second energy at a 2 % higher cutoff corrects the stress for the finite set of
             plane waves (without it the pressure of Ag3SBr is 2.7 GPa off at 300 eV).
         fmax_ev_per_angstrom: a relaxation has converged when no force on an atom and no component of the
-            virial per atom (eV) is larger; the rule of ASE.
+            virial per atom (eV) is larger; the rule of ASE. At 0.01 lengths are right to about 0.05 %.
         max_steps: largest number of steps of a relaxation.
         displacement_angstrom: of one atom, for the phonons.
         largest_force_ev_per_angstrom, largest_pressure_gpa: the potential's geometry passes below both.
@@ -93,7 +93,7 @@ class DFTSettings:
     spin: str = "auto"
     force_convergence_ev_per_angstrom: float = 0.001
     pulay_correction: bool = True
-    fmax_ev_per_angstrom: float = 0.03
+    fmax_ev_per_angstrom: float = 0.01
     max_steps: int = 40
     displacement_angstrom: float = 0.02
     largest_force_ev_per_angstrom: float = 0.15
