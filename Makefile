@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 VENV := .venv
+GPAW_VENV := .venv-gpaw
 BIN := $(VENV)/bin
 CORES ?= 2
 # On Linux the plain index carries CUDA builds; this one carries the CPU build of the same version.
@@ -10,7 +11,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 export OMP_NUM_THREADS := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: environment quickstart test lint format
+.PHONY: environment quickstart test lint format gpaw
 
 environment: $(VENV)/.ready
 
@@ -39,3 +40,15 @@ lint: environment
 format: environment
 	ruff check --fix . && ruff format .
 	snakefmt Snakefile workflow
+
+# Optional real DFT (dft.backend: gpaw), in an environment of its own; see envs/gpaw/requirements.txt.
+gpaw: $(GPAW_VENV)/.ready
+
+$(GPAW_VENV)/.ready: envs/gpaw/requirements.txt envs/gpaw/siteconfig.py
+	@printf '#include <Python.h>\n#include <xc.h>\n#include <cblas.h>\nint main() { return 0; }\n' \
+	  | g++ -x c++ - -I "$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')" -lxc -lopenblas -o /dev/null \
+	  || { echo "GPAW is compiled here and needs a C++ compiler, libxc, OpenBLAS and Python's headers. On Debian and Ubuntu: sudo apt install g++ python3-dev libxc-dev libopenblas-dev"; exit 1; }
+	@$(PYTHON) -m venv $(GPAW_VENV) || { echo "On Debian and Ubuntu: sudo apt install python3-venv"; exit 1; }
+	GPAW_CONFIG=$(CURDIR)/envs/gpaw/siteconfig.py $(GPAW_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement envs/gpaw/requirements.txt
+	$(GPAW_VENV)/bin/python -I src/matwheel/validation/gpaw_process.py --environment PBE
+	@touch $@

@@ -1,5 +1,7 @@
 """Sets of candidates: which there are, which screens they go through and what those need; no rules."""
 
+from math import ceil
+
 from matwheel.screening.synthesizability import SCORES
 from matwheel.validation.potentials import potential_card
 
@@ -19,8 +21,8 @@ REAL_SETS = [
     for run in FUNNEL["runs"]
 ]
 
-RELAXATION_SHARDS = range(-(-VALIDATE["relax_at_most"] // VALIDATE["shard_size"]))
-PHONON_SHARDS = range(-(-VALIDATE["phonons_at_most"] // VALIDATE["phonon_shard_size"]))
+RELAXATION_SHARDS = range(ceil(VALIDATE["relax_at_most"] / VALIDATE["shard_size"]))
+PHONON_SHARDS = range(ceil(VALIDATE["phonons_at_most"] / VALIDATE["phonon_shard_size"]))
 REFERENCE_SHARDS = range(VALIDATE["reference_shards"])
 
 # What a run shows of them.
@@ -143,7 +145,8 @@ def funnel_screens(crystal_set):
 
 def novelty_screen(crystal_set):
     """The screen that decides what counts as novel in S.U.N.: against the training rows where there are any."""
-    return "novel_" + next(iter(references_of(crystal_set)), "training")
+    decisive = next(iter(references_of(crystal_set)), "training")
+    return f"novel_{decisive}"
 
 
 def predicted_properties(crystal_set):

@@ -15,6 +15,7 @@ from matwheel.validation.dft_comparison import (
     compare_with_potential,
     dft_verdicts,
     potential_results,
+    symmetric_minima,
 )
 from matwheel.validation.potentials import make_calculator
 
@@ -24,16 +25,18 @@ with logged(snakemake.log[0]) as log:
     settings = DFTSettings(**params.settings)
     backend = find_backend(settings, "rule compute_dft")
     relaxed = pd.concat([read_table(path) for path in snakemake.input.relaxed], ignore_index=True)
-    crystals = best_small(
+    calculator = make_calculator(params.potential["name"], device=params.device)
+    best = best_small(
         pd.read_csv(snakemake.input.candidates, dtype={"id": str}, keep_default_na=False),
         relaxed,
         max_atoms=settings.max_atoms,
         n=params.at_most,
         elements=backend.elements,
     )
+    # Forces below 0.05 eV/Å leave traces of disorder; with its symmetry kept a crystal costs far less PBE.
+    crystals = symmetric_minima(best, calculator)
     # Finished calculations stay in this folder by a hash of all they depend on, and are found again.
     results = calculate_all(crystals, settings, backend, Path(snakemake.output.verdicts).parent, log)
-    name = params.potential["name"]
-    potential = potential_results(crystals, make_calculator(name, device=params.device), name, settings)
+    potential = potential_results(crystals, calculator, params.potential["name"], settings)
     write_csv(compare_with_potential(results, potential, crystals), snakemake.output.table)
     write_table(verdict_table(dft_verdicts(results, crystals, settings)), snakemake.output.verdicts)

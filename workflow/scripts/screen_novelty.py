@@ -29,9 +29,8 @@ with logged(snakemake.log[0]) as log:
             formulas = formulas_of_csv(Path(paths[0]).read_bytes(), paths[0])
             reference = reference_of_formulas(name, formulas, source)
         verdicts = verdict_table(novelty_verdicts(crystals, reference, processes=snakemake.threads))
-        log(
-            f"{name} ({len(reference)}, {reference.sha256[:12]}): {verdicts['verdict'].value_counts().to_dict()}"
-        )
+        counts = verdicts["verdict"].value_counts().to_dict()
+        log(f"{name} ({len(reference)}, {reference.sha256[:12]}): {counts}")
         tables.append(verdicts)
     joined = join_verdicts(tables, [crystal.id for crystal in crystals])
     write_table(joined, snakemake.output.verdicts)

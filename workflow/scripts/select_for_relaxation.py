@@ -1,4 +1,4 @@
-"""Select the candidates to relax: those that passed the required screens, a seeded sample if they are many."""
+"""Select what is relaxed: what passed the required screens, a seeded sample if that is too much."""
 
 import numpy as np
 import pandas as pd
