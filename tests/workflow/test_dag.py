@@ -122,3 +122,21 @@ def test_the_drawn_rule_graph_is_the_workflow(tmp_path: Path) -> None:
     drawn = re.findall(r"^ +(\w+) --> (\w+)$", (ROOT / "docs/rulegraph.md").read_text(), re.MULTILINE)
     assert edges
     assert set(drawn) == edges
+
+
+@pytest.mark.parametrize(
+    ("chosen", "screens"),
+    [("none", []), ("composition", ["screen_compositions"]), ("hull", ["relax_candidates", "compute_hulls"])],
+)
+def test_what_filters_synthetic_crystals_is_computed_for_every_set(
+    tmp_path: Path, chosen: str, screens: list[str]
+) -> None:
+    project = copy_project(tmp_path / "project")
+    changed = ["-n", "--config", f"screen={{synthetic_filter: {chosen}}}"]
+    done = snakemake(project, *changed, config="config/quickstart.yaml")
+    assert done.returncode == 0, done.stderr
+    counts = job_counts(done.stdout + done.stderr)
+    sets = 4  # one dataset, two runs, generators full and semi
+    expected = {name: sets * PER_CANDIDATE_SET[name] for name in screens}
+    assert {name: counts.get(name, 0) for name in screens} == expected
+    assert ("relax_candidates" in counts) == (chosen == "hull")
