@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 import yaml
 
+from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.dataset import load_dataset, row_order_sha256
 from matwheel.crystals.registry import DatasetEntry, TargetColumn, parse_registry
 from matwheel.crystals.sources import DatasetError
+from matwheel.crystals.table import space_group
 
 ROOT = Path(__file__).parents[2]
 MIRROR = ROOT.parent / "shared" / "datasets"
@@ -290,3 +292,10 @@ def test_jarvis2d_is_what_table_1_says():
     assert provenance["sha256"] == entry.sources[0].sha256
     assert row_order_sha256(table) == entry.expected.row_order_sha256
     assert row_order_sha256(table[::-1]) != entry.expected.row_order_sha256
+
+
+def test_a_cell_without_a_space_group_has_none_whatever_was_imported_before() -> None:
+    import phonopy.structure.symmetry  # noqa: F401  makes spglib raise where it returned None
+
+    flat = Crystal("flat", ("Na",), np.diag([4.0, 4.0, 0.0]), np.zeros((1, 3)))
+    assert space_group(flat) == 0

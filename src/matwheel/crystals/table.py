@@ -73,9 +73,12 @@ def space_group(crystal: Crystal, symprec_angstrom: float = SYMPREC_ANGSTROM) ->
     if not crystal.species:
         return 0
     numbers = [sorted(set(crystal.species)).index(symbol) for symbol in crystal.species]
-    dataset = spglib.get_symmetry_dataset(
-        (crystal.lattice, crystal.frac_coords, numbers), symprec=symprec_angstrom
-    )
+    try:
+        dataset = spglib.get_symmetry_dataset(
+            (crystal.lattice, crystal.frac_coords, numbers), symprec=symprec_angstrom
+        )
+    except spglib.error.SpglibError:  # raised, instead of None, once phonopy has been imported
+        return 0
     return int(dataset.number) if dataset is not None else 0
 
 
