@@ -17,7 +17,7 @@ from ase.optimize import BFGS
 from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.table import crystals_of_table, read_table
 from matwheel.validation.atoms import to_atoms
-from matwheel.validation.potentials import make_calculator, weights_path
+from matwheel.validation.potentials import has_double_precision, make_calculator, weights_path
 from matwheel.validation.relaxation import RelaxationSettings, relax
 
 SETTINGS = RelaxationSettings()
@@ -55,7 +55,8 @@ def main() -> None:
     crystals = crystals_of_table(read_table(arguments.table))
     crystals = [crystals[k] for k in np.linspace(0, len(crystals) - 1, arguments.crystals).astype(int)]
 
-    calculator = make_calculator(arguments.potential)
+    double_precision = has_double_precision(arguments.potential)
+    calculator = make_calculator(arguments.potential, double_precision=double_precision)
     relax(crystals[:1], calculator, SETTINGS, lambda _: None)
     print(f"imports, model and compiled code: {time.process_time():.1f} CPU-s", flush=True)
     cpu, wall = time.process_time(), time.monotonic()

@@ -16,6 +16,7 @@ from matwheel.validation.atoms import from_atoms, to_atoms
 from matwheel.validation.potentials import (
     ENERGY_KINDS,
     POTENTIALS,
+    has_double_precision,
     make_calculator,
     potential_card,
     supports,
@@ -101,6 +102,7 @@ def test_unknown_potential_names_the_known_ones():
 
 
 def test_precision_and_device_that_a_potential_lacks_are_refused():
+    assert {name for name in POTENTIALS if has_double_precision(name)} == set(SEVENNETS)
     with pytest.raises(InputError, match="double precision"):
         make_calculator("emt", double_precision=True)
     with pytest.raises(InputError, match="CPU only"):

@@ -59,7 +59,7 @@ class Potential:
         weights_argument: keyword for the path of the weights; empty if the callable finds them itself.
         device_argument: keyword for 'cpu' or 'cuda'; empty if it runs on the CPU only.
         auto_device: what the device 'auto' means: 'cpu' where that is faster for small cells, else 'auto'.
-        double_precision_argument: keyword that takes True for float64; empty if it cannot.
+        double_precision_argument: keyword that takes True for float64, on the CPU; empty if it cannot.
     """
 
     package: str
@@ -180,6 +180,16 @@ def make_calculator(name: str, *, device: str = "cpu", double_precision: bool = 
             raise InputError(
                 f"potential {name!r} needs the module {error.name}; install the package {potential.package}"
             ) from error
+
+
+def has_double_precision(name: str, device: str = "cpu") -> bool:
+    """Say whether `make_calculator` can give the potential in float64 on this device.
+
+    Raises:
+        InputError: unknown potential, or a device that it does not have.
+    """
+    potential = _potential(name)
+    return bool(potential.double_precision_argument) and _device(name, potential, device) == "cpu"
 
 
 def potential_card(name: str) -> PotentialCard:

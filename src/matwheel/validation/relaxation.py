@@ -24,7 +24,12 @@ from matwheel.errors import InputError
 from matwheel.progress import Log, Progress, log_to_stderr
 from matwheel.screening.verdicts import ERROR, FAIL, PASS, UNDECIDED, Verdict
 from matwheel.validation.atoms import from_atoms, to_atoms
-from matwheel.validation.potentials import POTENTIALS, PotentialCard, make_calculator
+from matwheel.validation.potentials import (
+    POTENTIALS,
+    PotentialCard,
+    has_double_precision,
+    make_calculator,
+)
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
@@ -123,13 +128,21 @@ class Relaxer(Protocol):
         ...
 
 
-def ase_relaxer(potential: str, *, device: str = "cpu") -> Relaxer:
+def ase_relaxer(potential: str, *, device: str = "cpu", double_precision: bool | None = None) -> Relaxer:
     """Return the relaxer that walks through the crystals with ASE; the potential is loaded once, here.
 
+    Args:
+        potential: a name of `POTENTIALS`.
+        device: as for `make_calculator`.
+        double_precision: None for float64 where the potential has it. A long relaxation from a bad start
+            amplifies the rounding of float32 to some meV per atom now and then; in float64 it does not.
+
     Raises:
-        InputError: unknown potential, or its package is missing.
+        InputError: unknown potential, its package is missing, or it lacks the device or the precision.
     """
-    calculator = make_calculator(potential, device=device)
+    if double_precision is None:
+        double_precision = has_double_precision(potential, device)
+    calculator = make_calculator(potential, device=device, double_precision=double_precision)
     elements = POTENTIALS[potential].elements
 
     def relaxer(crystals: Sequence[Crystal], settings: RelaxationSettings, log: Log) -> pd.DataFrame:
