@@ -30,7 +30,7 @@ def job_seed(*names):
     )
 
 
-LATENT_POTENTIAL = "7net-0"
+LATENT_POTENTIAL = config["predictor_settings"]["latent"].get("potential", "7net-0")
 
 DATASETS = config["datasets"]
 SCHEMES = config["split"]["schemes"]

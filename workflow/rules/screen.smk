@@ -25,7 +25,6 @@ rule import_crystals:
         runtime=30,
     params:
         code=code("import_crystals"),
-        name="{name}",
     message:
         "read {input}"
     script:
