@@ -299,3 +299,4 @@ def test_a_cell_without_a_space_group_has_none_whatever_was_imported_before() ->
 
     flat = Crystal("flat", ("Na",), np.diag([4.0, 4.0, 0.0]), np.zeros((1, 3)))
     assert space_group(flat) == 0
+    assert space_group(Crystal("none", ("Na",), 4.0 * np.eye(3), np.full((1, 3), np.nan))) == 0

@@ -70,7 +70,8 @@ def space_group(crystal: Crystal, symprec_angstrom: float = SYMPREC_ANGSTROM) ->
     """Return the space-group number by spglib, or 0 where it finds none."""
     import spglib
 
-    if not crystal.species:
+    finite = np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac_coords).all()
+    if not crystal.species or not finite:  # spglib ends the process on numbers that are none
         return 0
     numbers = [sorted(set(crystal.species)).index(symbol) for symbol in crystal.species]
     try:
