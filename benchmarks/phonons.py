@@ -17,7 +17,9 @@ import numpy as np
 
 from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.table import crystals_of_table, read_table
-from matwheel.validation.phonons import PhononResult, PhononSettings, phonon_stability
+from matwheel.validation.phonon_results import PhononResult
+from matwheel.validation.phonon_settings import PhononSettings
+from matwheel.validation.phonons import phonon_stability
 from matwheel.validation.potentials import POTENTIALS, make_calculator
 
 FCC = np.array([[0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]])

@@ -120,3 +120,11 @@ def test_the_forest_sees_composition_and_volume(jarvis_crystals):
         for c in crystals
     ]
     np.testing.assert_allclose(forest.predict(doubled), forest.predict(crystals), rtol=1e-6)
+
+
+def test_a_median_of_zero_is_a_median(jarvis_crystals, tmp_path):
+    crystals = jarvis_crystals[0][:3]
+    predictor = ConstantPredictor()
+    predictor.fit(crystals, np.zeros(3), [], np.zeros(0), seed=0, log=silent)
+    predictor.save(tmp_path / "model")
+    assert ConstantPredictor.load(tmp_path / "model").predict(crystals).tolist() == [0.0, 0.0, 0.0]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import asdict, replace
+from math import inf, nan
 
 import numpy as np
 import pytest
@@ -12,11 +14,14 @@ from ase.calculators.emt import EMT
 from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.table import space_group
 from matwheel.errors import InputError
-from matwheel.evaluation.phonon_figure import draw_phonons, phonon_figure
+from matwheel.evaluation.phonon_figure import archive_phonon_figures, draw_phonons, phonon_figure
 from matwheel.screening.verdicts import ERROR, FAIL, PASS, UNDECIDED
 from matwheel.validation.atoms import to_atoms
 from matwheel.validation.force_constants import (
+    DensityOfStates,
+    ForceConstants,
     Modes,
+    SupercellChoice,
     choose_supercell,
     commensurate_points,
     displaced_along_modes,
@@ -25,20 +30,13 @@ from matwheel.validation.force_constants import (
     phonopy_of,
     smallest_commensurate_cell,
 )
-from matwheel.validation.phonons import (
-    STABLE,
-    UNSTABLE,
-    Judgement,
-    PhononSettings,
-    daughters_of,
-    judge_modes,
-    phonon_stability,
-    phonon_table,
-    phonon_verdict,
-    phonon_verdicts,
-    phonons_of,
-)
+from matwheel.validation.phonon_calculation import PhononCalculation
+from matwheel.validation.phonon_judgement import STABLE, UNSTABLE, Judgement, judge_modes, reason_to_doubt
+from matwheel.validation.phonon_results import daughters_of, phonon_table, phonon_verdict, phonon_verdicts
+from matwheel.validation.phonon_settings import PhononSettings
+from matwheel.validation.phonons import phonon_stability, phonons_of
 from matwheel.validation.potentials import POTENTIALS, make_calculator, potential_card
+from matwheel.validation.soft_mode import follow_soft_mode
 from matwheel.validation.symmetric_relaxation import relax_to_minimum, standard_primitive, symmetrise
 
 FCC = np.array([[0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]])
@@ -391,6 +389,33 @@ def test_translations_do_not_count_and_zone_boundary_modes_are_optical() -> None
     assert judge_modes(lonely, settings).verdict == UNDECIDED
 
 
+@pytest.mark.parametrize(
+    ("changes", "doubt"),
+    [
+        ({}, ""),
+        ({"long_enough": False}, "8 Å take more than 200 atoms"),
+        ({"residual_thz": 0.51}, "translations have 0.51 THz before the sum rule, above 0.5 THz"),
+        ({"residual_thz": 0.5}, ""),
+        ({"interpolated_thz": -0.51}, "-0.51 THz interpolated at q = (0.25, 0, 0)"),
+        ({"interpolated_thz": -0.49}, ""),
+        ({"interpolated_thz": nan}, ""),
+        ({"boundary_thz": -0.2}, "zone boundary that the supercell does not hold: lowest mode -0.20 THz"),
+    ],
+)
+def test_frequencies_are_doubted_for_a_reason(changes, doubt) -> None:
+    figures = {"long_enough": True, "residual_thz": 0.1, "interpolated_thz": 0.2, "boundary_thz": 1.0}
+    figures |= changes
+    choice = SupercellChoice(2 * np.eye(3, dtype=int), 8, 7.2, True, figures["long_enough"])
+    copper_cell = element("Cu", FCC * 3.6)
+    residual = figures["residual_thz"]
+    constants = ForceConstants(copper_cell, choice.matrix, np.zeros((8, 8, 3, 3)), 0.01, 1, residual, 0.0)
+    lowest = figures["interpolated_thz"]
+    density = DensityOfStates(np.zeros(1), np.zeros(1), 8, lowest, (0.25, 0, 0), lowest, (0.25, 0, 0))
+    boundary = judge_modes(modes_of([[0.5, 0, 0]], [[figures["boundary_thz"], 1, 1]], [[True] * 3]), QUICK)
+    reason = reason_to_doubt(choice, constants, density, boundary, PhononSettings())
+    assert doubt in reason and bool(reason) == bool(doubt)
+
+
 def test_acoustic_modes_are_told_by_their_eigenvectors(titanate, sevennet) -> None:
     crystal = titanate.crystal
     modes = modes_at(force_constants(crystal, sevennet, (1, 1, 1)), [[0, 0, 0]])
@@ -441,6 +466,25 @@ def test_calculator_that_fails_later_leaves_what_was_found() -> None:
     result = phonon_stability(element("Cu", np.eye(3) * 2.4), Tired(), QUICK, quiet)
     assert result.verdict == UNSTABLE
     assert "tired" in result.daughter.reason and result.daughter.crystal is None
+
+
+def test_supercell_that_fails_leaves_the_verdict_of_gamma(sevennet) -> None:
+    class UnitCellsOnly(Calculator):
+        implemented_properties = ("energy", "forces", "stress")
+
+        def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes) -> None:
+            super().calculate(atoms, properties, system_changes)
+            if len(atoms) > 5:
+                raise RuntimeError("out of memory")
+            sevennet.calculate(atoms, ["energy", "forces", "stress"])
+            self.results = dict(sevennet.results)
+
+    settings = PhononSettings(stop_at_gamma_below_thz=-50.0, follow_unstable=False)
+    result = phonon_stability(perovskite(), UnitCellsOnly(), settings, quiet)
+    assert result.verdict == UNSTABLE and result.stage == "gamma" and result.supercell_atoms == 5
+    assert result.lowest_frequency_thz < -0.5 and result.threshold_thz == -0.5
+    assert result.reason.startswith("lowest mode ")
+    assert result.reason.endswith("; the supercell: RuntimeError: out of memory")
 
 
 def test_limits_give_undecided() -> None:
@@ -508,6 +552,14 @@ def test_unstable_daughter_is_followed_on() -> None:
     assert last.energy_gain_mev_per_atom > first.energy_gain_mev_per_atom > 50
 
 
+def test_a_crystal_that_falls_back_has_no_daughter(copper) -> None:
+    calculation = PhononCalculation(EMT(), QUICK, deadline=inf)
+    modes = calculation.in_supercell(calculation.at_gamma(copper.crystal))
+    found = list(follow_soft_mode(calculation, modes, copper.energy_ev_per_atom, "child"))
+    assert [daughter.reason for daughter in found] == ["no structure of lower energy along the softest mode"]
+    assert found[0].crystal is None and found[0].verdict == ""
+
+
 def test_table_and_verdicts_agree(copper, titanate) -> None:
     card = potential_card("emt")
     failed = phonon_stability(element("Cu", FCC * 3.6, "broken"), Broken(True), QUICK, quiet)
@@ -546,6 +598,10 @@ def test_figures(sevennet, titanate, tmp_path) -> None:
     failed = phonon_stability(element("Cu", FCC * 3.6), Broken(True), QUICK, quiet)
     with pytest.raises(ValueError, match="no phonons to draw"):
         phonon_figure(failed)
+    archive_phonon_figures([failed, replace(early, id="early"), titanate], tmp_path / "figures.zip")
+    with zipfile.ZipFile(tmp_path / "figures.zip") as archive:
+        assert archive.namelist() == ["early.svg", "SrTiO3.svg"]
+        assert b"unstable" in archive.read("SrTiO3.svg")
 
 
 @pytest.mark.parametrize(

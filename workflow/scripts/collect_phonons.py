@@ -5,7 +5,7 @@ import pandas as pd
 from matwheel.crystals.table import read_table, write_table
 from matwheel.progress import logged
 from matwheel.screening.verdicts import verdict_table
-from matwheel.validation.phonons import phonon_verdicts
+from matwheel.validation.phonon_results import phonon_verdicts
 from matwheel.validation.potentials import potential_card
 
 with logged(snakemake.log[0]) as log:

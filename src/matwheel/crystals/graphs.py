@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from matwheel.archives import write_arrays
 from matwheel.crystals.crystal import Crystal
 from matwheel.errors import InputError
-from matwheel.files import atomic_path
 
 _PERIODIC = np.ones(3, dtype=np.int64)
 _SMALLEST_VOLUME_ANGSTROM3 = 1e-3
@@ -226,18 +226,17 @@ def _merge_equal_edges(
 
 def save_graphs(graphs: CrystalGraphs, path: str | Path) -> None:
     """Write graphs as a compressed npz archive: whole or not at all, the same bytes for the same content."""
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(
-            file,
-            ids=np.array(graphs.ids, dtype=np.str_),
-            atom_counts=np.diff(graphs.atom_offsets).astype(np.int32),
-            edge_counts=np.diff(graphs.edge_offsets).astype(np.int32),
-            atomic_numbers=graphs.atomic_numbers.astype(np.uint8),
-            source=graphs.source.astype(np.int32),
-            target=graphs.target.astype(np.int32),
-            distance=graphs.distance,
-            weight=graphs.weight,
-        )
+    write_arrays(
+        path,
+        ids=np.array(graphs.ids, dtype=np.str_),
+        atom_counts=np.diff(graphs.atom_offsets).astype(np.int32),
+        edge_counts=np.diff(graphs.edge_offsets).astype(np.int32),
+        atomic_numbers=graphs.atomic_numbers.astype(np.uint8),
+        source=graphs.source.astype(np.int32),
+        target=graphs.target.astype(np.int32),
+        distance=graphs.distance,
+        weight=graphs.weight,
+    )
 
 
 def load_graphs(path: str | Path) -> CrystalGraphs:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from matwheel.archives import write_zip
 from matwheel.crystals.table import reduced_formula
 from matwheel.evaluation.figures import BLUE, GREEN, GREY, ORANGE, STYLE, save_figure
 
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from matwheel.validation.phonons import PhononResult
+    from matwheel.validation.phonon_results import PhononResult
 
 _VERDICT_COLOUR = {"stable": GREEN, "unstable": ORANGE}
 
@@ -27,6 +30,20 @@ def draw_phonons(result: PhononResult, path: str | Path) -> None:
         ValueError: another suffix, or a result without frequencies.
     """
     save_figure(phonon_figure(result), path)
+
+
+def archive_phonon_figures(results: Sequence[PhononResult], path: str | Path) -> None:
+    """Write a zip archive with `{id}.svg` of every result that has frequencies."""
+
+    def figures() -> Iterator[tuple[str, bytes]]:
+        with tempfile.TemporaryDirectory() as folder:
+            for result in results:
+                if result.gamma_frequencies_thz is not None:
+                    figure = Path(folder, f"{result.id}.svg")
+                    draw_phonons(result, figure)
+                    yield figure.name, figure.read_bytes()
+
+    write_zip(figures(), path)
 
 
 def phonon_figure(result: PhononResult) -> Figure:

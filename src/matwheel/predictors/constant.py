@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from matwheel.crystals.crystal import Crystal
 from matwheel.errors import InputError
 from matwheel.files import read_json, write_json
-from matwheel.predictors.interface import checked_rows
+from matwheel.predictors.interface import checked_rows, fitted
 from matwheel.progress import Log, log_to_stderr
 
 if TYPE_CHECKING:
@@ -56,15 +56,11 @@ class ConstantPredictor:
 
     def predict(self, crystals: Sequence[Crystal]) -> NDArray[np.float64]:
         """Return the median once per crystal, shape (n,)."""
-        if self._median is None:
-            raise RuntimeError("fit or load the predictor first")
-        return np.full(len(crystals), self._median)
+        return np.full(len(crystals), fitted(self._median))
 
     def save(self, path: str | Path) -> None:
         """Write the median as JSON."""
-        if self._median is None:
-            raise RuntimeError("fit or load the predictor first")
-        write_json({"predictor": self.name, "median": self._median}, path)
+        write_json({"predictor": self.name, "median": fitted(self._median)}, path)
 
     @classmethod
     def load(cls, path: str | Path, prepared: Any = None) -> ConstantPredictor:

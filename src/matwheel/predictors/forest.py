@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from matwheel.archives import write_arrays
 from matwheel.crystals.crystal import Crystal
 from matwheel.errors import InputError
-from matwheel.files import atomic_path
 from matwheel.label_scale import signed_exp, signed_log
-from matwheel.predictors.interface import checked_rows
+from matwheel.predictors.interface import changed_settings, checked_rows, fitted
 from matwheel.predictors.magpie import magpie_features
 from matwheel.progress import Log, log_to_stderr
 from matwheel.seeds import derive_seed
@@ -66,11 +66,7 @@ class ForestPredictor:
         Raises:
             InputError: unknown setting, or a value that is not allowed.
         """
-        known = sorted(item.name for item in fields(ForestSettings))
-        unknown = sorted(set(settings) - set(known))
-        if unknown:
-            raise InputError(f"unknown forest setting {unknown[0]!r}; known are {', '.join(known)}")
-        return cls(ForestSettings(**settings))
+        return cls(changed_settings(ForestSettings, settings, cls.name))
 
     def fit(
         self,
@@ -90,22 +86,17 @@ class ForestPredictor:
 
     def predict(self, crystals: Sequence[Crystal]) -> NDArray[np.float64]:
         """Return one prediction per crystal, shape (n,)."""
-        if self._forest is None:
-            raise RuntimeError("fit or load the predictor first")
+        forest = fitted(self._forest)
         if not len(crystals):
             return np.zeros(0)
-        predicted = self._forest.predict(_features(crystals))
+        predicted = forest.predict(_features(crystals))
         return signed_exp(predicted) if self.settings.target == "log1p" else predicted
 
     def save(self, path: str | Path) -> None:
         """Write what the forest grew from; `load` grows it again, which is safe and portable."""
-        if self._fitted_to is None:
-            raise RuntimeError("fit or load the predictor first")
-        features, labels, seed = self._fitted_to
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(
-                file, features=features, labels=labels, seed=seed, settings=json.dumps(asdict(self.settings))
-            )
+        features, labels, seed = fitted(self._fitted_to)
+        settings = json.dumps(asdict(self.settings))
+        write_arrays(path, features=features, labels=labels, seed=seed, settings=settings)
 
     @classmethod
     def load(cls, path: str | Path, prepared: Any = None) -> ForestPredictor:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from matwheel.progress import Log, log_to_stderr
 
 if TYPE_CHECKING:
     from matwheel.checkpoints import TrainingCheckpoint
+
+Settings = TypeVar("Settings")
+Part = TypeVar("Part")
 
 
 class Predictor(Protocol):
@@ -63,6 +67,30 @@ class Predictor(Protocol):
     @classmethod
     def load(cls, path: str | Path, prepared: Any = None) -> Predictor:
         """Read a model written by `save`; `prepared` as in `from_settings`."""
+
+
+def changed_settings(kind: type[Settings], changes: Mapping[str, Any], predictor: str) -> Settings:
+    """Return the defaults of the settings `kind`, a dataclass, with single values changed.
+
+    Raises:
+        InputError: unknown setting, or a value that `kind` does not allow.
+    """
+    known = sorted(item.name for item in fields(kind))
+    unknown = sorted(set(changes) - set(known))
+    if unknown:
+        raise InputError(f"unknown {predictor} setting {unknown[0]!r}; known are {', '.join(known)}")
+    return kind(**changes)
+
+
+def fitted(part: Part | None) -> Part:
+    """Return a part that a predictor has once it is fitted or loaded.
+
+    Raises:
+        RuntimeError: it is neither, so `part` is None.
+    """
+    if part is None:
+        raise RuntimeError("fit or load the predictor first")
+    return part
 
 
 def checked_targets(

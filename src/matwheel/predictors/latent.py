@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from matwheel.archives import write_arrays
 from matwheel.crystals.crystal import Crystal
 from matwheel.errors import InputError
-from matwheel.files import atomic_path
 from matwheel.label_scale import signed_exp, signed_log
-from matwheel.predictors.interface import checked_rows
+from matwheel.predictors.interface import changed_settings, checked_rows, fitted
 from matwheel.predictors.latent_features import (
     BLOCKS,
     DEFAULT_POTENTIAL,
@@ -137,11 +137,7 @@ class LatentPredictor:
             InputError: unknown setting, a value that is not allowed, or features of another potential.
         """
         changes = {name: value for name, value in settings.items() if name != "device"}
-        known = sorted(item.name for item in fields(LatentSettings))
-        unknown = sorted(set(changes) - set(known))
-        if unknown:
-            raise InputError(f"unknown latent setting {unknown[0]!r}; known are {', '.join(known)}")
-        return cls(LatentSettings(**changes), prepared)
+        return cls(changed_settings(LatentSettings, changes, cls.name), prepared)
 
     @staticmethod
     def read_prepared(paths: Sequence[str | Path]) -> LatentFeatures:
@@ -215,29 +211,22 @@ class LatentPredictor:
         Raises:
             RuntimeError: the predictor was neither fitted nor loaded.
         """
-        if self._machine is None:
-            raise RuntimeError("fit or load the predictor first")
+        machine = fitted(self._machine)
         if not len(crystals):
             return np.zeros(0)
         features = self.features_of(crystals)
         usable = np.array([not reason for reason in features.reasons])
-        predicted = np.full(len(crystals), self._machine.fallback)
+        predicted = np.full(len(crystals), machine.fallback)
         if usable.any():
-            scaled = self._machine.predict(features.matrix[usable])
+            scaled = machine.predict(features.matrix[usable])
             predicted[usable] = signed_exp(scaled) if self.settings.target == "log1p" else scaled
         return predicted
 
     def save(self, path: str | Path) -> None:
         """Write the support vectors and their coefficients, without pickled objects."""
-        if self._machine is None:
-            raise RuntimeError("fit or load the predictor first")
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(
-                file,
-                settings=json.dumps(asdict(self.settings)),
-                weights_sha256=self._weights_sha256,
-                **vars(self._machine),
-            )
+        machine = vars(fitted(self._machine))
+        settings = json.dumps(asdict(self.settings))
+        write_arrays(path, settings=settings, weights_sha256=self._weights_sha256, **machine)
 
     @classmethod
     def load(cls, path: str | Path, prepared: LatentFeatures | None = None) -> LatentPredictor:

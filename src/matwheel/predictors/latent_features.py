@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from matwheel.archives import write_arrays
 from matwheel.crystals.crystal import Crystal
 from matwheel.errors import InputError
-from matwheel.files import atomic_path
 from matwheel.progress import Log, Progress, log_to_stderr
 from matwheel.validation.potentials import POTENTIALS, potential_card, supports, weights_path
 
@@ -314,16 +314,15 @@ def concatenate_features(parts: Sequence[LatentFeatures]) -> LatentFeatures:
 
 def save_features(features: LatentFeatures, path: str | Path) -> None:
     """Write features as a compressed npz archive: whole or not at all, same bytes for same content."""
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(
-            file,
-            ids=np.array(features.ids, dtype=np.str_),
-            matrix=features.matrix,
-            atom_counts=features.atom_counts.astype(np.int32),
-            reasons=np.array(features.reasons, dtype=np.str_),
-            potential=features.potential,
-            weights_sha256=features.weights_sha256,
-        )
+    write_arrays(
+        path,
+        ids=np.array(features.ids, dtype=np.str_),
+        matrix=features.matrix,
+        atom_counts=features.atom_counts.astype(np.int32),
+        reasons=np.array(features.reasons, dtype=np.str_),
+        potential=features.potential,
+        weights_sha256=features.weights_sha256,
+    )
 
 
 def load_features(path: str | Path) -> LatentFeatures:

@@ -30,7 +30,7 @@ from matwheel.errors import InputError
 from matwheel.files import atomic_path
 from matwheel.label_scale import signed_log
 from matwheel.predictors.cgcnn import CGCNN, NetworkSettings, graph_tensors
-from matwheel.predictors.interface import checked_rows
+from matwheel.predictors.interface import checked_rows, fitted
 from matwheel.predictors.training_settings import PRESETS, TrainingSettings, training_settings
 from matwheel.progress import Log, Progress, log_to_stderr
 from matwheel.seeds import derive_seed
@@ -173,14 +173,12 @@ class CGCNNPredictor:
         Raises:
             RuntimeError: the predictor was neither fitted nor loaded.
         """
-        if self._network is None or self._transform is None:
-            raise RuntimeError("fit or load the predictor first")
-        return _predict(self._network, self._transform, self.graphs_of(crystals), self.device)
+        network, transform = fitted(self._network), fitted(self._transform)
+        return _predict(network, transform, self.graphs_of(crystals), self.device)
 
     def save(self, path: str | Path) -> None:
         """Write weights, transform and settings to one file, the same bytes for the same model."""
-        if self._network is None or self._transform is None:
-            raise RuntimeError("fit or load the predictor first")
+        network, transform = fitted(self._network), fitted(self._transform)
         # A file path would put its (temporary) name into the archive, so the bytes are made in memory.
         content = io.BytesIO()
         torch.save(
@@ -188,8 +186,8 @@ class CGCNNPredictor:
                 "predictor": self.name,
                 "settings": asdict(self.settings),
                 "graph_settings": asdict(self.graph_settings),
-                "transform": asdict(self._transform),
-                "weights": {name: value.cpu() for name, value in self._network.state_dict().items()},
+                "transform": asdict(transform),
+                "weights": {name: value.cpu() for name, value in network.state_dict().items()},
             },
             content,
         )

@@ -32,7 +32,7 @@ from matwheel.validation.dft import (
     gamma_frequencies,
 )
 from matwheel.validation.gpaw_process import EV_PER_ANGSTROM3_IN_GPA
-from matwheel.validation.phonons import PhononSettings
+from matwheel.validation.phonon_settings import PhononSettings
 from matwheel.validation.relaxation import CONVERGED, displacement_rmsd
 from matwheel.validation.symmetric_relaxation import relax_to_minimum, symmetrise
 
