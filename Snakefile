@@ -23,6 +23,7 @@ include: "workflow/rules/generate.smk"
 include: "workflow/rules/screen.smk"
 include: "workflow/rules/validate.smk"
 include: "workflow/rules/matwheel.smk"
+include: "workflow/rules/matgan.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/hooks.smk"
 
@@ -35,6 +36,7 @@ rule all:
         "results/table2.svg",
         "results/table2_contrasts.csv",
         CANDIDATES,
+        MATGAN_REPORT,
         collect(
             [
                 "results/matwheel/{dataset}/{scheme}/generators.svg",

@@ -21,7 +21,7 @@ from matwheel.screening.structure_validity import StructureSettings
 from matwheel.screening.synthesizability import SCORES
 from matwheel.validation.dft import BACKENDS, DFTSettings
 from matwheel.validation.hull import HullSettings
-from matwheel.validation.phonons import PhononSettings
+from matwheel.validation.phonon_settings import PhononSettings
 from matwheel.validation.potentials import POTENTIALS
 from matwheel.validation.relaxation import RelaxationSettings
 

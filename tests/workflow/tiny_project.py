@@ -23,6 +23,7 @@ TINY = {
     "split": {"runs": 1, "labelled_fraction": 0.3},
     "predictors": ["cgcnn"],
     "funnel": {"runs": []},
+    "matgan": {"sets": []},
     "predictor_settings": {"cgcnn": {"steps": 10}},
     "generator": {"samples": 12, "settings": {"autoencoder_steps": 8, "decoder_steps": 4, "prior_steps": 10}},
 }

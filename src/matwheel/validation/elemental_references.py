@@ -15,8 +15,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from matwheel.crystals.sources import DatasetError, SourceBytes
-from matwheel.validation.reference_phases import WheelFile
+from matwheel.crystals.sources import DatasetError, SourceBytes, WheelFile
 
 ELEMENTAL_ARCHIVE = WheelFile(
     requirement="camd==2022.8.24",

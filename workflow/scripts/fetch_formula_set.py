@@ -1,0 +1,25 @@
+"""Fetch a formula set, or derive it from another one: filtered, divided, with what was left out and why."""
+
+from matwheel.crystals.formula_sets import (
+    derive_formula_set,
+    fetch_formula_set,
+    read_formula_set,
+    write_formula_set,
+)
+from matwheel.crystals.registry import parse_registry
+from matwheel.files import write_json
+from matwheel.progress import logged
+
+with logged(snakemake.log[0]) as log:
+    name, elements = snakemake.wildcards.formula_set, snakemake.params.elements
+    entry = parse_registry({name: snakemake.params.entry})[name]
+    if snakemake.input.parent:
+        parent = read_formula_set(snakemake.input.parent[0])
+        table, provenance = derive_formula_set(entry, parent, elements=elements)
+    else:
+        table, provenance = fetch_formula_set(
+            entry, snakemake.params.mirror_folders, seed=snakemake.params.seed, elements=elements
+        )
+    log(f"{len(table)} formulas from {provenance['origin']}: {provenance['report']}")
+    write_formula_set(table, snakemake.output.formulas)
+    write_json(provenance, snakemake.output.provenance)

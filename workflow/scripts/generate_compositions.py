@@ -1,0 +1,13 @@
+"""Draw one shard of compositions from a fitted generator."""
+
+import torch
+
+from matwheel.generators.composition_samples import write_samples
+from matwheel.generators.compositions import load_composition_generator
+from matwheel.progress import logged
+
+with logged(snakemake.log[0]) as log:
+    torch.set_num_threads(snakemake.threads)
+    generator = load_composition_generator(snakemake.params.generator, snakemake.input.model)
+    counts = generator.sample(snakemake.params.samples, seed=snakemake.params.seed, log=log)
+    write_samples(counts, snakemake.output.samples)

@@ -1,0 +1,27 @@
+"""Map training, held-out and generated compositions of a set."""
+
+from matwheel.crystals.formula_sets import count_matrix, read_formula_set
+from matwheel.evaluation.composition_maps import MapSettings, composition_map, draw_composition_maps
+from matwheel.evaluation.drawn_compositions import distinct_compounds
+from matwheel.evaluation.figures import save_figure
+from matwheel.files import atomic_path
+from matwheel.progress import logged
+
+with logged(snakemake.log[0]):
+    params, name = snakemake.params, snakemake.wildcards.formula_set
+    table = read_formula_set(snakemake.input.formulas)
+    settings = MapSettings(**params.settings)
+    groups = {
+        "generated": distinct_compounds(
+            snakemake.input.samples, params.elements, largest_rows=settings.largest_points
+        ),
+        "training": count_matrix(table, "train"),
+        "held_out": count_matrix(table, "held_out"),
+    }
+    points = composition_map(groups, settings=settings, seed=params.seed)
+    with atomic_path(snakemake.output.points) as temporary:
+        points.to_parquet(temporary)
+    panels = [["training", "held_out"], ["generated", "training", "held_out"]]
+    save_figure(
+        draw_composition_maps(points, panels, title=f"Compositions of {name}"), snakemake.output.figure
+    )

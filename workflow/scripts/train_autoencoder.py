@@ -1,0 +1,38 @@
+"""Train the autoencoder of a formula set and say which formulas it can decode."""
+
+import torch
+
+from matwheel.checkpoints import TrainingCheckpoint, fingerprint
+from matwheel.crystals.formula_sets import count_matrix, read_formula_set
+from matwheel.files import atomic_path, sha256_of_file, write_json
+from matwheel.generators.matgan.autoencoder import CompositionAutoencoder
+from matwheel.progress import logged
+from matwheel.provenance import library_versions
+
+with logged(snakemake.log[0]) as log:
+    torch.set_num_threads(snakemake.threads)
+    params = dict(snakemake.params)
+    table = read_formula_set(snakemake.input.formulas)
+    autoencoder = CompositionAutoencoder.from_settings({**params["settings"], "device": params["device"]})
+    checkpoint = TrainingCheckpoint(
+        f"{snakemake.output.model}.checkpoint", fingerprint(params, snakemake.input)
+    )
+    report = autoencoder.fit(
+        count_matrix(table, "train"),
+        params["elements"],
+        validation_counts=count_matrix(table, "validation"),
+        seed=params["seed"],
+        checkpoint=checkpoint,
+        log=log,
+    )
+    decodable = table[["formula", "part"]].assign(decodable=autoencoder.is_decodable(count_matrix(table)))
+    with atomic_path(snakemake.output.decodable) as temporary:
+        decodable.to_parquet(temporary)
+    card = {
+        "formulas_sha256": sha256_of_file(snakemake.input.formulas),
+        "report": report,
+        "versions": library_versions(),
+    }
+    write_json(card, snakemake.output.card)
+    autoencoder.save(snakemake.output.model)
+    checkpoint.remove()
