@@ -10,6 +10,8 @@ from pathlib import Path
 import yaml
 from tiny_project import PARTS, TINY, copy_project, pending_outputs, snakemake
 
+from matwheel.crystals.table import read_table
+
 RUN = "results/matwheel/tiny/random/seed0"
 SUMMARIES = {
     "results/table2.csv",
@@ -154,3 +156,17 @@ def test_the_copy_decides_and_not_the_installed_library(editable: Path) -> None:
     """Guard of the tests above."""
     edit(editable / "src/matwheel/code_version.py", r'PACKAGE = "matwheel"', 'PACKAGE = "nothing"')
     assert pending_outputs(editable)
+
+
+def test_a_filter_of_synthetic_crystals_keeps_those_that_pass(editable: Path) -> None:
+    (editable / "tiny.yaml").write_text(
+        yaml.safe_dump({**TINY, "screen": {"synthetic_filter": "composition"}})
+    )
+    unfiltered = read_table(editable / RUN / "full/screened.parquet")
+    done = snakemake(editable, f"{RUN}/full/screened.parquet")
+    assert done.returncode == 0, done.stdout + done.stderr
+    verdicts = read_table(editable / RUN / "full/verdicts/composition.parquet")
+    failed = set(verdicts.loc[verdicts["verdict"] != "pass", "candidate_id"])
+    filtered = read_table(editable / RUN / "full/screened.parquet")
+    assert set(filtered["id"]) == set(unfiltered["id"]) - failed
+    assert len(filtered) < len(unfiltered)

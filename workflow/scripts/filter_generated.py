@@ -11,7 +11,7 @@ with logged(snakemake.log[0]) as log:
     kept = structure_validity(crystals_of_table(table))["structure_valid"].to_numpy()
     screens = snakemake.params.screens
     if screens:
-        passed = survivors(read_table(snakemake.input.verdicts[0]), list(table["id"]), screens)
+        passed = survivors(read_table(snakemake.input.verdicts), list(table["id"]), screens)
         kept &= table["id"].isin(passed).to_numpy()
     log(f"{kept.sum()} of {len(table)} crystals kept, {', '.join(screens) or 'no filter'}")
     write_table(table[kept].assign(target=table["condition"]), snakemake.output.screened)

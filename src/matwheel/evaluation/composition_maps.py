@@ -65,7 +65,7 @@ def composition_map(
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
-    from matwheel.generators.matgan.representation import encode
+    from matwheel.generators.matgan.representation import MOST_ATOMS, encode
 
     settings = settings or MapSettings()
     total = sum(len(counts) for counts in groups.values())
@@ -73,12 +73,13 @@ def composition_map(
     for name, counts in groups.items():
         wanted = len(counts)
         if total > settings.largest_points:
-            wanted = int(len(counts) * settings.largest_points / total)
+            # A small group keeps a point, so that it is seen.
+            wanted = min(len(counts), max(1, int(len(counts) * settings.largest_points / total)))
         generator = np.random.default_rng(derive_seed(seed, "map", name))
         chosen = np.sort(generator.permutation(len(counts))[:wanted])
         names += [name] * wanted
         rows.append(chosen)
-        cells.append(encode(counts[chosen]).reshape(wanted, -1))
+        cells.append(encode(counts[chosen]).reshape(wanted, MOST_ATOMS * counts.shape[1]))
     if len(names) < 10:
         raise InputError(f"{len(names)} compositions are too few for a map; give at least 10")
     matrix = np.concatenate(cells)
