@@ -14,7 +14,7 @@ from matwheel.evaluation.candidates import (
 )
 from matwheel.screening.verdicts import Verdict, verdict_table
 
-SCREENS = ["structure", "unique", "relaxation", "hull_dft", "phonons"]
+SCREENS = ["structure", "unique", "relaxation", "unique_relaxed", "hull_dft", "phonons"]
 
 
 def verdicts_of(name, dft=nan, potential=nan, **said):
@@ -55,13 +55,18 @@ def judged(verdicts, screens=SCREENS):
         (verdicts_of("a", dft=0.01, phonons="undecided"), "undecided", "phonons: phonons says"),
         (verdicts_of("a", dft=0.01, phonons=None), "unfinished", "not judged: phonons"),
         (
-            verdicts_of("a", relaxation="error", hull_dft=None, phonons=None),
+            verdicts_of("a", relaxation="error", unique_relaxed=None, hull_dft=None, phonons=None),
             "error",
             "relaxation: relaxation",
         ),
         (verdicts_of("a", relaxation="undecided", phonons="fail"), "rejected", "phonons: phonons says"),
+        (
+            verdicts_of("a", dft=-0.2, unique_relaxed="fail", phonons=None),
+            "rejected",
+            "unique relaxed: unique_relaxed says",
+        ),
         (verdicts_of("a", structure="fail", unique="fail"), "rejected", "structure: structure says"),
-        ([], "unfinished", "not judged: structure, unique, relaxation, hull dft, phonons"),
+        ([], "unfinished", "not judged: structure, unique, relaxation, unique relaxed, hull dft, phonons"),
     ],
 )
 def test_overall_verdict(verdicts, overall, words):
@@ -74,7 +79,7 @@ def test_how_far_a_candidate_came_and_what_was_not_tested():
     assert judged(verdicts_of("a", relaxation="fail")).decided_by == "relaxation"
     without = judged(verdicts_of("a", dft=0.01, phonons=None), SCREENS[:-1])
     assert without.overall == "metastable" and "dynamical stability not tested" in without.reason
-    assert without.passed == 4
+    assert without.passed == 5
 
 
 def crystal_rows(names, **columns):
@@ -133,7 +138,7 @@ def test_every_figure_is_where_it_belongs():
     assert (a["predicted_property"], a["e_hull_dft_ev_per_atom"]) == (1.25, 0.02)
     assert (a["e_hull_potential_ev_per_atom"], a["lowest_frequency_thz"]) == (0.03, -0.02)
     assert (a["hull_verdict"], a["dynamical_verdict"], a["verdict"]) == ("pass", "pass", "metastable")
-    assert a["cif"] == "candidates.zip/a.cif" and a["screens_passed"] == 5
+    assert a["cif"] == "candidates.zip/a.cif" and a["screens_passed"] == 6
     b = table.loc["b"]
     assert b["cif"] == "" and b["space_group"] == 225 and b["hull_verdict"] == ""
     assert np.isnan(b["predicted_property"]) and b["reason"] == "structure: structure says"

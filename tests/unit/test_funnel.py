@@ -19,10 +19,13 @@ SCREENS = [
     "charge_neutrality",
     "unique",
     "novel_training",
+    "unique_relaxed",
+    "novel_relaxed",
     "hull_dft",
     "hull_potential",
     "phonons",
 ]
+NEW = ("unique", "novel_training", "unique_relaxed", "novel_relaxed")
 
 
 def random_table(seed, candidates=None, screens=SCREENS):
@@ -55,7 +58,7 @@ def wilson(count, n):
 def test_the_funnel_equals_a_walk_of_each_candidate_through_the_screens(seed):
     table, ids = random_table(seed)
     generator = np.random.default_rng(seed + 1000)
-    screens = [str(name) for name in generator.permutation(SCREENS)[: generator.integers(1, 8)]]
+    screens = [str(name) for name in generator.permutation(SCREENS)[: generator.integers(1, 10)]]
     said = {(row.candidate_id, row.screen): row.verdict for row in table.itertuples()}
     expected = {screen: dict.fromkeys((*VERDICTS, None), 0) for screen in screens}
     possible = dict.fromkeys(screens, 0)
@@ -103,7 +106,7 @@ def test_a_funnel_of_nothing_and_a_screen_listed_twice():
 def known_of(said, values, candidate, hulls, threshold, dynamical):
     """What a person would conclude of one candidate: yes, no, or why it is open."""
     answers = []
-    for screen in ("structure", "charge_neutrality", "unique", "novel_training", *dynamical):
+    for screen in ("structure", "charge_neutrality", *NEW, *dynamical):
         verdict = said.get((candidate, screen), "not_judged")
         answer = {"pass": "yes", "fail": "no"}.get(verdict, verdict)
         answers.append("no" if screen == "structure" and verdict == "error" else answer)
@@ -159,7 +162,7 @@ def test_sun_counts_equal_what_is_known_of_each_candidate(seed):
 def test_a_budget_that_left_candidates_out_is_seen_and_corrected():
     ids = [f"{i:04d}" for i in range(1000)]
     verdicts = [Verdict(i, "structure", "pass" if int(i) < 400 else "fail") for i in ids]
-    verdicts += [Verdict(i, name, "pass") for i in ids[:400] for name in ("unique", "novel_training")]
+    verdicts += [Verdict(i, name, "pass") for i in ids[:400] for name in NEW]
     # 100 of the 400 survivors were relaxed, 20 of them are on the hull.
     verdicts += [Verdict(i, "hull_dft", "pass", value=-0.01 if int(i) < 20 else 0.4) for i in ids[:100]]
     rates = sun_rates(verdict_table(verdicts), ids, ["structure", "unique"], hull_screens=["hull_dft"])
@@ -188,7 +191,7 @@ def test_the_intervals_of_the_corrected_share_cover_the_truth():
         valid, stable = generator.random(200) < 0.6, generator.random(200) < 0.3
         relaxed = generator.permutation(np.flatnonzero(valid))[:60]
         verdicts = [Verdict(i, "structure", "pass" if valid[int(i)] else "fail") for i in ids]
-        verdicts += [Verdict(i, name, "pass") for i in ids for name in ("unique", "novel_training")]
+        verdicts += [Verdict(i, name, "pass") for i in ids for name in NEW]
         verdicts += [Verdict(ids[i], "hull_dft", "pass", value=-1.0 if stable[i] else 1.0) for i in relaxed]
         row = sun_rates(verdict_table(verdicts), ids, ["structure"], hull_screens=["hull_dft"]).iloc[0]
         covered += row["share_estimate_low"] <= 0.18 <= row["share_estimate_high"]
@@ -196,7 +199,7 @@ def test_the_intervals_of_the_corrected_share_cover_the_truth():
 
 
 def test_a_hull_that_agrees_only_with_itself_is_undecided():
-    verdicts = [Verdict("a", name, "pass") for name in ("structure", "unique", "novel_training", "phonons")]
+    verdicts = [Verdict("a", name, "pass") for name in ("structure", *NEW, "phonons")]
     verdicts += [
         Verdict("a", "hull_dft", "pass", value=0.0, threshold=0.1),
         Verdict("a", "hull_potential", "pass", value=0.06, threshold=0.1),
@@ -208,7 +211,25 @@ def test_a_hull_that_agrees_only_with_itself_is_undecided():
     assert rates.loc[("M.S.U.N.D.", "both"), "count"] == 1
 
 
+@pytest.mark.parametrize("screen", ["unique_relaxed", "novel_relaxed", "unique", "novel_training"])
+def test_sun_asks_for_uniqueness_and_novelty_before_and_after_relaxation(screen):
+    def rate_with(verdict):
+        said = dict.fromkeys(("structure", *NEW), "pass") | {screen: verdict}
+        verdicts = [Verdict("a", name, is_so) for name, is_so in said.items() if is_so]
+        verdicts += [Verdict("a", hull, "pass", value=-0.01) for hull in ("hull_dft", "hull_potential")]
+        rates = sun_rates(verdict_table(verdicts), ["a"], ["structure"])
+        return rates.set_index(["metric", "hull"]).loc[("S.U.N.", "both")]
+
+    assert rate_with("pass")["count"] == 1 and screen.replace("_", " ") in rate_with("pass")["meaning"]
+    assert rate_with("fail")["rejected"] == rate_with("undecided")["undecided"] == 1
+    assert rate_with(None)["not_judged"] == 1
+
+
 def test_order_and_deciding_screens():
+    relaxed = ["hull", "novel_relaxed", "relaxation", "unique_relaxed", "novel_mp", "unique", "symmetry"]
+    assert in_funnel_order(relaxed) == deciding_screens(relaxed) == [
+        "unique", "novel_mp", "symmetry", "relaxation", "unique_relaxed", "novel_relaxed", "hull",
+    ]  # fmt: skip
     screens = ["phonons", "hull", "novel_training", "hull_dft", "structure", "own", "novel_formula", "parse"]
     assert in_funnel_order([*screens, "hull"]) == [
         "parse", "structure", "novel_training", "novel_formula", "hull_dft", "hull", "phonons", "own",

@@ -10,24 +10,24 @@ from pymatgen.io.cif import CifWriter
 
 from matwheel.crystals.crystal import Crystal, from_structure, to_structure
 from matwheel.crystals.imported import read_imported
-from matwheel.crystals.table import crystal_table, write_table
+from matwheel.crystals.table import crystal_table, crystals_of_table, write_table
 from matwheel.evaluation.candidates import CandidateSet, candidates_table
 from matwheel.evaluation.false_negatives import ALL_SCREENS, false_negatives
 from matwheel.evaluation.funnel import funnel_counts, sun_rates
 from matwheel.evaluation.why import history
 from matwheel.screening.composition_validity import composition_verdicts
-from matwheel.screening.novelty import novelty_verdicts
+from matwheel.screening.novelty import novel_relaxed_verdicts, novelty_verdicts
 from matwheel.screening.reference_sets import reference_of_crystals, reference_of_formulas
 from matwheel.screening.structure_validity import structure_verdicts
 from matwheel.screening.symmetry import symmetry_verdicts
-from matwheel.screening.uniqueness import unique_verdicts, uniqueness
+from matwheel.screening.uniqueness import unique_relaxed_verdicts, unique_verdicts, uniqueness
 from matwheel.screening.verdicts import join_verdicts, survivors, verdict_table
 from matwheel.validation.potentials import POTENTIALS, make_calculator, potential_card
 from matwheel.validation.relaxation import RelaxationSettings, relax, relaxation_verdicts
 
 FUNNEL = [
     "parse", "structure", "charge_neutrality", "electronegativity", "unique", "novel_training",
-    "single_point", "relaxation",
+    "single_point", "relaxation", "unique_relaxed", "novel_relaxed",
 ]  # fmt: skip
 
 
@@ -84,6 +84,15 @@ def copies_of(crystal, generator):
     ]  # fmt: skip
 
 
+def stretched(name, crystal, factor):
+    """The same cell, longer along c and narrower, of one volume: another structure until it relaxes."""
+    return renamed(name, crystal, lattice=crystal.lattice * [[factor**-0.5], [factor**-0.5], [factor]])
+
+
+def ordered_alloy(name, corner, length):
+    return of(name, "Pm-3m", length, [corner, "Cu"], [[0, 0, 0], [0.5, 0.5, 0]])
+
+
 def defects(generator):
     salt = of("salt", "Fm-3m", 6.60, ["K", "Br"], [[0, 0, 0], [0.5, 0.5, 0.5]])
     near = salt.frac_coords.copy()
@@ -109,6 +118,9 @@ def defects(generator):
         water,
         Crystal("large", ("Si",) * 210, 17 * np.eye(3), generator.random((210, 3))),
         Crystal("clash", ("Al", "Ni"), 4 * np.eye(3), np.array([[0, 0, 0], [0.28, 0, 0]])),
+        ordered_alloy("cubic", "Pt", 3.70),
+        stretched("becomes-cubic", ordered_alloy("x", "Pt", 3.70), 1.4),
+        stretched("becomes-known", ordered_alloy("x", "Pd", 3.65), 1.4),
     ]
 
 
@@ -117,7 +129,7 @@ def planted(tmp_path_factory, poly_crystals):
     """Verdicts of all screens on one file of crystals and one of CIF texts, and what went in."""
     folder = tmp_path_factory.mktemp("planted")
     generator = np.random.default_rng(0)
-    training = poly_crystals[0][:20]
+    training = [*poly_crystals[0][:20], ordered_alloy("Cu3Pd", "Pd", 3.65)]
     good, real = known_good(), poly_crystals[0][20:26]
     known = renamed("known", training[3], lattice=training[3].lattice * 1.002)
     copies = copies_of(good[3], generator)
@@ -149,13 +161,18 @@ def planted(tmp_path_factory, poly_crystals):
     eligible = survivors(pd.concat(tables), ids, FUNNEL[:4])
     tables.append(verdict_table(unique_verdicts(uniqueness(crystals), eligible)))
     for reference in (
-        reference_of_crystals("training", training, "poly40"),
+        learned := reference_of_crystals("training", training, "poly40 and an alloy"),
         reference_of_formulas("formula", ["SrTiO3", "K1 Cl1"], "by hand"),
     ):
         tables.append(verdict_table(novelty_verdicts(crystals, reference)))
     settings = RelaxationSettings(max_steps=60)
     relaxed = relax(crystals, make_calculator("emt"), settings, elements=POTENTIALS["emt"].elements)
     tables.append(verdict_table(relaxation_verdicts(relaxed, potential_card("emt"), settings)))
+    converged = relaxed[relaxed["status"] == "converged"]
+    energies = dict(zip(converged["id"], converged["energy_ev_per_atom"], strict=True))
+    groups = uniqueness(crystals_of_table(converged))
+    tables.append(verdict_table(unique_relaxed_verdicts(groups, energies)))
+    tables.append(verdict_table(novel_relaxed_verdicts(crystals_of_table(converged), learned)))
     return join_verdicts(tables, ids), ids, crystals, [crystal.id for crystal in (*good, *real)]
 
 
@@ -215,9 +232,24 @@ def test_symmetry_novelty_of_formulas_and_relaxation_judge_what_they_can(planted
     single, relaxed = said.loc["single_point"], said.loc["relaxation"]
     assert single.loc["CuAu", "verdict"] == "pass" and relaxed.loc["CuAu", "verdict"] == "pass"
     assert single.loc["clash", "verdict"] == "fail" and "clash" not in relaxed.index
-    others = single.drop(index=["CuAu", "clash"])
+    others = single.drop(index=["CuAu", "clash", "cubic", "becomes-cubic", "becomes-known"])
     assert set(others["verdict"]) == {"error"} and others["reason"].ne("").all()
     assert list(single.index) == [crystal.id for crystal in crystals]
+
+
+def test_what_relaxes_to_another_candidate_or_to_a_known_crystal_is_caught(planted):
+    table, _, _, _ = planted
+    said = table.set_index(["screen", "candidate_id"])
+    made = ["CuAu", "cubic", "becomes-cubic", "becomes-known"]
+    for screen in ("unique", "novel_training", "relaxation"):
+        assert said.loc[screen].loc[made, "verdict"].eq("pass").all(), screen
+    copies, known = said.loc["unique_relaxed"], said.loc["novel_relaxed"]
+    assert set(copies.index) == set(known.index) == set(made), "only what converged is judged"
+    rejected = copies[copies["verdict"] == "fail"]
+    assert rejected["reason"].tolist() == ["relaxes to the same crystal as cubic"]
+    assert list(rejected.index) == ["becomes-cubic"] and 0 < rejected["value"].iloc[0] < 0.001
+    assert known["verdict"].to_dict() == {**dict.fromkeys(made, "pass"), "becomes-known": "fail"}
+    assert known.loc["becomes-known", "reason"] == "relaxes to Cu3Pd of training"
 
 
 def test_the_funnel_and_the_rates_of_the_planted_set(planted):
@@ -228,11 +260,12 @@ def test_the_funnel_and_the_rates_of_the_planted_set(planted):
     for screen in FUNNEL:
         alive = [name for name in alive if said.get((name, screen)) == "pass"]
         assert counts.loc[screen, "alive"] == len(alive)
-    assert alive == ["CuAu"] and counts.loc["parse", "error"] == 4
+    assert alive == ["CuAu", "cubic"] and counts.loc["parse", "error"] == 4
     # Without energies above hull nothing is known to be stable, and nothing that is alive is ruled out.
     rate = sun_rates(table, ids, FUNNEL[:6]).iloc[0]
     assert rate["count"] == 0 and rate["measured"] == 0
-    assert rate["not_judged"] == counts.loc["novel_training", "alive"]
+    # The two that relax to others are ruled out by that alone.
+    assert rate["not_judged"] == counts.loc["novel_training", "alive"] - 2
     assert rate["rejected"] == len(ids) - rate["not_judged"]
 
 
@@ -245,8 +278,12 @@ def test_every_planted_candidate_has_a_history_and_a_row(planted):
     assert "copy of SrTiO3" in history("copy-skewed", table, screens=FUNNEL)
     assert "made.csv, row 2: a site has occupancy 0.5" in history("disordered", table, screens=FUNNEL)
     ranked = candidates_table([CandidateSet("planted", rows.reset_index(drop=True), table, FUNNEL)])
-    assert sorted(ranked["id"]) == sorted(ids) and ranked.loc[0, "id"] == "CuAu"
-    verdicts = ranked.set_index("id")["verdict"]
+    assert sorted(ranked["id"]) == sorted(ids) and set(ranked["id"][:2]) == {"CuAu", "cubic"}
+    verdicts, reasons = ranked.set_index("id")["verdict"], ranked.set_index("id")["reason"]
+    assert verdicts["becomes-cubic"] == verdicts["becomes-known"] == "rejected"
+    assert reasons["becomes-cubic"] == "unique relaxed: relaxes to the same crystal as cubic"
+    text = history("becomes-cubic", table, screens=FUNNEL)
+    assert "✗ unique relaxed" in text and "eV/atom; relaxes to the same crystal as cubic" in text
     assert verdicts["overlap"] == verdicts["known"] == verdicts["copy-rotated"] == "rejected"
     assert verdicts["unparsable"] == "error" and verdicts["NaCl"] == "error"
 

@@ -13,7 +13,7 @@ from matwheel.crystals.table import crystal_table, crystals_of_table
 from matwheel.errors import InputError
 from matwheel.generators.null import rattle_crystals
 from matwheel.screening import uniqueness as unique
-from matwheel.screening.novelty import novelty, novelty_verdicts
+from matwheel.screening.novelty import novel_relaxed_verdicts, novelty, novelty_verdicts
 from matwheel.screening.processes import map_in_order
 from matwheel.screening.reference_sets import (
     formulas_of_csv,
@@ -22,7 +22,12 @@ from matwheel.screening.reference_sets import (
     reference_of_formulas,
     reference_of_table,
 )
-from matwheel.screening.uniqueness import unique_verdicts, uniqueness, uniqueness_curve
+from matwheel.screening.uniqueness import (
+    unique_relaxed_verdicts,
+    unique_verdicts,
+    uniqueness,
+    uniqueness_curve,
+)
 from matwheel.screening.verdicts import ERROR, FAIL, PASS, UNDECIDED
 
 HALF = np.array([[0, 0, 0], [0.5, 0.5, 0.5]])
@@ -88,6 +93,46 @@ def test_the_first_by_id_passes_and_its_copies_name_it():
     with pytest.raises(ValueError, match="'a'"):
         unique_verdicts(uniqueness([salt("a"), caesium("a")]))
     assert unique_verdicts(uniqueness([])) == []
+
+
+def test_of_crystals_that_relaxed_to_one_structure_the_lowest_passes_in_any_order():
+    crystals = [salt("c", 5.70), caesium("d"), salt("b", 5.62), salt("a", 5.6), salt("e"), caesium("f", 3.51)]
+    energies = {"a": -3.50, "b": -3.75, "c": -3.75, "d": -3.0, "e": -3.25, "f": -3.125}
+    wanted = {
+        "a": (FAIL, "relaxes to the same crystal as b"),
+        "b": (PASS, ""),  # as low as c, and before it by id
+        "c": (FAIL, "relaxes to the same crystal as b"),
+        "d": (FAIL, "relaxes to the same crystal as f"),
+        "e": (FAIL, "relaxes to the same crystal as b"),
+        "f": (PASS, ""),
+    }
+    for seed in range(5):
+        order = np.random.default_rng(seed).permutation(len(crystals))
+        verdicts = unique_relaxed_verdicts(uniqueness([crystals[i] for i in order]), energies)
+        assert [v.candidate_id for v in verdicts] == [crystals[i].id for i in order]
+        assert verdicts_of(verdicts) == wanted and {v.screen for v in verdicts} == {"unique_relaxed"}
+        assert {v.candidate_id: v.value for v in verdicts if v.verdict == FAIL} == {
+            "a": 0.25, "c": 0.0, "d": 0.125, "e": 0.5,
+        }  # fmt: skip
+    # One that earlier screens rejected never stands for its group while another passed them.
+    groups = uniqueness(crystals)
+    found = verdicts_of(unique_relaxed_verdicts(groups, energies, eligible={"a", "e", "d"}))
+    assert [name for name, (verdict, _) in found.items() if verdict == PASS] == ["d", "a"]
+    assert found["b"] == (FAIL, "relaxes to the same crystal as a")
+    assert unique_relaxed_verdicts(uniqueness([]), {}) == []
+    with pytest.raises(ValueError, match="'d'"):
+        unique_relaxed_verdicts(groups, {**energies, "d": np.nan})
+
+
+def test_what_relaxed_to_a_known_crystal_names_it():
+    reference = reference_of_crystals("training", [salt("mp-22862")], "test data")
+    verdicts = novel_relaxed_verdicts([salt("a", 5.7), caesium("b"), salt("c", 6.6, ("K", "Br"))], reference)
+    assert {verdict.screen for verdict in verdicts} == {"novel_relaxed"}
+    assert verdicts_of(verdicts) == {
+        "a": (FAIL, "relaxes to mp-22862 of training"), "b": (PASS, ""), "c": (PASS, ""),
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="formulas only"):
+        novel_relaxed_verdicts([salt("a")], reference_of_formulas("formula", ["NaCl"], "by hand"))
 
 
 def test_verdict_is_undecided_where_the_limit_left_pairs_out():

@@ -13,11 +13,16 @@ TABLE = verdict_table(
         Verdict("made-00001", "charge_neutrality", "pass", tool="smact14", tool_version="4.0.2"),
         Verdict("made-00001", "novel_formula", "fail", reason="is mp-22862 of formula"),
         Verdict("made-00001", "relaxation", "pass", 0.031, 0.05, tool="7net-0", tool_version="0.13.0"),
+        Verdict("made-00001", "unique_relaxed", "pass"),
+        Verdict("made-00001", "novel_relaxed", "pass"),
         Verdict("made-00001", "hull_dft", "pass", 0.0312, 0.1, "competes with NaCl (mp-22862)"),
         Verdict("made-00001", "hull_potential", "fail", 0.21, 0.1, "competes with NaCl (mp-22862)"),
         Verdict("made-00001", "hull", "undecided", 0.0312, 0.1, "the hulls disagree"),
         Verdict("made-00002", "structure", "fail", 0.31, 0.5, "atoms 0.31 Å apart"),
         Verdict("made-00003", "structure", "pass", 2.0, 0.5),
+        Verdict(
+            "made-00004", "unique_relaxed", "fail", 0.0021, reason="relaxes to the same crystal as made-00001"
+        ),
         Verdict("made-00003", "phonons", "fail", -2.1, -0.1, "unstable at R"),
     ]
 )
@@ -54,8 +59,8 @@ def test_the_history_tells_each_screen_with_figures_units_and_reasons():
     assert lines[-1] == "  · not done            phonons: hull was undecided"
     order = [line[4:].split("  ")[0] for line in lines if line[:4] in ("  ✓ ", "  ✗ ", "  ? ", "  · ")]
     assert order == [
-        "structure", "charge neutrality", "novel formula", "relaxation", "hull dft", "hull potential", "hull",
-        "not done",
+        "structure", "charge neutrality", "novel formula", "relaxation", "unique relaxed", "novel relaxed",
+        "hull dft", "hull potential", "hull", "not done",
     ]  # fmt: skip
 
 
@@ -63,14 +68,21 @@ def test_what_was_not_done_says_why():
     text = history("made-00002", TABLE)
     assert "  REJECTED: structure: atoms 0.31 Å apart" in text
     assert "✗ structure           0.31 < 0.5; atoms 0.31 Å apart" in text
-    last = "charge neutrality, novel formula, relaxation, hull dft, hull potential, hull, phonons:"
-    assert text.endswith(f"· not done            {last}\n{'':24}structure rejected it\n")
+    last = "charge neutrality, novel formula, relaxation, unique relaxed, novel relaxed, hull dft,"
+    end = f"· not done            {last}\n{'':24}hull potential, hull, phonons: structure rejected it\n"
+    assert text.endswith(end)
     text = history("made-00003", TABLE, not_done={"relaxation": "not among the 300 that were drawn"})
     assert "· not done            relaxation: not among the 300 that were drawn" in text
     assert (
         "· not done            charge neutrality, novel formula: left out by a budget or not run yet" in text
     )
     assert "REJECTED: phonons: unstable at R" in text and "-2.1 < -0.1 THz; unstable at R" in text
+
+
+def test_a_copy_after_relaxation_is_told_with_its_energy_above_the_other():
+    text = history("made-00004", TABLE)
+    assert "REJECTED: unique relaxed: relaxes to the same crystal as made-00001" in text
+    assert "✗ unique relaxed      0.0021 eV/atom; relaxes to the same crystal as made-00001" in text
 
 
 def test_the_deciding_screens_can_be_named():

@@ -39,6 +39,7 @@ PER_CANDIDATE_SET = {
     "select_for_relaxation": 1,
     "relax_candidates": 20,
     "collect_relaxed": 1,
+    "screen_relaxed": 1,
     "build_reference_phases": 1,
     "select_reference_structures": 1,
     "compute_reference_energies": 4,

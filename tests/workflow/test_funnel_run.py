@@ -41,7 +41,7 @@ CONFIG = {
 LATER = {
     f"{SET}/{name}"
     for name in (
-        "relaxed.parquet", "verdicts/relaxation.parquet", "hull/phases.parquet",
+        "relaxed.parquet", "verdicts/relaxation.parquet", "verdicts/relaxed.parquet", "hull/phases.parquet",
         "hull/reference_structures.parquet", "hull/reference_energies0.parquet", "hull.parquet",
         "verdicts/hull.parquet", "phonons/selected.parquet", "phonons/shard0.parquet",
         "phonons/daughters0.parquet", "phonons/figures0.zip", "phonons.parquet", "verdicts/phonons.parquet",

@@ -132,21 +132,50 @@ def verdicts_of_screens(crystal_set, *later):
     ]
 
 
+def novelty_reference(crystal_set):
+    """Name of the reference set that decides what is novel in S.U.N.: the first of the config that there is."""
+    return next(iter(references_of(crystal_set)), "training")
+
+
+def novelty_screens(crystal_set):
+    """Screens of novelty that S.U.N. asks for; a formula stays what it is when the crystal relaxes."""
+    reference = novelty_reference(crystal_set)
+    after = [] if reference == "formula" else ["novel_relaxed"]
+    return [f"novel_{reference}", *after]
+
+
+def reference_of_novelty(crystal_set):
+    """Files of the structures that decide what is novel after relaxation, by name of their set."""
+    files, reference = files_of_references(crystal_set), novelty_reference(crystal_set)
+    return {
+        name: files[name] for name in files if name == reference and name != "formula"
+    }
+
+
+def screens_before_relaxation(crystal_set):
+    """Screens that a candidate must pass before it is relaxed to count in S.U.N."""
+    asked = [*required_screens(crystal_set), "unique", novelty_screens(crystal_set)[0]]
+    judged = screens_of(crystal_set)
+    return [name for name in dict.fromkeys(asked) if name in judged]
+
+
+def required_of_relaxed(crystal_set):
+    """Screens that a relaxed candidate must pass: what was required before holds after relaxation too."""
+    required = required_screens(crystal_set)
+    pairs = (["unique", "unique_relaxed"], novelty_screens(crystal_set))
+    return [name for before, *after in pairs if before in required for name in after]
+
+
 def funnel_screens(crystal_set):
     """The screens that a candidate must pass in turn, from the first to dynamical stability."""
     return [
         *required_screens(crystal_set),
         "single_point",
         "relaxation",
+        *required_of_relaxed(crystal_set),
         "hull",
         "phonons",
     ]
-
-
-def novelty_screen(crystal_set):
-    """The screen that decides what counts as novel in S.U.N.: against the training rows where there are any."""
-    decisive = next(iter(references_of(crystal_set)), "training")
-    return f"novel_{decisive}"
 
 
 def predicted_properties(crystal_set):

@@ -102,6 +102,34 @@ rule collect_relaxed:
         "../scripts/collect_relaxed.py"
 
 
+rule screen_relaxed:
+    """Which crystals relaxed to the same structure, and which to a known one; only converged ones are judged."""
+    input:
+        unpack(lambda wildcards: reference_of_novelty(wildcards.crystal_set)),
+        relaxed="results/{crystal_set}/relaxed.parquet",
+        verdicts=lambda wildcards: verdicts_of_screens(wildcards.crystal_set),
+    output:
+        verdicts="results/{crystal_set}/verdicts/relaxed.parquet",
+    log:
+        "logs/screen_relaxed/{crystal_set}.log",
+    benchmark:
+        "logs/screen_relaxed/{crystal_set}.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        code=code("screen_relaxed"),
+        # Of several that relaxed to one structure, one that was unique and novel before stands for all.
+        prefer=lambda wildcards: screens_before_relaxation(wildcards.crystal_set),
+    message:
+        "compare the relaxed crystals of {wildcards.crystal_set}"
+    script:
+        "../scripts/screen_relaxed.py"
+
+
 rule fetch_references:
     """Formation energies, elemental energies and structures of known phases, from mirror folders or PyPI."""
     output:
@@ -249,7 +277,7 @@ rule select_for_phonons:
         relaxed="results/{crystal_set}/relaxed.parquet",
         hull="results/{crystal_set}/hull.parquet",
         verdicts=lambda wildcards: verdicts_of_screens(
-            wildcards.crystal_set, "relaxation", "hull"
+            wildcards.crystal_set, "relaxation", "relaxed", "hull"
         ),
     output:
         crystals="results/{crystal_set}/phonons/selected.parquet",
@@ -268,6 +296,7 @@ rule select_for_phonons:
         require=lambda wildcards: [
             *required_screens(wildcards.crystal_set),
             "relaxation",
+            *required_of_relaxed(wildcards.crystal_set),
         ],
         at_most=VALIDATE["phonons_at_most"],
         largest_e_above_hull=HULL["metastable_ev_per_atom"],
@@ -340,7 +369,7 @@ rule join_verdicts:
     input:
         crystals="results/{crystal_set}/generated.parquet",
         verdicts=lambda wildcards: verdicts_of_screens(
-            wildcards.crystal_set, "relaxation", "hull", "phonons"
+            wildcards.crystal_set, "relaxation", "relaxed", "hull", "phonons"
         ),
     output:
         verdicts="results/{crystal_set}/verdicts.parquet",
@@ -417,7 +446,7 @@ rule rank_candidates:
     params:
         code=code("rank_candidates"),
         screens=lambda wildcards: funnel_screens(wildcards.crystal_set),
-        novelty_screen=lambda wildcards: novelty_screen(wildcards.crystal_set),
+        novelty_screens=lambda wildcards: novelty_screens(wildcards.crystal_set),
         title=lambda wildcards: wildcards.crystal_set.split("/")[1],
         archive="results/{crystal_set}/candidates.zip",
         stable_ev_per_atom=HULL["stable_ev_per_atom"],

@@ -31,6 +31,8 @@ FUNNEL_ORDER = (
     "synthesizability",
     "single_point",
     "relaxation",
+    "unique_relaxed",
+    "novel_relaxed",
     "hull_dft",
     "hull_potential",
     "hull",
@@ -40,6 +42,10 @@ FUNNEL_ORDER = (
 """Screens in the order in which a candidate meets them; a trailing '_' is any name that begins so."""
 
 HULL_SCREENS = ("hull_dft", "hull_potential")
+UNIQUE_SCREENS = ("unique", "unique_relaxed")
+NOVELTY_SCREENS = ("novel_training", "novel_relaxed")
+"""Uniqueness and novelty as S.U.N. asks for them: of the crystals as generated and as relaxed."""
+
 STABLE_EV_PER_ATOM = 0.0
 METASTABLE_EV_PER_ATOM = 0.1
 # Energies above a hull are differences of sums; a phase on the hull is at zero only up to rounding.
@@ -60,8 +66,10 @@ def in_funnel_order(screens: Sequence[str]) -> list[str]:
     """Return distinct screen names in the order of `FUNNEL_ORDER`; unknown ones last, as they come."""
 
     def place(screen: str) -> int:
+        if screen in FUNNEL_ORDER:
+            return FUNNEL_ORDER.index(screen)
         for position, name in enumerate(FUNNEL_ORDER):
-            if screen == name or (name.endswith("_") and screen.startswith(name)):
+            if name.endswith("_") and screen.startswith(name):
                 return position
         return len(FUNNEL_ORDER)
 
@@ -129,8 +137,8 @@ def sun_rates(
     candidate_ids: Sequence[str],
     screens_in_order: Sequence[str],
     *,
-    unique_screen: str = "unique",
-    novelty_screen: str | None = "novel_training",
+    unique_screens: Sequence[str] = UNIQUE_SCREENS,
+    novelty_screens: Sequence[str] = NOVELTY_SCREENS,
     dynamical_screen: str = "phonons",
     hull_screens: Sequence[str] = HULL_SCREENS,
     stable_ev_per_atom: float = STABLE_EV_PER_ATOM,
@@ -140,6 +148,7 @@ def sun_rates(
 
     Four metrics: S.U.N. (energy above hull ≤ 0), M.S.U.N. (≤ 0.1 eV/atom), and S.U.N.D. and M.S.U.N.D., which
     ask for a pass of the dynamical screen too; each under each hull, and under all of them at once ('both').
+    Where a budget left crystals out, copies are known among the relaxed ones only.
 
     A candidate counts when everything is known and as it should be, and is rejected when something known is
     not: a screen of the funnel before the hull failed it, it is a copy, known, too high above the hull or
@@ -150,8 +159,8 @@ def sun_rates(
         verdicts: verdict table; the energy above a hull is the `value` of its screen, in eV/atom.
         candidate_ids: all candidates, judged or not.
         screens_in_order: screens of the funnel; those before the hulls must be passed.
-        unique_screen: screen of uniqueness.
-        novelty_screen: screen of novelty against the set that matters; None does not ask for novelty.
+        unique_screens: screens of uniqueness, all to be passed.
+        novelty_screens: screens of novelty against the set that matters, all to be passed; none: not asked.
         dynamical_screen: screen of dynamical stability.
         hull_screens: screens whose values are energies above a hull.
         stable_ev_per_atom: largest energy above hull of a stable crystal.
@@ -171,15 +180,16 @@ def sun_rates(
     gates = [
         screen
         for screen in screens_in_order
-        if screen not in {*hull_screens, "hull", dynamical_screen, "dft", unique_screen, novelty_screen}
+        if screen not in {*hull_screens, "hull", dynamical_screen, "dft", *unique_screens, *novelty_screens}
     ]
-    asked = [*gates, unique_screen, *([novelty_screen] if novelty_screen else [])]
+    asked = [*gates, *unique_screens, *novelty_screens]
     grid = _grid(verdicts, candidate_ids, [*asked, dynamical_screen])
     before = [
         _truth(grid[:, column], no_crystal=screen in ("parse", "structure"))
         for column, screen in enumerate(asked)
     ]
     dynamical = _truth(grid[:, -1])
+    new = ", ".join(screen.replace("_", " ") for screen in [*unique_screens, *novelty_screens])
     rows = []
     for hull in [*hull_screens, "both"]:
         chosen = list(hull_screens) if hull == "both" else [hull]
@@ -193,8 +203,7 @@ def sun_rates(
                         f"{letter}.U.N.{ending}",
                         hull,
                         *_sun_figures(stack),
-                        f"unique, {(novelty_screen or 'novelty not asked').replace('_', ' ')}, "
-                        f"energy above hull ≤ {threshold:g} eV/atom ({' and '.join(chosen)})"
+                        f"{new}, energy above hull ≤ {threshold:g} eV/atom ({' and '.join(chosen)})"
                         + (", dynamically stable" if ending else ""),
                     )
                 )

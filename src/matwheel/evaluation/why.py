@@ -20,6 +20,7 @@ MARKS = {PASS: "✓", FAIL: "✗", UNDECIDED: "?", ERROR: "!"}
 NOT_DONE_MARK = "·"
 UNITS = {
     "relaxation": "eV/Å",
+    "unique_relaxed": "eV/atom",
     "hull_dft": "eV/atom",
     "hull_potential": "eV/atom",
     "hull": "eV/atom",

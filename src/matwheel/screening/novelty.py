@@ -15,6 +15,7 @@ from matwheel.screening.uniqueness import MATCHER, comparable, matcher_version, 
 from matwheel.screening.verdicts import ERROR, FAIL, PASS, UNDECIDED, Verdict
 
 SCREEN_PREFIX = "novel_"
+RELAXED_SCREEN = "novel_relaxed"
 
 
 def novelty(crystals: Sequence[Crystal], training: Sequence[Crystal], *, processes: int = 1) -> pd.DataFrame:
@@ -82,9 +83,39 @@ def novelty_verdicts(
         'undecided' for one that equals none of those it could be compared with, but not all were.
     """
     screen = SCREEN_PREFIX + reference.name
-    digest = f"{reference.name} {reference.sha256[:16]}"
     if reference.kind == FORMULAS:
-        return [_formula_verdict(crystal, reference, screen, digest) for crystal in crystals]
+        return [_formula_verdict(crystal, reference, screen) for crystal in crystals]
+    return _structure_verdicts(crystals, reference, screen, "is", processes)
+
+
+def novel_relaxed_verdicts(
+    crystals: Sequence[Crystal], reference: ReferenceSet, *, processes: int = 1
+) -> list[Verdict]:
+    """Judge relaxed crystals by whether they relaxed to one of a reference set of structures.
+
+    The reference crystals are compared as they are, not relaxed by the same potential: the difference is
+    small beside the tolerance of the matcher.
+
+    Args:
+        crystals: relaxed crystals; only converged ones belong here.
+        reference: the set of structures that decides on novelty before relaxation too.
+
+    Returns:
+        One verdict per crystal, in the given order, as `novelty_verdicts` gives them.
+
+    Raises:
+        ValueError: a set of formulas, of which relaxation changes nothing.
+    """
+    if reference.kind == FORMULAS:
+        raise ValueError(
+            f"reference set {reference.name} has formulas only, which relaxation does not change"
+        )
+    return _structure_verdicts(crystals, reference, RELAXED_SCREEN, "relaxes to", processes)
+
+
+def _structure_verdicts(
+    crystals: Sequence[Crystal], reference: ReferenceSet, screen: str, words: str, processes: int
+) -> list[Verdict]:
     wanted = set()
     for crystal in crystals:
         try:
@@ -95,7 +126,7 @@ def novelty_verdicts(
     verdicts = []
     for row in table.itertuples(index=False):
         if row.known_as:
-            verdict, reason = FAIL, f"is {row.known_as} of {reference.name}"
+            verdict, reason = FAIL, f"{words} {row.known_as} of {reference.name}"
         elif not row.comparable:
             verdict, reason = ERROR, f"not comparable: {row.error}"
         elif row.error:
@@ -105,13 +136,18 @@ def novelty_verdicts(
         verdicts.append(
             Verdict(
                 row.id, screen, verdict, reason=reason,
-                tool=MATCHER, tool_version=f"{matcher_version()}, {digest}",
+                tool=MATCHER, tool_version=f"{matcher_version()}, {_digest(reference)}",
             )
         )  # fmt: skip
     return verdicts
 
 
-def _formula_verdict(crystal: Crystal, reference: ReferenceSet, screen: str, digest: str) -> Verdict:
+def _digest(reference: ReferenceSet) -> str:
+    return f"{reference.name} {reference.sha256[:16]}"
+
+
+def _formula_verdict(crystal: Crystal, reference: ReferenceSet, screen: str) -> Verdict:
+    digest = _digest(reference)
     try:
         formula = reduced_formula(crystal)
     except Exception as error:  # a broken crystal is a result, not the end of the batch

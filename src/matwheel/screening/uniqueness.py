@@ -9,7 +9,7 @@ labels differ (benchmarks/README.md has the numbers).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import version
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 SCREEN = "unique"
+RELAXED_SCREEN = "unique_relaxed"
 SITE_TOLERANCE = 0.5
 ANGLE_TOLERANCE_DEGREES = 10.0
 LENGTH_TOLERANCE = 0.3
@@ -187,27 +188,70 @@ def unique_verdicts(groups: pd.DataFrame, eligible: Collection[str] | None = Non
     Raises:
         ValueError: an id appears twice.
     """
+    return _group_verdicts(groups, SCREEN, "copy of", eligible, {})
+
+
+def unique_relaxed_verdicts(
+    groups: pd.DataFrame, energies_ev_per_atom: Mapping[str, float], eligible: Collection[str] | None = None
+) -> list[Verdict]:
+    """Judge relaxed crystals: of those that relaxed to one structure the lowest in energy passes.
+
+    Equal energies are decided by the id. With `eligible` (ids that passed the screens before relaxation) the
+    lowest of those passes, so that a material is not lost to a copy that was rejected before.
+
+    Args:
+        groups: table of `uniqueness` of the relaxed crystals; only converged ones belong in it.
+        energies_ev_per_atom: id → energy of the relaxed crystal. One potential: only differences count.
+        eligible: ids to prefer; None prefers none.
+
+    Returns:
+        One verdict per row, in its order, as `unique_verdicts` gives them; the value of a 'fail' is the
+        energy above that of the crystal that passes, in eV/atom (negative where that one was preferred).
+
+    Raises:
+        ValueError: an id appears twice, or has no energy.
+    """
+    missing = [name for name in groups["id"] if not np.isfinite(energies_ev_per_atom.get(name, np.nan))]
+    if missing:
+        raise ValueError(f"no energy of {missing[0]!r}; give that of every relaxed crystal")
+    words = "relaxes to the same crystal as"
+    return _group_verdicts(groups, RELAXED_SCREEN, words, eligible, energies_ev_per_atom)
+
+
+def _group_verdicts(
+    groups: pd.DataFrame,
+    screen: str,
+    words: str,
+    eligible: Collection[str] | None,
+    energies: Mapping[str, float],
+) -> list[Verdict]:
+    """Pass one crystal of each group: of the eligible the lowest in energy, of equals the first by id."""
     if groups["id"].duplicated().any():
         raise ValueError(f"two crystals are called {groups.loc[groups['id'].duplicated(), 'id'].iloc[0]!r}")
-    preferred: dict[str, str] = {}
-    if eligible is not None:
-        eligible = set(eligible)
-        for row in groups.sort_values(["group", "id"]).itertuples(index=False):
-            if row.id in eligible:
-                preferred.setdefault(row.group, row.id)
+    preferred = frozenset() if eligible is None else frozenset(eligible)
+    members = groups.groupby("group")["id"]
+    representatives = {
+        group: min(ids, key=lambda name: (name not in preferred, energies.get(name, 0.0), name))
+        for group, ids in members
+    }
     verdicts = []
     for row in groups.itertuples(index=False):
-        representative = preferred.get(row.group, row.group)
+        representative = representatives[row.group]
+        value = np.nan
         if not row.comparable:
             verdict, reason = ERROR, f"not comparable: {row.error or 'no cell'}"
         elif row.id != representative:
-            verdict, reason = FAIL, f"copy of {representative}"
+            verdict, reason = FAIL, f"{words} {representative}"
+            if energies:
+                value = energies[row.id] - energies[representative]
         elif row.error:
             verdict, reason = UNDECIDED, f"not compared with every crystal of its formula: {row.error}"
         else:
             verdict, reason = PASS, ""
         verdicts.append(
-            Verdict(row.id, SCREEN, verdict, reason=reason, tool=MATCHER, tool_version=matcher_version())
+            Verdict(
+                row.id, screen, verdict, value, reason=reason, tool=MATCHER, tool_version=matcher_version()
+            )
         )
     return verdicts
 

@@ -53,7 +53,8 @@ class RelaxationSettings:
             larger, as in ASE.
         max_steps: largest number of optimiser steps.
         largest_initial_force_ev_per_angstrom: a crystal whose first forces (or virial per atom) are larger is
-            not relaxed.
+            not relaxed. Of 55 generated ones at 20 to 200 eV/Å 48 converged, of 5 above that one; the others
+            fell into holes of the potential (docs/architecture.md).
         lowest_energy_ev_per_atom, highest_energy_ev_per_atom: an energy outside is the potential's error.
         largest_volume_ratio: a crystal that grows or shrinks by more than this factor has exploded.
         smallest_volume_angstrom3_per_atom: a denser cell is refused; it would have too many neighbours.
@@ -64,7 +65,7 @@ class RelaxationSettings:
 
     fmax_ev_per_angstrom: float = 0.05
     max_steps: int = 200
-    largest_initial_force_ev_per_angstrom: float = 20.0
+    largest_initial_force_ev_per_angstrom: float = 200.0
     lowest_energy_ev_per_atom: float = -20.0
     highest_energy_ev_per_atom: float = 10.0
     largest_volume_ratio: float = 4.0
