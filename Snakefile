@@ -17,6 +17,7 @@ validate(config, "config/schemas/config.schema.yaml")
 include: "workflow/rules/common.smk"
 include: "workflow/rules/registry.smk"
 include: "workflow/rules/candidate_sets.smk"
+include: "workflow/rules/formula_sets.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/predict.smk"
 include: "workflow/rules/generate.smk"

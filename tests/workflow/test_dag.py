@@ -50,6 +50,24 @@ PER_CANDIDATE_SET = {
     "join_verdicts": 1,
 }
 PER_GENERATED_SET = {"predict_candidates": 1, "rank_candidates": 1}
+# Of each formula set, with four shards of samples and four null generators.
+PER_FORMULA_SET = {
+    "fetch_formula_set": 1,
+    "train_composition_generator": 1,
+    "generate_compositions": 4,
+    "join_compositions": 1,
+    "generate_null_compositions": 4,
+    "evaluate_compositions": 5,
+    "map_compositions": 1,
+}
+MATGAN_ONCE = {"tabulate_compositions": 1, "draw_compositions": 1, "matgan_report": 1}
+DECODABLE = {"train_autoencoder": 1, "compare_decodable": 1}
+ENERGIES = {"train_elemnet": 1, "compare_formation_energies": 1}
+GAPS = {"compare_band_gaps": 1}
+# Without a mirror folder there are three sets: no icsd, nor what is derived from it.
+ALL_COMPOSITIONS = {name: 3 * count for name, count in PER_FORMULA_SET.items()}
+ALL_COMPOSITIONS |= MATGAN_ONCE | DECODABLE | ENERGIES | GAPS
+FEW_COMPOSITIONS = PER_FORMULA_SET | {"generate_compositions": 1} | MATGAN_ONCE | DECODABLE | GAPS
 FUNNEL_ONCE = {"fetch_references": 1, "collect_candidates": 1, "audit_false_negatives": 1}
 
 
@@ -72,7 +90,7 @@ def expected_counts(datasets: int, runs: int, predictors: int = 2, *, funnel: bo
         counts |= {name: 2 * count * datasets for name, count in PER_CANDIDATE_SET.items()}
         counts |= {name: count * datasets for name, count in PER_GENERATED_SET.items()}
         counts |= {"take_test_rows": datasets} | FUNNEL_ONCE
-    return counts | ONCE
+    return counts | ONCE | (ALL_COMPOSITIONS if funnel else FEW_COMPOSITIONS)
 
 
 @pytest.mark.parametrize(

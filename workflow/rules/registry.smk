@@ -13,6 +13,10 @@ for unknown in [name for name in DATASETS if name not in REGISTRY]:
         f"config: dataset {unknown!r} is not in {config['dataset_registry']}; "
         f"it has {', '.join(sorted(REGISTRY))}. Add an entry there or mend the key `datasets`."
     )
+for formulas in [name for name in DATASETS if REGISTRY[name].get("kind") == "formulas"]:
+    raise WorkflowError(
+        f"config: dataset {formulas!r} holds formulas, no crystals; name it in matgan.sets"
+    )
 
 
 def files_of_dataset(entry):
