@@ -8,20 +8,18 @@ import pandas as pd
 import pytest
 
 from matwheel.crystals.crystal import Crystal, to_structure
-from matwheel.crystals.sources import DatasetError, SourceBytes
+from matwheel.crystals.sources import DatasetError, SourceBytes, WheelFile, read_wheel_member
 from matwheel.crystals.table import crystal_table
 from matwheel.screening.structure_validity import minimum_distance
 from matwheel.validation import energy_corrections as corrections
 from matwheel.validation.elemental_references import elemental_energies, elemental_references_of_archive
 from matwheel.validation.energy_corrections import composition_of
 from matwheel.validation.reference_phases import (
-    WheelFile,
     element_counts,
     formula_of,
     phases_of_archive,
     phases_of_mirror,
     read_mirror_tables,
-    read_wheel_member,
     reference_phases,
     subsystems,
 )

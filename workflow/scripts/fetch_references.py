@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from matwheel.crystals.sources import read_wheel_member
 from matwheel.files import atomic_path, write_csv, write_json
 from matwheel.progress import logged
 from matwheel.validation.elemental_references import ELEMENTAL_ARCHIVE, elemental_references_of_archive
-from matwheel.validation.reference_phases import PHASE_ARCHIVE, read_wheel_member
+from matwheel.validation.reference_phases import PHASE_ARCHIVE
 from matwheel.validation.reference_structures import read_structure_archive
 
 with logged(snakemake.log[0]) as log:

@@ -20,7 +20,6 @@ from pathlib import Path
 import pandas as pd
 
 from matwheel.crystals.sources import DatasetError, SourceBytes, WheelFile, find_mirror_file, read_file
-from matwheel.crystals.sources import read_wheel_member as read_wheel_member
 from matwheel.progress import Log, Progress, log_to_stderr
 from matwheel.validation.energy_corrections import (
     ANION_RULE,
