@@ -11,10 +11,10 @@ with logged(snakemake.log[0]):
     params, name = snakemake.params, snakemake.wildcards.formula_set
     table = read_formula_set(snakemake.input.formulas)
     settings = MapSettings(**params.settings)
+    # Two generated compounds for each known one, so that the map shows where they lie beyond these.
+    largest_rows = 2 * len(table)
     groups = {
-        "generated": distinct_compounds(
-            snakemake.input.samples, params.elements, largest_rows=settings.largest_points
-        ),
+        "generated": distinct_compounds(snakemake.input.samples, params.elements, largest_rows=largest_rows),
         "training": count_matrix(table, "train"),
         "held_out": count_matrix(table, "held_out"),
     }
