@@ -18,6 +18,7 @@ from matwheel.evaluation.composition_figures import (
     draw_validity,
 )
 from matwheel.evaluation.composition_keys import KeyIndex, reduced_keys
+from matwheel.evaluation.composition_report import write_composition_report
 from matwheel.evaluation.compositions import (
     BALANCED,
     NEUTRAL,
@@ -37,6 +38,7 @@ from matwheel.evaluation.compositions import (
     validity_table,
 )
 from matwheel.evaluation.figures import save_figure
+from matwheel.files import write_csv
 from matwheel.screening.charge_balance import CompositionSettings, charge_balance
 from matwheel.screening.formulas import MATGAN_ELEMENTS, reduce_counts
 
@@ -303,3 +305,15 @@ def test_figures_show_every_generator_and_are_the_same_bytes(evaluations, tmp_pa
         draw_validity(validity, "no such rule")
     with pytest.raises(ValueError, match="one formula set"):
         draw_distributions([])
+
+
+def test_a_single_set_has_a_table_without_rows_that_can_be_read_and_reported(tmp_path):
+    own = formula_set(random_counts(60, 4))
+    table = table2([evaluated(random_counts(50, 5), own)])
+    assert table.empty
+    write_csv(table, tmp_path / "table2.csv")
+    assert "confirmed_by" in pd.read_csv(tmp_path / "table2.csv").columns
+    write_composition_report(
+        tmp_path / "report", tables=[tmp_path / "table2.csv"], figures=[], cards=[], provenance=[]
+    )
+    assert "(no rows)" in (tmp_path / "report" / "README.md").read_text()

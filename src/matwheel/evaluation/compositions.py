@@ -425,7 +425,9 @@ def table2(evaluations: Sequence[CompositionEvaluation]) -> pd.DataFrame:
                 | _share("share_of_candidates", confirmed.confirmed, confirmed.candidates)
                 | {"paper_confirmed": paper if item.generator == PAPER_GENERATOR else np.nan}
             )
-    return pd.DataFrame(rows)
+    # A single set has no other one to confirm it: a table without rows keeps its columns.
+    columns = None if rows else ["formula_set", "generator", "samples", "confirmed_by", "confirmed"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def validity_table(evaluations: Sequence[CompositionEvaluation]) -> pd.DataFrame:
