@@ -23,7 +23,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from matwheel.crystals.formula_sets import count_matrix, read_formula_set
-from matwheel.evaluation.composition_keys import KeyIndex, reduced_keys
 from matwheel.evaluation.compositions import (
     RULES,
     CompositionEvaluation,
@@ -32,6 +31,7 @@ from matwheel.evaluation.compositions import (
 )
 from matwheel.generators.compositions import make_composition_generator
 from matwheel.screening.charge_balance import charge_balance
+from matwheel.screening.composition_keys import KeyIndex, reduced_keys
 from matwheel.screening.formulas import MATGAN_ELEMENTS
 
 

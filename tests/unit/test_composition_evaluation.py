@@ -17,7 +17,6 @@ from matwheel.evaluation.composition_figures import (
     draw_uniqueness,
     draw_validity,
 )
-from matwheel.evaluation.composition_keys import KeyIndex, reduced_keys
 from matwheel.evaluation.composition_report import write_composition_report
 from matwheel.evaluation.compositions import (
     BALANCED,
@@ -40,6 +39,7 @@ from matwheel.evaluation.compositions import (
 from matwheel.evaluation.figures import save_figure
 from matwheel.files import write_csv
 from matwheel.screening.charge_balance import CompositionSettings, charge_balance
+from matwheel.screening.composition_keys import KeyIndex, reduced_keys
 from matwheel.screening.formulas import MATGAN_ELEMENTS, reduce_counts
 
 ELEMENTS = ("Li", "Na", "O", "Cl", "Fe", "Cu")

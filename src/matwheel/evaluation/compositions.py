@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matwheel.errors import InputError
-from matwheel.evaluation.composition_keys import KeyIndex, ReducedKeys, reduced_keys
 from matwheel.evaluation.proportions import proportion
 from matwheel.progress import Log
 from matwheel.screening.charge_balance import CompositionSettings, charge_balance
+from matwheel.screening.composition_keys import KeyIndex, ReducedKeys, reduced_keys
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from matwheel.evaluation.composition_keys import KeyIndex, reduced_keys
 from matwheel.evaluation.compositions import counts_of_parquet
+from matwheel.screening.composition_keys import KeyIndex, reduced_keys
 from matwheel.screening.formulas import reduce_counts
 
 

@@ -15,13 +15,13 @@ from torch import nn
 from matwheel.checkpoints import TrainingCheckpoint
 from matwheel.devices import resolve_device
 from matwheel.errors import InputError
-from matwheel.evaluation.composition_keys import reduced_keys
 from matwheel.files import atomic_path
 from matwheel.generators.matgan.networks import make_generator_network
 from matwheel.generators.matgan.representation import MOST_ATOMS
 from matwheel.generators.matgan.settings import MatGANSettings, settings_from_mapping
 from matwheel.generators.matgan.training import train
 from matwheel.progress import Log, Progress, log_to_stderr
+from matwheel.screening.composition_keys import reduced_keys
 from matwheel.seeds import derive_seed
 
 SAMPLING_BATCH = 8192

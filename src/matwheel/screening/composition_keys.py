@@ -44,7 +44,7 @@ def reduced_keys(counts: NDArray[np.integer], elements: Sequence[str]) -> Reduce
     Raises:
         InputError: another shape or dtype, a negative count or a reduced one above 255, by its row from 1.
     """
-    from matwheel.evaluation.composition_kernels import reduce_and_hash
+    from matwheel.screening.composition_kernels import reduce_and_hash
 
     counts = np.asarray(counts)
     if counts.ndim != 2 or counts.shape[1] != len(elements) or not np.issubdtype(counts.dtype, np.integer):
@@ -96,7 +96,7 @@ class KeyIndex:
         return self._search(keys, add=False)
 
     def _search(self, keys: NDArray[np.uint64], *, add: bool) -> NDArray[np.int64]:
-        from matwheel.evaluation.composition_kernels import find_or_add
+        from matwheel.screening.composition_kernels import find_or_add
 
         places = np.empty(len(keys), dtype=np.int64)
         keys = np.ascontiguousarray(keys, dtype=np.uint64).reshape(-1, 2)

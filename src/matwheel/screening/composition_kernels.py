@@ -1,4 +1,4 @@
-"""Compiled inner loops of `matwheel.evaluation.composition_keys`; import it where it is called."""
+"""Compiled inner loops of `matwheel.screening.composition_keys`; import it where it is called."""
 
 from __future__ import annotations
 
