@@ -19,12 +19,13 @@ from matwheel.progress import Log, Progress
 from matwheel.seeds import derive_seed
 
 SCHEDULES = ("constant", "one_cycle")
+OPTIMISERS = ("adam", "rmsprop")
 _WARM_UP = 0.1
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """How long and how fast to train with Adam.
+    """How long and how fast to train.
 
     Attributes:
         steps: optimiser steps at most.
@@ -33,6 +34,7 @@ class TrainingPlan:
         schedule: 'constant', or 'one_cycle': a rise over the first tenth of the steps, then a cosine to 0.
         validate_every_steps: steps between two looks at the validation rows.
         patience_steps: steps without a better validation after which training ends.
+        optimiser: 'adam' or 'rmsprop'.
     """
 
     steps: int
@@ -41,6 +43,7 @@ class TrainingPlan:
     schedule: str
     validate_every_steps: int
     patience_steps: int
+    optimiser: str = "adam"
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "validate_every_steps", "patience_steps"):
@@ -50,6 +53,8 @@ class TrainingPlan:
             raise InputError(f"learning_rate = {self.learning_rate}; give a number above 0")
         if self.schedule not in SCHEDULES:
             raise InputError(f"schedule = {self.schedule!r}; choose one of {', '.join(SCHEDULES)}")
+        if self.optimiser not in OPTIMISERS:
+            raise InputError(f"optimiser = {self.optimiser!r}; choose one of {', '.join(OPTIMISERS)}")
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0."""
@@ -98,7 +103,12 @@ def train_network(
     Raises:
         FloatingPointError: a loss is not finite.
     """
-    optimiser = torch.optim.Adam(network.parameters(), lr=plan.learning_rate, fused=True)
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
+    optimiser = (
+        torch.optim.Adam(weights, lr=plan.learning_rate, fused=True)
+        if plan.optimiser == "adam"
+        else torch.optim.RMSprop(weights, lr=plan.learning_rate)
+    )
     state: dict[str, Any] = {"step": 0, "best": math.inf, "kept_step": 0, "losses": [], "curve": []}
     kept: dict[str, Tensor] = {}
     saved = checkpoint.load() if checkpoint is not None else None

@@ -31,6 +31,7 @@ MP_MIRROR_FILES = (
 _MP_PROPERTIES: Mapping[str, tuple[str, ...]] = {
     "formation_energy_ev_per_atom": ("formation_energy_per_atom",),
     "e_above_hull_ev_per_atom": ("e_above_hull", "energy_above_hull"),
+    "band_gap_ev": ("band_gap",),
 }
 
 
@@ -171,8 +172,8 @@ def mp_mirror_table(paths: Sequence[str | Path]) -> pd.DataFrame:
         paths: files of `MP_MIRROR_FILES`: CSV (.gz or not) with columns material_id and cif.
 
     Returns:
-        Crystal table with the further columns formation_energy_ev_per_atom, e_above_hull_ev_per_atom (NaN
-        where a file has none) and source_file, sorted by id.
+        Crystal table with the further columns formation_energy_ev_per_atom, e_above_hull_ev_per_atom,
+        band_gap_ev (NaN where a file has none) and source_file, sorted by id.
 
     Raises:
         InputError: a file lacks a column or holds a crystal that cannot be read; the message names file, row
@@ -206,7 +207,7 @@ def mp_mirror_table(paths: Sequence[str | Path]) -> pd.DataFrame:
                 path.name,
             )
     ids = sorted(crystals)
-    columns = zip(*(properties[material] for material in ids), strict=True) if ids else [()] * 3
+    columns = zip(*(properties[material] for material in ids), strict=True) if ids else [()] * 4
     names = (*_MP_PROPERTIES, "source_file")
     return crystal_table(
         [crystals[material] for material in ids], dict(zip(names, map(list, columns), strict=True))
