@@ -18,6 +18,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/registry.smk"
 include: "workflow/rules/candidate_sets.smk"
 include: "workflow/rules/formula_sets.smk"
+include: "workflow/rules/gene_sets.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/predict.smk"
 include: "workflow/rules/generate.smk"
@@ -25,6 +26,7 @@ include: "workflow/rules/screen.smk"
 include: "workflow/rules/validate.smk"
 include: "workflow/rules/matwheel.smk"
 include: "workflow/rules/matgan.smk"
+include: "workflow/rules/wycryst.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/hooks.smk"
 
@@ -38,6 +40,7 @@ rule all:
         "results/table2_contrasts.csv",
         CANDIDATES,
         MATGAN_REPORT,
+        WYCRYST_RESULTS,
         collect(
             [
                 "results/matwheel/{dataset}/{scheme}/generators.svg",

@@ -21,7 +21,6 @@ REAL_SETS = [
     for run in FUNNEL["runs"]
 ]
 
-RELAXATION_SHARDS = range(ceil(VALIDATE["relax_at_most"] / VALIDATE["shard_size"]))
 PHONON_SHARDS = range(ceil(VALIDATE["phonons_at_most"] / VALIDATE["phonon_shard_size"]))
 REFERENCE_SHARDS = range(VALIDATE["reference_shards"])
 
@@ -73,15 +72,30 @@ MP_FILES = mirror_files("mp20_*.csv.gz", "mpts52_*.csv.gz")
 KNOWN_CRYSTALS = ["results/references/mp_crystals.parquet"] if MP_FILES else []
 
 
+def is_gene_set(crystal_set):
+    """Whether a set's crystals are built from genes."""
+    return crystal_set.startswith("wycryst/")
+
+
 def run_of(crystal_set):
-    """Dataset, scheme and seed of a set of the flywheel or of real crystals; None for imported ones."""
+    """Dataset, scheme and seed of a set of the flywheel or of real crystals; None for others."""
     parts = crystal_set.split("/")
-    return None if parts[0] == "imported" else (parts[1], parts[2], parts[3])
+    is_of_run = parts[0] in ("matwheel", "real")
+    return (parts[1], parts[2], parts[3]) if is_of_run else None
+
+
+def relaxation_shards(crystal_set):
+    """Shards of the relaxations of a set."""
+    most = VALIDATE["relax_at_most"]
+    most = min(most, WYCRYST["build_at_most"]) if is_gene_set(crystal_set) else most
+    return range(ceil(most / VALIDATE["shard_size"]))
 
 
 def references_of(crystal_set):
     """Names of the reference sets that a set's crystals are compared with."""
     without = set() if MP_FILES else {"mp"}
+    if is_gene_set(crystal_set):  # formulas and training rows are compared as genes
+        return ["mp"] if MP_FILES else []
     if run_of(crystal_set) is None:
         without.add("training")
     return [name for name in SCREEN["novelty"] if name not in without]
@@ -99,6 +113,8 @@ def files_of_references(crystal_set):
 
 def screens_of(crystal_set):
     """Screens before any relaxation, in the order of the funnel."""
+    if is_gene_set(crystal_set):
+        return [*GENE_SCREENS, "build", "structure", "symmetry"]
     novel = [f"novel_{name}" for name in references_of(crystal_set)]
     scored = (
         ["synthesizability"] if SCREEN["synthesizability"]["model"] != "none" else []
@@ -118,6 +134,8 @@ def required_screens(crystal_set):
     """Screens that a candidate must pass before it is relaxed; real crystals are relaxed for the audit."""
     if crystal_set.startswith("real/"):
         return ["structure"]
+    if is_gene_set(crystal_set):
+        return [*REQUIRED_OF_GENES, "build", "structure"]
     required = ["parse", *SCREEN["require"]]
     return [name for name in screens_of(crystal_set) if name in required]
 
@@ -125,7 +143,12 @@ def required_screens(crystal_set):
 def verdicts_of_screens(crystal_set, *later):
     """Files of the verdicts of the cheap screens and of `later` stages."""
     files = dict.fromkeys(
-        FILE_OF_SCREEN.get(screen, screen) for screen in screens_of(crystal_set)
+        (
+            "genes"
+            if screen in GENE_SCREENS and is_gene_set(crystal_set)
+            else FILE_OF_SCREEN.get(screen, screen)
+        )
+        for screen in screens_of(crystal_set)
     )
     return [
         f"results/{crystal_set}/verdicts/{name}.parquet" for name in (*files, *later)
@@ -137,8 +160,15 @@ def novelty_reference(crystal_set):
     return next(iter(references_of(crystal_set)), "training")
 
 
+def unique_screen(crystal_set):
+    """Screen that says which of several equal candidates stands for all, before relaxation."""
+    return "unique_gene" if is_gene_set(crystal_set) else "unique"
+
+
 def novelty_screens(crystal_set):
     """Screens of novelty that S.U.N. asks for; a formula stays what it is when the crystal relaxes."""
+    if is_gene_set(crystal_set):
+        return ["novel_gene", *(["novel_relaxed"] if MP_FILES else [])]
     reference = novelty_reference(crystal_set)
     after = [] if reference == "formula" else ["novel_relaxed"]
     return [f"novel_{reference}", *after]
@@ -154,7 +184,8 @@ def reference_of_novelty(crystal_set):
 
 def screens_before_relaxation(crystal_set):
     """Screens that a candidate must pass before it is relaxed to count in S.U.N."""
-    asked = [*required_screens(crystal_set), "unique", novelty_screens(crystal_set)[0]]
+    unique = unique_screen(crystal_set)
+    asked = [*required_screens(crystal_set), unique, novelty_screens(crystal_set)[0]]
     judged = screens_of(crystal_set)
     return [name for name in dict.fromkeys(asked) if name in judged]
 
@@ -162,8 +193,31 @@ def screens_before_relaxation(crystal_set):
 def required_of_relaxed(crystal_set):
     """Screens that a relaxed candidate must pass: what was required before holds after relaxation too."""
     required = required_screens(crystal_set)
-    pairs = (["unique", "unique_relaxed"], novelty_screens(crystal_set))
-    return [name for before, *after in pairs if before in required for name in after]
+    pairs = (
+        [unique_screen(crystal_set), "unique_relaxed"],
+        novelty_screens(crystal_set),
+    )
+    names = [name for before, *after in pairs if before in required for name in after]
+    return [*names, *(["band_gap"] if is_gene_set(crystal_set) else [])]
+
+
+def screens_after_relaxation(crystal_set):
+    """Files of the verdicts on relaxed crystals, before the hull."""
+    return [
+        "relaxation",
+        "relaxed",
+        *(["relaxed_genes"] if is_gene_set(crystal_set) else []),
+    ]
+
+
+def title_of(crystal_set):
+    """What tables call a set."""
+    parts = crystal_set.split("/")
+    return (
+        f"{parts[2]} by {parts[3]}, {parts[1]}"
+        if is_gene_set(crystal_set)
+        else parts[1]
+    )
 
 
 def funnel_screens(crystal_set):
@@ -196,7 +250,7 @@ def potential_params(name):
 
 
 wildcard_constraints:
-    crystal_set=r"matwheel/[a-z0-9_]+/[a-z0-9]+/seed\d+/(full|semi)|real/[a-z0-9_]+/[a-z0-9]+/seed\d+|imported/[A-Za-z0-9_-]+",
+    crystal_set=r"matwheel/[a-z0-9_]+/[a-z0-9]+/seed\d+/(full|semi)|real/[a-z0-9_]+/[a-z0-9]+/seed\d+|imported/[A-Za-z0-9_-]+|wycryst/round\d+/[a-z0-9_]+/(mpvae|random|substitution)",
     folder=r"data/[a-z0-9_]+|matwheel/[a-z0-9_]+/[a-z0-9]+/seed\d+/(full|semi)",
     name="[A-Za-z0-9_-]+",
     shard=r"\d+",

@@ -75,10 +75,10 @@ rule relax_candidates:
 rule collect_relaxed:
     """All relaxed crystals of a set, and what the relaxation says of each."""
     input:
-        shards=collect(
-            "results/{{crystal_set}}/relaxation/shard{shard}.parquet",
-            shard=RELAXATION_SHARDS,
-        ),
+        shards=lambda wildcards: [
+            f"results/{wildcards.crystal_set}/relaxation/shard{shard}.parquet"
+            for shard in relaxation_shards(wildcards.crystal_set)
+        ],
     output:
         relaxed="results/{crystal_set}/relaxed.parquet",
         verdicts="results/{crystal_set}/verdicts/relaxation.parquet",
@@ -277,7 +277,9 @@ rule select_for_phonons:
         relaxed="results/{crystal_set}/relaxed.parquet",
         hull="results/{crystal_set}/hull.parquet",
         verdicts=lambda wildcards: verdicts_of_screens(
-            wildcards.crystal_set, "relaxation", "relaxed", "hull"
+            wildcards.crystal_set,
+            *screens_after_relaxation(wildcards.crystal_set),
+            "hull",
         ),
     output:
         crystals="results/{crystal_set}/phonons/selected.parquet",
@@ -369,7 +371,10 @@ rule join_verdicts:
     input:
         crystals="results/{crystal_set}/generated.parquet",
         verdicts=lambda wildcards: verdicts_of_screens(
-            wildcards.crystal_set, "relaxation", "relaxed", "hull", "phonons"
+            wildcards.crystal_set,
+            *screens_after_relaxation(wildcards.crystal_set),
+            "hull",
+            "phonons",
         ),
     output:
         verdicts="results/{crystal_set}/verdicts.parquet",
@@ -447,7 +452,7 @@ rule rank_candidates:
         code=code("rank_candidates"),
         screens=lambda wildcards: funnel_screens(wildcards.crystal_set),
         novelty_screens=lambda wildcards: novelty_screens(wildcards.crystal_set),
-        title=lambda wildcards: wildcards.crystal_set.split("/")[1],
+        title=lambda wildcards: title_of(wildcards.crystal_set),
         archive="results/{crystal_set}/candidates.zip",
         stable_ev_per_atom=HULL["stable_ev_per_atom"],
         metastable_ev_per_atom=HULL["metastable_ev_per_atom"],

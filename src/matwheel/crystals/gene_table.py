@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from fnmatch import fnmatch
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,18 @@ from numpy.typing import NDArray
 
 from matwheel.crystals.crystal import Crystal, from_structure
 from matwheel.crystals.table import crystal_table, crystals_of_table
-from matwheel.crystals.wyckoff_genes import MOST_ELEMENTS, NoGene, gene_arrays, gene_of_crystal, parse_gene
-from matwheel.crystals.wyckoff_permutations import canonical_keys
+from matwheel.crystals.wyckoff_genes import (
+    MOST_ELEMENTS,
+    GeneArrays,
+    NoGene,
+    WyckoffGene,
+    gene_arrays,
+    gene_of_crystal,
+    genes_of_arrays,
+    parse_gene,
+    read_gene,
+)
+from matwheel.crystals.wyckoff_permutations import canonical_gene, canonical_keys
 from matwheel.errors import InputError
 from matwheel.progress import Log, Progress, log_to_stderr
 
@@ -35,6 +46,8 @@ class GeneTableSettings:
     """Which crystals become rows (the filters of WyCryst) and how they are divided.
 
     Attributes:
+        source_files: pattern of the mirror's files whose crystals are taken; both properties are known in
+            mp20_* only.
         element_numbers: how many elements a crystal may have; 3 only in the paper.
         largest_atoms: atoms of its primitive cell at most.
         largest_e_above_hull_ev_per_atom: a crystal this far above the hull or further is left out; one whose
@@ -44,6 +57,7 @@ class GeneTableSettings:
         validation_share, test_share: of the formulas; the rest is for training.
     """
 
+    source_files: str = "mp20_*"
     element_numbers: tuple[int, ...] = (3,)
     largest_atoms: int = 20
     largest_e_above_hull_ev_per_atom: float = 0.1
@@ -80,12 +94,41 @@ def gene_table_settings(changes: dict[str, Any]) -> GeneTableSettings:
     return GeneTableSettings(**changes)
 
 
+def known_genes(crystals: pd.DataFrame, symprec_angstrom: float, log: Log = log_to_stderr) -> pd.DataFrame:
+    """Return the canonical gene of every crystal that has one (200 per second).
+
+    Args:
+        crystals: crystal table.
+        symprec_angstrom: tolerance of the space group.
+        log: receives progress, and why a crystal has none.
+
+    Returns:
+        Columns id, gene (text), space_group, key (the same for all descriptions of one crystal), in row
+        order.
+    """
+    rows = []
+    progress = Progress("genes of crystals", len(crystals), log)
+    for number, crystal in enumerate(crystals_of_table(crystals), start=1):
+        # Crystals of more elements than a gene has are common and no fault.
+        if len(set(crystal.species)) <= MOST_ELEMENTS:
+            try:
+                rows.append((crystal.id, canonical_gene(gene_of_crystal(crystal, symprec_angstrom))))
+            except (NoGene, InputError) as fault:
+                log(f"{crystal.id} has no gene: {fault}")
+        progress.report(number)
+    genes = [gene for _, gene in rows]
+    return pd.DataFrame(
+        {
+            "id": [name for name, _ in rows],
+            "gene": list(map(str, genes)),
+            "space_group": np.array([gene.space_group for gene in genes], dtype=np.int64),
+            "key": canonical_keys(gene_arrays(genes)),
+        }
+    )
+
+
 def gene_table(
-    crystals: pd.DataFrame,
-    settings: GeneTableSettings,
-    *,
-    seed: int,
-    log: Log = log_to_stderr,
+    crystals: pd.DataFrame, genes: pd.DataFrame, settings: GeneTableSettings, *, seed: int
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Return the genes of crystals with their properties, divided by formula.
 
@@ -94,9 +137,9 @@ def gene_table(
     Args:
         crystals: crystal table with the columns `GENE_PROPERTIES`, as far as it has them, and space_group at
             0.01 Å.
+        genes: their genes, from `known_genes`, by the column id.
         settings: filters and shares.
         seed: of the division.
-        log: receives progress.
 
     Returns:
         A table with the columns `COLUMNS`, sorted by id; and a report: what was left out and why, and how
@@ -105,7 +148,7 @@ def gene_table(
     Raises:
         InputError: no crystal is left.
     """
-    frame = crystals.reset_index(drop=True)
+    frame, genes = crystals.reset_index(drop=True), genes.set_index("id")
     for name in GENE_PROPERTIES:
         if name not in frame:
             frame[name] = nan
@@ -116,43 +159,32 @@ def gene_table(
         lost[reason] = int((~chosen).sum())
         frame = frame[chosen.to_numpy()].reset_index(drop=True)
 
+    if "source_file" in frame:
+        keep(frame["source_file"].map(lambda name: fnmatch(name, settings.source_files)), "other file")
     keep(frame["species"].map(lambda s: len(set(s)) in settings.element_numbers), "number of elements")
     # An unknown energy rules nothing out.
-    above, energy = frame["e_above_hull_ev_per_atom"], frame["formation_energy_ev_per_atom"]
+    above = frame["e_above_hull_ev_per_atom"]
     keep(~(above >= settings.largest_e_above_hull_ev_per_atom), "too far above the hull")
     energy = frame["formation_energy_ev_per_atom"]
     keep(~(energy > settings.largest_formation_energy_ev_per_atom), "formation energy too high")
-    genes, faults = [], 0
-    progress = Progress("genes of crystals", len(frame), log)
-    for number, crystal in enumerate(crystals_of_table(frame), start=1):
-        try:
-            genes.append(gene_of_crystal(crystal, settings.symprec_angstrom))
-        except NoGene as fault:
-            log(f"{crystal.id}: {fault}; left out")
-            genes.append(None)
-            faults += 1
-        progress.report(number)
-    found = pd.Series([gene is not None for gene in genes], dtype=bool)
-    changed = sum(
-        gene.space_group != strict
-        for gene, strict in zip(genes, frame["space_group"], strict=True)
-        if gene is not None
-    )
-    keep(found, "no symmetry found")
-    genes = [gene for gene in genes if gene is not None]
-    small = pd.Series([g.atoms_in_primitive_cell <= settings.largest_atoms for g in genes], dtype=bool)
+    found = frame["id"].map(genes["gene"].to_dict())
+    changed = frame["id"].map(genes["space_group"].to_dict()) != frame["space_group"]
+    changed, of = int(changed[found.notna()].sum()), int(found.notna().sum())
+    keep(found.notna(), "no symmetry found")
+    known = [parse_gene(text) for text in found.dropna()]
+    small = pd.Series([g.atoms_in_primitive_cell <= settings.largest_atoms for g in known], dtype=bool)
     keep(small, "too many atoms")
-    genes = [gene for gene, chosen in zip(genes, small, strict=True) if chosen]
-    if not genes:
+    known = [gene for gene, chosen in zip(known, small, strict=True) if chosen]
+    if not known:
         raise InputError(f"no crystal passes the filters ({lost}); widen the settings of the gene table")
     table = pd.DataFrame(
         {
             "id": frame["id"],
-            "gene": list(map(str, genes)),
-            "formula": [gene.formula for gene in genes],
-            "space_group": [gene.space_group for gene in genes],
+            "gene": list(map(str, known)),
+            "formula": [gene.formula for gene in known],
+            "space_group": [gene.space_group for gene in known],
             **{name: frame[name].astype(float) for name in GENE_PROPERTIES},
-            "key": canonical_keys(gene_arrays(genes)),
+            "key": canonical_keys(gene_arrays(known)),
         }
     )
     table = table.sort_values(["e_above_hull_ev_per_atom", "id"], na_position="last", kind="stable")
@@ -168,8 +200,8 @@ def gene_table(
         "space_group_changes": {
             "strict_symprec_angstrom": STRICT_SYMPREC_ANGSTROM,
             "symprec_angstrom": settings.symprec_angstrom,
-            "changed": int(changed),
-            "of": len(found) - faults,
+            "changed": changed,
+            "of": of,
         },
     }
     return table[list(COLUMNS)].reset_index(drop=True), report
@@ -195,7 +227,7 @@ def labels_of(table: pd.DataFrame) -> NDArray[np.float64]:
     return table[list(GENE_PROPERTIES[:2])].to_numpy(dtype=np.float64)
 
 
-def genes_of_table(table: pd.DataFrame) -> list[Any]:
+def genes_of_table(table: pd.DataFrame) -> list[WyckoffGene]:
     """Return the genes of a gene table, in row order.
 
     Raises:
@@ -208,6 +240,84 @@ def genes_of_table(table: pd.DataFrame) -> list[Any]:
         except InputError as error:
             raise InputError(f"{name}: {error}") from None
     return genes
+
+
+def part_of_table(table: pd.DataFrame, part: str) -> tuple[list[WyckoffGene], NDArray[np.float64]]:
+    """Return the genes and labels of one part of a gene table."""
+    rows = table[table["part"] == part]
+    return genes_of_table(rows), labels_of(rows)
+
+
+def drawn_table(
+    arrays: GeneArrays, prefix: str, columns: Mapping[str, Sequence[Any] | NDArray[Any]] | None = None
+) -> pd.DataFrame:
+    """Return drawn genes as a table: id, gene, space_group and further columns; some may be impossible."""
+    return pd.DataFrame(
+        {
+            "id": [f"{prefix}-{number:06d}" for number in range(len(arrays))],
+            "gene": list(map(str, genes_of_arrays(arrays))),
+            "space_group": arrays.space_group.astype(np.int64),
+            **(columns or {}),
+        }
+    )
+
+
+def arrays_of_drawn(table: pd.DataFrame) -> GeneArrays:
+    """Return the genes of a table, possible or not, as arrays, in row order."""
+    return gene_arrays([read_gene(text) for text in table["gene"]])
+
+
+def validated_rows(
+    genes: pd.DataFrame,
+    hull: pd.DataFrame,
+    verdicts: pd.DataFrame,
+    origin: str,
+    largest_e_above_hull_ev_per_atom: float,
+) -> pd.DataFrame:
+    """Return validated candidates as rows of a gene table, with the potential's labels.
+
+    They are the relaxed crystals within the limit above both hulls that phonons did not find unstable, as the
+    dataset's own rows are within its limit. Formation energy and energy above hull are the potential's, the
+    band gap is the one predicted for the relaxed gene; `origin` marks them as such.
+
+    Args:
+        genes: from `matwheel.screening.relaxed_genes.relaxed_genes`.
+        hull: columns id, formation_energy_ev_per_atom, e_above_hull_dft_ev_per_atom.
+        verdicts: all verdicts on the candidates.
+        origin: what the rows are marked with, e.g. 'round1'.
+        largest_e_above_hull_ev_per_atom: above the DFT reference hull and the potential's own.
+    """
+    energies = hull.set_index("id")
+    said = verdicts.pivot(index="candidate_id", columns="screen", values="verdict")
+    rows = []
+    for row in genes[genes["gene"] != ""].itertuples(index=False):
+        if row.id not in energies.index:
+            continue
+        energy = energies.loc[row.id]
+        heights = [energy["e_above_hull_dft_ev_per_atom"], energy["e_above_hull_potential_ev_per_atom"]]
+        if not max(heights) <= largest_e_above_hull_ev_per_atom:  # NaN is no validated energy
+            continue
+        if "phonons" in said and said["phonons"].get(row.id) == "fail":
+            continue
+        gene = parse_gene(row.gene)
+        rows.append(
+            (
+                row.id, row.gene, gene.formula, gene.space_group, energy["formation_energy_ev_per_atom"],
+                row.band_gap_ev, heights[0], PARTS[0], origin,
+            )
+        )  # fmt: skip
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def extended_table(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return a gene table with validated rows appended to its training part.
+
+    A row whose gene or formula is already there is left out: a formula of the validation or test part must
+    not be learnt from, and a known gene has its label.
+    """
+    new = rows[~rows["gene"].isin(table["gene"]) & ~rows["formula"].isin(table["formula"])]
+    new = new.drop_duplicates("gene").sort_values("id", kind="stable")
+    return pd.concat([table, new], ignore_index=True)
 
 
 def archive_materials(folder: str | Path, log: Log = log_to_stderr) -> pd.DataFrame:

@@ -2,7 +2,8 @@
 
 The representation of WyCryst (Zhu et al., Matter 7, 3469, 2024) without its limits: all space groups, all 27
 letters, up to `MOST_ELEMENTS` elements. Elements stand in one order, from the least to the most
-electronegative, so that one description of a crystal is one gene. A gene reads '225 Na:a Cl:b'; a position
+electronegative, so that one description of a crystal is one gene; `wyckoff_permutations.canonical_gene` is
+the same for all descriptions. A gene reads '225 Na:a Cl:b'; a position
 that several orbits of an element occupy carries their number: in '62 Ca:c Ti:b O:cd' each has one, in
 '62 Si:c Ni:c2' nickel has two.
 """
@@ -24,6 +25,7 @@ from matwheel.errors import InputError
 from matwheel.screening.formulas import ELEMENTS
 
 MOST_ELEMENTS = 4
+MOST_TAKERS = 99
 SYMPREC_ANGSTROM = 0.1
 _SITES = re.compile(r"([a-zA])(\d*)")
 
@@ -119,8 +121,10 @@ def make_gene(space_group: int, sites: Iterable[tuple[str, str, int]]) -> Wyckof
             raise InputError(
                 f"gene: space group {space_group} has no Wyckoff letter {letter!r}, only a to {last}"
             )
-        if number < 1:
-            raise InputError(f"gene: {element} takes position {letter} {number} times; give 1 or more")
+        if not 1 <= number <= MOST_TAKERS:
+            raise InputError(
+                f"gene: {element} takes position {letter} {number} times, not 1 to {MOST_TAKERS}"
+            )
         total[element, letter] += int(number)
     if not total:
         raise InputError("gene: no site")
@@ -134,17 +138,29 @@ def parse_gene(text: str) -> WyckoffGene:
     Raises:
         InputError: text that is no gene, an impossible letter; the message quotes the text.
     """
-    number, *parts = text.split()
+    gene = read_gene(text)
+    try:
+        return make_gene(gene.space_group, gene.sites)
+    except InputError as error:
+        raise InputError(f"gene {text!r}: {error}; a gene reads like '225 Na:a Cl:b'") from None
+
+
+def read_gene(text: str) -> WyckoffGene:
+    """Return the gene that `str` wrote, possible or not, sites as they stand.
+
+    Raises:
+        InputError: text that is no gene; the message quotes it.
+    """
     sites = []
     try:
-        space_group = int(number)
+        number, *parts = text.split()
         for part in parts:
             element, _, letters = part.partition(":")
             if not letters or "".join(match.group() for match in _SITES.finditer(letters)) != letters:
-                raise InputError(f"gene: {part!r} is no element with its letters")
+                raise ValueError(f"{part!r} is no element with its letters")
             sites += [(element, letter, int(count or 1)) for letter, count in _SITES.findall(letters)]
-        return make_gene(space_group, sites)
-    except (InputError, ValueError) as error:
+        return WyckoffGene(int(number), tuple(sites))
+    except ValueError as error:
         raise InputError(f"gene {text!r}: {error}; a gene reads like '225 Na:a Cl:b'") from None
 
 

@@ -1,0 +1,37 @@
+"""Build the crystals of a shard of genes and keep the best of each."""
+
+import torch
+
+from matwheel.crystals.gene_table import genes_of_table
+from matwheel.crystals.table import crystal_table, read_table, write_table
+from matwheel.crystals.wyckoff_genes import gene_arrays
+from matwheel.generators.gene_crystals import (
+    GeneCrystalSettings,
+    build_verdicts,
+    chosen_crystals,
+    load_lattice_shapes,
+    rank_realisations,
+    realise_genes,
+)
+from matwheel.generators.volume_estimate import load_volume_estimate
+from matwheel.progress import logged
+from matwheel.screening.verdicts import verdict_table
+from matwheel.validation.potentials import make_calculator
+
+with logged(snakemake.log[0]) as log:
+    torch.set_num_threads(snakemake.threads)
+    params, inputs = snakemake.params, snakemake.input
+    first = int(snakemake.wildcards.shard) * params.shard_size
+    table = read_table(inputs.genes).iloc[first : first + params.shard_size]
+    if len(table):
+        genes = genes_of_table(table)
+        volumes = load_volume_estimate(inputs.volumes).volume_angstrom3_per_atom(gene_arrays(genes).counts())
+        settings, shapes = GeneCrystalSettings(**params.settings), load_lattice_shapes(inputs.shapes)
+        results = realise_genes(list(table["id"]), genes, volumes, settings, params.seed, shapes, log)
+        calculator = make_calculator(params.potential["name"], device=params.device)
+        ranking = rank_realisations({r.candidate_id: r.crystals for r in results}, calculator, log=log)
+        crystals, verdicts = chosen_crystals(results, ranking), build_verdicts(results, settings, ranking)
+    else:
+        crystals, verdicts = [], verdict_table([])
+    write_table(crystal_table(crystals), snakemake.output.crystals)
+    write_table(verdicts, snakemake.output.verdicts)

@@ -1,0 +1,53 @@
+"""Collect the funnels of the model and of the null generators."""
+
+from matwheel.crystals.table import read_table
+from matwheel.evaluation.candidate_collection import (
+    collect_candidates,
+    merge_archives,
+    read_by_set,
+    stacked_by_set,
+)
+from matwheel.evaluation.figures import save_figure
+from matwheel.evaluation.gene_figures import draw_energy_parity, draw_survivors
+from matwheel.evaluation.gene_yields import GeneFunnel, energy_pairs, gene_yields, with_genes
+from matwheel.files import write_csv
+from matwheel.progress import logged
+
+with logged(snakemake.log[0]) as log:
+    inputs, params, output = snakemake.input, snakemake.params, snakemake.output
+    counts = read_by_set(params.titles, inputs.funnels)
+    tables = zip(
+        params.titles,
+        inputs.genes,
+        inputs.verdicts,
+        params.screens,
+        inputs.relaxed_genes,
+        inputs.hull,
+        strict=True,
+    )
+    funnels = [
+        GeneFunnel(
+            name, read_table(genes), read_table(verdicts), screens, read_table(relaxed), read_table(hull)
+        )
+        for name, genes, verdicts, screens, relaxed, hull in tables
+    ]
+    yields = gene_yields(funnels, params.largest_e_above_hull)
+    log(yields.to_string(index=False))
+    candidates = collect_candidates(inputs.candidates, output.cifs)
+    pairs = energy_pairs(funnels)
+    write_csv(yields, output.yields)
+    write_csv(stacked_by_set(counts), output.funnel)
+    write_csv(stacked_by_set(read_by_set(params.titles, inputs.rates)), output.rates)
+    merge_archives(inputs.cifs, output.cifs)
+    merge_archives(inputs.phonons, output.phonons)
+    save_figure(draw_survivors(counts), output.figure)
+    save_figure(
+        draw_energy_parity(
+            pairs["predicted"],
+            pairs["validated"],
+            groups=list(pairs["set"]),
+            validated_by="of the relaxed crystal by the potential",
+        ),
+        output.parity,
+    )
+    write_csv(with_genes(candidates, funnels), output.candidates)

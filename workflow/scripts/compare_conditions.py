@@ -1,0 +1,50 @@
+"""Compare the properties of genes drawn for tasks with unconditional ones and with the training rows."""
+
+import pandas as pd
+
+from matwheel.crystals.gene_table import arrays_of_drawn
+from matwheel.crystals.table import read_table
+from matwheel.crystals.wyckoff_permutations import canonical_keys
+from matwheel.evaluation.figures import save_figure
+from matwheel.evaluation.gene_distributions import (
+    KnownCrystals,
+    diversity_table,
+    judged_genes,
+    novelty_table,
+    property_distributions,
+)
+from matwheel.evaluation.gene_figures import draw_property_densities
+from matwheel.files import write_csv
+from matwheel.progress import logged
+from matwheel.screening.gene_screens import Target
+
+PROPERTIES = ("formation_energy_ev_per_atom", "band_gap_ev")
+
+with logged(snakemake.log[0]) as log:
+    inputs, params, output = snakemake.input, snakemake.params, snakemake.output
+    training = read_table(inputs.training)
+    training = training[(training["part"] == "train") & (training["band_gap_ev"] > 0)]
+    known = read_table(inputs.known)
+    references = {
+        "training": KnownCrystals(
+            arrays_of_drawn(training).counts(), canonical_keys(arrays_of_drawn(training))
+        ),
+        "known": KnownCrystals(arrays_of_drawn(known).counts(), known["key"].to_numpy()),
+    }
+    paths = iter(inputs.judged)
+    distributions, diversity, novelty, panels = [], [], [], []
+    for task in sorted(params.tasks):
+        target = Target(task, **params.tasks[task])
+        sets = {"training": judged_genes(training, PROPERTIES)}
+        sets |= {source: judged_genes(read_table(next(paths)), PROPERTIES) for source in params.gene_sources}
+        distributions.append(property_distributions(sets, target, properties=PROPERTIES))
+        diversity.append(diversity_table(sets).assign(target=task))
+        novelty.append(novelty_table(sets, references).assign(target=task))
+        panels.append((target, {name: sets[name] for name in ("training", "unconditional", "mpvae")}))
+    write_csv(pd.concat(distributions), output.distributions)
+    write_csv(pd.concat(diversity), output.diversity)
+    write_csv(pd.concat(novelty), output.novelty)
+    save_figure(
+        draw_property_densities(panels, properties=PROPERTIES, note="Predicted by trees on genes."),
+        output.figure,
+    )

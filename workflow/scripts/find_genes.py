@@ -1,0 +1,11 @@
+"""Find the Wyckoff gene of every known crystal."""
+
+from matwheel.crystals.gene_table import known_genes
+from matwheel.crystals.table import read_table, write_table
+from matwheel.progress import logged
+
+with logged(snakemake.log[0]) as log:
+    crystals = read_table(snakemake.input.crystals)
+    genes = known_genes(crystals, snakemake.params.symprec_angstrom, log)
+    log(f"{len(genes)} of {len(crystals)} crystals have a gene")
+    write_table(genes, snakemake.output.genes)

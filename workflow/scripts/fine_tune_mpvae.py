@@ -1,0 +1,36 @@
+"""Fine-tune an MPVAE on the training rows that have a band gap."""
+
+import torch
+
+from matwheel.checkpoints import TrainingCheckpoint, fingerprint
+from matwheel.crystals.gene_table import part_of_table
+from matwheel.crystals.table import read_table
+from matwheel.files import sha256_of_file, write_json
+from matwheel.generators.mpvae.generator import MPVAE
+from matwheel.progress import logged
+from matwheel.provenance import library_versions
+
+with logged(snakemake.log[0]) as log:
+    torch.set_num_threads(snakemake.threads)
+    params, output = dict(snakemake.params), snakemake.output
+    table = read_table(snakemake.input.genes)
+    genes, labels = part_of_table(table, "train")
+    validation_genes, validation_labels = part_of_table(table, "validation")
+    rows = {"validation_genes": validation_genes, "validation_labels": validation_labels}
+    if pretrained := snakemake.input.get("pretrained"):
+        model = MPVAE.load(pretrained, device=params["device"])
+    else:
+        model = MPVAE.from_settings({**params["settings"], "device": params["device"]})
+        model.pretrain(genes, labels, **rows, seed=params["seed"], log=log)
+    checkpoint = TrainingCheckpoint(f"{output.model}.checkpoint", fingerprint(params, snakemake.input))
+    report = model.fine_tune(genes, labels, **rows, seed=params["seed"], checkpoint=checkpoint, log=log)
+    card = {
+        "genes_sha256": sha256_of_file(snakemake.input.genes),
+        "seed": params["seed"],
+        "settings": params["settings"],
+        "report": report,
+        "versions": library_versions(),
+    }
+    write_json(card, output.card)
+    model.save(output.model)
+    checkpoint.remove()

@@ -1,0 +1,30 @@
+"""Map the latent vectors of the training rows."""
+
+from matwheel.crystals.gene_table import part_of_table
+from matwheel.crystals.table import read_table, write_table
+from matwheel.evaluation.figures import save_figure
+from matwheel.evaluation.gene_figures import draw_latent_maps
+from matwheel.evaluation.latent_maps import latent_plane
+from matwheel.generators.mpvae.generator import MPVAE, PROPERTIES
+from matwheel.progress import logged
+
+with logged(snakemake.log[0]) as log:
+    table = read_table(snakemake.input.genes)
+    genes, labels = part_of_table(table, "train")
+    model = MPVAE.load(snakemake.input.model)
+    rows = [place for place, gene in enumerate(genes) if model.learns_from(gene)]
+    latents, _ = model.encode([genes[place] for place in rows])
+    points, explained = latent_plane(latents)
+    chosen = table[table["part"] == "train"].iloc[rows]
+    log(f"{len(rows)} training rows; {explained} of the variance")
+    write_table(
+        chosen[["id", "space_group", *PROPERTIES]].assign(x=points[:, 0], y=points[:, 1]),
+        snakemake.output.points,
+    )
+    figure = draw_latent_maps(
+        points,
+        space_group=chosen["space_group"],
+        properties={name: labels[rows, place] for place, name in enumerate(PROPERTIES)},
+        explained=explained,
+    )
+    save_figure(figure, snakemake.output.figure)

@@ -1,0 +1,10 @@
+"""Read the crystals of matminer's archive that have a formation energy or a band gap."""
+
+from matwheel.crystals.gene_table import archive_materials
+from matwheel.crystals.table import write_table
+from matwheel.progress import logged
+
+with logged(snakemake.log[0]) as log:
+    table = archive_materials(snakemake.input[0], log)
+    log(f"{len(table)} crystals of {snakemake.input[0]}")
+    write_table(table, snakemake.output.crystals)

@@ -1,0 +1,21 @@
+"""Compare the genes of relaxed crystals with those they were built from, and predict their band gaps."""
+
+from matwheel.crystals.table import crystals_of_table, read_table, write_table
+from matwheel.predictors.gene_boosting import GenePredictors
+from matwheel.progress import logged
+from matwheel.screening.gene_screens import Target
+from matwheel.screening.relaxed_genes import relaxed_gene_verdicts, relaxed_genes
+from matwheel.validation.relaxation import CONVERGED
+
+with logged(snakemake.log[0]) as log:
+    inputs, params = snakemake.input, snakemake.params
+    relaxed = read_table(inputs.relaxed)
+    relaxed = relaxed[relaxed["status"] == CONVERGED]
+    asked = read_table(inputs.genes).set_index("id")["gene"].to_dict()
+    genes = relaxed_genes(
+        crystals_of_table(relaxed), asked, GenePredictors.load(inputs.judges), params.symprec_angstrom
+    )
+    log(f"kept: {genes['kept'].value_counts().to_dict()}")
+    target = Target(snakemake.wildcards.task, **params.task)
+    write_table(genes, snakemake.output.genes)
+    write_table(relaxed_gene_verdicts(genes, target), snakemake.output.verdicts)

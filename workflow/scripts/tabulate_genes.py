@@ -1,0 +1,26 @@
+"""Tabulate the genes that are learnt from, with their properties."""
+
+from matwheel.crystals.gene_table import gene_table, gene_table_settings
+from matwheel.crystals.table import read_table, write_table
+from matwheel.files import sha256_of_file, write_json
+from matwheel.progress import logged
+from matwheel.provenance import library_versions
+
+with logged(snakemake.log[0]) as log:
+    params = snakemake.params
+    table, report = gene_table(
+        read_table(snakemake.input.crystals),
+        read_table(snakemake.input.genes),
+        gene_table_settings(params.settings),
+        seed=params.seed,
+    )
+    log(f"{report}")
+    provenance = {
+        "crystals": snakemake.input.crystals,
+        "crystals_sha256": sha256_of_file(snakemake.input.crystals),
+        "seed": params.seed,
+        "settings": params.settings,
+        "versions": library_versions(),
+    }
+    write_table(table, snakemake.output.genes)
+    write_json({**report, **provenance}, snakemake.output.report)

@@ -1,0 +1,25 @@
+"""Train the judges of genes on the training rows and score them on the test rows."""
+
+from pathlib import Path
+
+from matwheel.crystals.gene_table import part_of_table
+from matwheel.crystals.table import read_table
+from matwheel.crystals.wyckoff_genes import gene_arrays
+from matwheel.files import write_csv
+from matwheel.predictors.gene_boosting import GeneBoostingSettings, GenePredictors, gene_predictor_report
+from matwheel.progress import logged
+
+with logged(snakemake.log[0]) as log:
+    params = snakemake.params
+    table = read_table(snakemake.input.genes)
+    genes, labels = part_of_table(table, "train")
+    settings = GeneBoostingSettings.from_mapping(params.settings)
+    judges = GenePredictors.fit(
+        gene_arrays(genes), labels[:, 0], labels[:, 1], settings, seed=params.seed, log=log
+    )
+    test_genes, test_labels = part_of_table(table, "test")
+    report = gene_predictor_report(judges, gene_arrays(test_genes), test_labels[:, 0], test_labels[:, 1])
+    log(report.to_string(index=False))
+    Path(snakemake.output.judges).mkdir(parents=True, exist_ok=True)
+    judges.save(snakemake.output.judges)
+    write_csv(report, snakemake.output.report)

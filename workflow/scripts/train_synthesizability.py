@@ -1,0 +1,20 @@
+"""Train the score of synthesizability."""
+
+from matwheel.files import sha256_of_file, write_json
+from matwheel.progress import logged
+from matwheel.screening.formula_synthesizability import (
+    FormulaScore,
+    FormulaScoreSettings,
+    read_synthesizability_labels,
+)
+
+with logged(snakemake.log[0]) as log:
+    listed, entries = snakemake.input.listed[0], snakemake.input.entries[0]
+    labels = read_synthesizability_labels(listed, entries)
+    settings = FormulaScoreSettings.from_mapping(snakemake.params.settings)
+    score, report = FormulaScore.fit(labels, settings, seed=snakemake.params.seed, log=log)
+    log(f"{report}")
+    hashes = {path: sha256_of_file(path) for path in (listed, entries)}
+    card = {"score": score.name, "version": score.version, "report": report, "sha256": hashes}
+    write_json(card, snakemake.output.report)
+    score.save(snakemake.output.score)
