@@ -64,7 +64,7 @@ if TASKS:
             "conditions.csv",
             "conditions.svg",
             "latent_maps.svg",
-            "judges.csv",
+            "judges.json",
         )
     ]
 if TASKS and WYCRYST["funnel"]:

@@ -90,7 +90,7 @@ rule train_gene_judges:
         genes="results/wycryst/genes.parquet",
     output:
         judges=directory("results/wycryst/judges"),
-        report="results/wycryst/judges.csv",
+        report="results/wycryst/judges.json",
     log:
         "logs/train_gene_judges/judges.log",
     benchmark:

@@ -13,23 +13,14 @@ from matwheel.evaluation.gene_yields import GeneFunnel, energy_pairs, gene_yield
 from matwheel.files import write_csv
 from matwheel.progress import logged
 
+TABLES = ("genes", "verdicts", "relaxed_genes", "hull")
+
 with logged(snakemake.log[0]) as log:
     inputs, params, output = snakemake.input, snakemake.params, snakemake.output
     counts = read_by_set(params.titles, inputs.funnels)
-    tables = zip(
-        params.titles,
-        inputs.genes,
-        inputs.verdicts,
-        params.screens,
-        inputs.relaxed_genes,
-        inputs.hull,
-        strict=True,
-    )
+    sets = zip(params.titles, params.screens, *(inputs[name] for name in TABLES), strict=True)
     funnels = [
-        GeneFunnel(
-            name, read_table(genes), read_table(verdicts), screens, read_table(relaxed), read_table(hull)
-        )
-        for name, genes, verdicts, screens, relaxed, hull in tables
+        GeneFunnel(name, screens, *(read_table(path) for path in paths)) for name, screens, *paths in sets
     ]
     yields = gene_yields(funnels, params.largest_e_above_hull)
     log(yields.to_string(index=False))

@@ -26,10 +26,8 @@ with logged(snakemake.log[0]) as log:
     training = training[(training["part"] == "train") & (training["band_gap_ev"] > 0)]
     known = read_table(inputs.known)
     references = {
-        "training": KnownCrystals(
-            arrays_of_drawn(training).counts(), canonical_keys(arrays_of_drawn(training))
-        ),
-        "known": KnownCrystals(arrays_of_drawn(known).counts(), known["key"].to_numpy()),
+        name: KnownCrystals(genes.counts(), canonical_keys(genes))
+        for name, genes in {"training": arrays_of_drawn(training), "known": arrays_of_drawn(known)}.items()
     }
     paths = iter(inputs.judged)
     distributions, diversity, novelty, panels = [], [], [], []

@@ -17,10 +17,8 @@ with logged(snakemake.log[0]) as log:
     points, explained = latent_plane(latents)
     chosen = table[table["part"] == "train"].iloc[rows]
     log(f"{len(rows)} training rows; {explained} of the variance")
-    write_table(
-        chosen[["id", "space_group", *PROPERTIES]].assign(x=points[:, 0], y=points[:, 1]),
-        snakemake.output.points,
-    )
+    plane = chosen[["id", "space_group", *PROPERTIES]].assign(x=points[:, 0], y=points[:, 1])
+    write_table(plane, snakemake.output.points)
     figure = draw_latent_maps(
         points,
         space_group=chosen["space_group"],

@@ -5,7 +5,7 @@ from pathlib import Path
 from matwheel.crystals.gene_table import part_of_table
 from matwheel.crystals.table import read_table
 from matwheel.crystals.wyckoff_genes import gene_arrays
-from matwheel.files import write_csv
+from matwheel.files import write_json
 from matwheel.predictors.gene_boosting import GeneBoostingSettings, GenePredictors, gene_predictor_report
 from matwheel.progress import logged
 
@@ -19,7 +19,7 @@ with logged(snakemake.log[0]) as log:
     )
     test_genes, test_labels = part_of_table(table, "test")
     report = gene_predictor_report(judges, gene_arrays(test_genes), test_labels[:, 0], test_labels[:, 1])
-    log(report.to_string(index=False))
+    log(f"{report}")
     Path(snakemake.output.judges).mkdir(parents=True, exist_ok=True)
     judges.save(snakemake.output.judges)
-    write_csv(report, snakemake.output.report)
+    write_json(report, snakemake.output.report)

@@ -20,18 +20,18 @@ class GeneFunnel:
 
     Attributes:
         name: e.g. 'denovo by mpvae, round1'.
-        genes: the drawn genes; column id, and predicted_formation_energy_ev_per_atom where a model drew them.
-        verdicts: all verdicts on them.
         screens: the required screens up to relaxation and what is asked of relaxed crystals, without hull and
             phonons.
+        genes: the drawn genes; column id, and predicted_formation_energy_ev_per_atom where a model drew them.
+        verdicts: all verdicts on them.
         relaxed_genes: from `matwheel.screening.relaxed_genes.relaxed_genes`.
         hull: columns id, formation_energy_ev_per_atom and the energies above both hulls.
     """
 
     name: str
+    screens: Sequence[str]
     genes: pd.DataFrame
     verdicts: pd.DataFrame
-    screens: Sequence[str]
     relaxed_genes: pd.DataFrame
     hull: pd.DataFrame
 
@@ -61,12 +61,9 @@ def gene_yields(funnels: Sequence[GeneFunnel], largest_e_above_hull_ev_per_atom:
         said = funnel.verdicts.pivot(index="candidate_id", columns="screen", values="verdict")
         said = said.reindex(funnel.genes["id"])
         asked = [screen for screen in funnel.screens if screen in said]
-        passed = (
-            said[asked].eq(PASS).all(axis=1)
-            if len(asked) == len(funnel.screens)
-            else said.index != said.index
-        )
-        passed = set(said.index[np.asarray(passed)])
+        # A required screen that judged nobody let nobody through.
+        complete = len(asked) == len(funnel.screens)
+        passed = set(said.index[said[asked].eq(PASS).all(axis=1)]) if complete else set()
         before = [screen for screen in asked if screen in _gene_screens(funnel.verdicts)]
         near = passed & funnel.near_hull(largest_e_above_hull_ev_per_atom)
         phonons = said["phonons"] if "phonons" in said else pd.Series(None, index=said.index, dtype=object)

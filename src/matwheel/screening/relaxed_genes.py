@@ -12,6 +12,7 @@ import pandas as pd
 from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.wyckoff_genes import NoGene, gene_arrays, gene_of_crystal, parse_gene
 from matwheel.crystals.wyckoff_permutations import canonical_gene
+from matwheel.crystals.wyckoff_positions import wyckoff_positions
 from matwheel.errors import InputError
 from matwheel.screening.gene_funnel import JUDGE
 from matwheel.screening.gene_screens import PropertyWindow, Target, property_window
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 SYMMETRY_KEPT, BAND_GAP = "symmetry_kept", "band_gap"
 SAME, HIGHER, OTHER, LOST = "same", "higher", "other", "lost"
-"""The relaxed crystal has the gene it was built from; a space group of more operations; another gene or group of
-as many or fewer operations; no gene at all."""
+"""The relaxed crystal has the gene it was built from; a space group of more operations; another gene or a
+group of as many or fewer operations; no gene at all."""
 
 
 def relaxed_genes(
@@ -57,20 +58,11 @@ def relaxed_genes(
         elif gene == wanted:
             kept = SAME
         else:
-            operations = _operations_per_atom(gene.space_group, len(crystal.species))
-            more = operations > _operations_per_atom(wanted.space_group, len(crystal.species))
+            more = _point_operations(gene.space_group) > _point_operations(wanted.space_group)
             kept = HIGHER if more else OTHER
         found.append(gene)
-        rows.append(
-            (
-                crystal.id,
-                str(gene or ""),
-                str(wanted),
-                kept,
-                gene.space_group if gene else 0,
-                wanted.space_group,
-            )
-        )
+        group = gene.space_group if gene else 0
+        rows.append((crystal.id, str(gene or ""), str(wanted), kept, group, wanted.space_group))
     columns = ["id", "gene", "asked", "kept", "space_group", "space_group_asked"]
     frame = pd.DataFrame(rows, columns=columns)
     known = [place for place, gene in enumerate(found) if gene is not None]
@@ -103,9 +95,7 @@ def relaxed_gene_verdicts(genes: pd.DataFrame, target: Target) -> pd.DataFrame:
             {SAME: PASS, HIGHER: PASS, OTHER: FAIL, LOST: ERROR}[row.kept],
             row.space_group,
             row.space_group_asked,
-            f"{words[row.kept]}: {row.gene}, asked {row.asked}"
-            if row.kept in (HIGHER, OTHER)
-            else words[row.kept],
+            words[row.kept] + (f": {row.gene}, asked {row.asked}" if row.kept in (HIGHER, OTHER) else ""),
             "spglib",
             version("spglib"),
         )
@@ -119,9 +109,7 @@ def relaxed_gene_verdicts(genes: pd.DataFrame, target: Target) -> pd.DataFrame:
     return join_verdicts([kept, gaps], list(genes["id"]))
 
 
-def _operations_per_atom(space_group: int, atoms: int) -> float:
-    """Return the point operations of a space group: those of the general position in the primitive cell."""
-    from matwheel.crystals.wyckoff_positions import wyckoff_positions
-
+def _point_operations(space_group: int) -> int:
+    """Return the order of the point group: atoms of the general position in the primitive cell."""
     positions = wyckoff_positions()
-    return float(positions.multiplicity[space_group].max() / positions.centring[space_group])
+    return int(positions.multiplicity[space_group].max() // positions.centring[space_group])
