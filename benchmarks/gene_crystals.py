@@ -6,7 +6,8 @@ CRYSTALS is a crystal table. Of it --training crystals give volumes and shapes o
 other formulas, with 3 to 12 atoms in the primitive cell, give genes to build. The single-point energy of the
 best realisation is compared with that of the real crystal: for PyXtal's way with its own shapes of cells and
 with those of the training crystals, and for this project's way with few realisations and with the default;
---only names one of them. With --relax both crystals are relaxed. --free takes genes with free coordinates only.
+--only names one of them. With --relax both crystals are relaxed; --free leaves out genes without free
+coordinates.
 """
 
 from __future__ import annotations
@@ -118,11 +119,11 @@ def main() -> None:
         shares = ", ".join(f"{(above < limit).mean():.0%} below {limit}" for limit in (0.1, 0.3))
         print(
             f"{name}: {dict(Counter(table['status']))}, {len(best)} ranked\n"
-            f"    single point above the real crystal's: median {np.median(above):.3f} eV/atom, {shares}\n"
-            f"    {total} crystals: {table['with_space_group'].sum() / total:.1%} with the group of the gene, "
+            f"    energy above the real crystal's: median {np.median(above):.3f} eV/atom, {shares}\n"
+            f"    {total} crystals, {table['with_space_group'].sum() / total:.1%} with the gene's group, "
             f"{table['with_gene'].sum() / total:.1%} with the gene\n"
-            f"    CPU-s: building {built - started:.1f}, ranking {ranked - built:.1f}; wall time of building a "
-            f"gene: median {seconds.median():.3f} s, 99 % {seconds.quantile(0.99):.2f} s, "
+            f"    CPU-s: building {built - started:.1f}, ranking {ranked - built:.1f}; wall time to build "
+            f"a gene: median {seconds.median():.3f} s, 99 % {seconds.quantile(0.99):.2f} s, "
             f"most {seconds.max():.2f} s",
             flush=True,
         )

@@ -72,7 +72,7 @@ _FEWEST_SHAPES = 5  # below, shapes of all groups of the same crystal system and
 _FREE_IN_SHAPE = (5, 3, 2, 1, 1, 1, 0)  # parameters of the shape of a cell, by crystal system
 _EXACT_SYMPREC_ANGSTROM = 1e-3
 _SAME_PLACE = 1e-4  # of fractional coordinates
-_DISTANCES_AT_ONCE = 2_000_000
+_MOST_DISTANCES = 500_000  # per realisation; large cells get fewer draws, so that no time limit decides
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ class GeneCrystalSettings:
         realisations: most crystals per gene.
         realisations_per_degree: crystals per free coordinate or free parameter of the cell's shape; a gene
             without any has one crystal.
-        draws: draws of shape and free coordinates per realisation of 'spread'; attempts of 'pyxtal'.
+        draws: draws of shape and free coordinates per realisation of 'spread' (fewer in large cells);
+            attempts of 'pyxtal'.
         smallest_distance_factor: a crystal with two atoms nearer than this times the sum of their covalent
             radii is not built.
         volume_factor: the estimated volume is multiplied with it.
@@ -249,6 +250,9 @@ def realise_gene(
                 except _NotBuilt as error:
                     reasons.append(str(error))
                     continue
+                except Exception as error:  # of a library; one strange gene must not end the batch
+                    reasons.append(f"{type(error).__name__}: {error}")
+                    continue
                 crystals.append(crystal)
                 space_groups.append(found)
                 genes.append(own)
@@ -256,8 +260,6 @@ def realise_gene(
         # What was built depends on the speed of the machine, so nothing of it is kept.
         status, crystals, space_groups, genes = TIMED_OUT, [], [], []
         reasons = [f"not built within {settings.time_limit_seconds:g} s"]
-    except Exception as error:  # one strange gene must not end the batch
-        reasons.append(f"{type(error).__name__}: {error}")
     return GeneRealisations(
         candidate_id,
         gene,
@@ -414,32 +416,26 @@ def _spread(
     first_atoms = np.cumsum([0, *(len(matrices) for _, matrices in orbits)])[:-1]
     radii = np.array([_covalent_radius(symbol) for symbol in species])
     contact = radii[first_atoms][:, None] + radii
-    draws = settings.draws if gene.free_coordinates else 1
-    at_once = max(1, _DISTANCES_AT_ONCE // (len(orbits) * len(species) * 27))
-
-    best, crystal = -inf, None
-    for start in range(0, draws, at_once):
-        count = min(at_once, draws - start)
-        lattices = np.stack([_draw_lattice(gene, volume, known, generator) for _ in range(count)])
-        points = generator.random((count, len(orbits), 3))
-        coords = np.concatenate(
-            [
-                np.einsum("mij,nj->nmi", matrices[:, :, :3], points[:, orbit]) + matrices[:, :, 3]
-                for orbit, (_, matrices) in enumerate(orbits)
-            ],
-            axis=1,
-        )
-        closeness = (_shortest_distances(coords, first_atoms, lattices) / contact).min(axis=(1, 2))
-        winner = int(np.argmax(closeness))
-        if closeness[winner] > best:
-            best = float(closeness[winner])
-            crystal = Crystal(name, tuple(species.tolist()), lattices[winner], coords[winner] % 1.0)
-    if crystal is None or best < settings.smallest_distance_factor:
+    draws = (
+        min(settings.draws, max(1, _MOST_DISTANCES // (27 * contact.size))) if gene.free_coordinates else 1
+    )
+    lattices = np.stack([_draw_lattice(gene, volume, known, generator) for _ in range(draws)])
+    points = generator.random((draws, len(orbits), 3))
+    coords = np.concatenate(
+        [
+            np.einsum("mij,nj->nmi", matrices[:, :, :3], points[:, orbit]) + matrices[:, :, 3]
+            for orbit, (_, matrices) in enumerate(orbits)
+        ],
+        axis=1,
+    )
+    closeness = (_shortest_distances(coords, first_atoms, lattices) / contact).min(axis=(1, 2))
+    winner = int(np.argmax(closeness))
+    if not closeness[winner] >= settings.smallest_distance_factor:
         raise _NotBuilt(
-            f"no room: the best of {draws} draws has two atoms at {best:.2f} of the sum of their radii, "
-            f"limit {settings.smallest_distance_factor:g}"
+            f"no room: two atoms nearer than {settings.smallest_distance_factor:g} times their radii "
+            f"in each of {draws} draws"
         )
-    return crystal
+    return Crystal(name, tuple(species.tolist()), lattices[winner], coords[winner] % 1.0)
 
 
 def _shortest_distances(
