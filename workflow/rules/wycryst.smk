@@ -284,6 +284,8 @@ rule generate_genes:
         seed=job_seed("generate_genes"),
         task=lambda wildcards: WYCRYST["tasks"][wildcards.task],
         samples=WYCRYST["samples"],
+        settings=WYCRYST["sampling"],
+        largest_atoms=WYCRYST["largest_atoms"],
         torch=TORCH,
         device=config["device"],
     message:

@@ -5,7 +5,7 @@ import torch
 from matwheel.crystals.gene_table import drawn_table
 from matwheel.crystals.table import read_table, write_table
 from matwheel.generators.mpvae.generator import MPVAE, PROPERTIES
-from matwheel.generators.mpvae.sampling import draw_genes
+from matwheel.generators.mpvae.sampling import SamplingSettings, draw_genes
 from matwheel.progress import logged
 from matwheel.screening.gene_screens import Target
 
@@ -16,7 +16,14 @@ with logged(snakemake.log[0]) as log:
     model = MPVAE.load(snakemake.input.model, device=params.device)
     target = Target(snakemake.wildcards.task, **params.task) if source == "mpvae" else None
     drawn = draw_genes(
-        model, table[table["part"] == "train"], target, params.samples, seed=params.seed, log=log
+        model,
+        table[table["part"] == "train"],
+        target,
+        params.samples,
+        settings=SamplingSettings(**params.settings),
+        largest_atoms=params.largest_atoms,
+        seed=params.seed,
+        log=log,
     )
     columns = {f"predicted_{name}": drawn.predicted[:, place] for place, name in enumerate(PROPERTIES)}
     prefix = f"{snakemake.wildcards.task}-{source}-{snakemake.wildcards.round}"

@@ -91,7 +91,8 @@ class GeneCrystalSettings:
         volume_factor: the estimated volume is multiplied with it.
         most_atoms: largest number of atoms in the conventional cell.
         symprec_angstrom: tolerance of the space group and gene that are recorded.
-        time_limit_seconds: wall time per gene, the last resort; the limits above end the work before.
+        time_limit_seconds: wall time per gene, the last resort: the limits above end the work within seconds,
+            also on a busy machine, and what a time limit ends depends on the machine.
     """
 
     placement: str = SPREAD
@@ -102,7 +103,7 @@ class GeneCrystalSettings:
     volume_factor: float = 1.0
     most_atoms: int = 400
     symprec_angstrom: float = SYMPREC_ANGSTROM
-    time_limit_seconds: float = 10.0
+    time_limit_seconds: float = 60.0
 
     def __post_init__(self) -> None:
         if self.placement not in (SPREAD, PYXTAL):

@@ -171,7 +171,8 @@ class MPVAE:
         latents: NDArray[np.float32],
         *,
         seed: int,
-        temperature: float | None = None,
+        temperature: float,
+        largest_atoms: int = 40,
         space_groups: tuple[int, int] = (1, 230),
         true_groups: NDArray[np.integer] | None = None,
     ) -> GeneArrays:
@@ -180,7 +181,8 @@ class MPVAE:
         Args:
             latents: shape (n, latent).
             seed: of the draws.
-            temperature: of the draws; the setting's where None; 0 takes the most probable.
+            temperature: of the draws of elements, positions and space groups; 0 takes the most probable.
+            largest_atoms: atoms that the primitive cell may have.
             space_groups: first and last space group that may be drawn.
             true_groups: space groups to take instead of drawn ones, shape (n,).
         """
@@ -195,9 +197,9 @@ class MPVAE:
                 parts.append(
                     network.write(
                         torch.as_tensor(latents[piece], device=self.device),
-                        temperature=self.settings.temperature if temperature is None else temperature,
+                        temperature=temperature,
                         element_numbers=self.element_numbers,
-                        largest_atoms=self.settings.largest_generated_atoms,
+                        largest_atoms=largest_atoms,
                         space_groups=space_groups,
                         true_groups=None if groups is None else groups.to(self.device),
                     ).to(torch.device("cpu"))
@@ -237,11 +239,6 @@ class MPVAE:
         model._network.load_state_dict(state["weights"])
         model._network.to(model.device).eval()
         return model
-
-    def with_settings(self, **changes: Any) -> Self:
-        """Change settings that act after the training, such as `temperature`."""
-        self.settings = MPVAESettings(**{**asdict(self.settings), **changes})
-        return self
 
     def _start(self, genes: Sequence[WyckoffGene], labels: NDArray[np.float64], seed: int) -> None:
         usable = [i for i, gene in enumerate(genes) if self.learns_from(gene)]

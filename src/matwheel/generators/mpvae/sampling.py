@@ -20,6 +20,31 @@ from matwheel.seeds import derive_seed
 FEWEST_REFERENCES = 20
 
 
+@dataclass(frozen=True)
+class SamplingSettings:
+    """How genes are drawn from a fitted model; none of it is known to the training.
+
+    Attributes:
+        latent_noise: perturbation of a reference's latent mean, in units of its posterior's standard
+            deviation; 1.4 is published, with which this posterior mostly writes the reference itself.
+        latents_per_reference: perturbed latents of one reference before the next has its turn.
+        latent_choice: of so many times more latents, those whose predicted properties lie nearest to the
+            target's windows are decoded; 1 decodes all.
+        temperature: of the draws of elements, positions and space groups; 0 takes the most probable.
+    """
+
+    latent_noise: float = 2.5
+    latents_per_reference: int = 20
+    latent_choice: int = 2
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (self.latent_noise >= 0 and self.temperature >= 0):
+            raise InputError("latent_noise and temperature must not be negative")
+        if self.latents_per_reference < 1 or self.latent_choice < 1:
+            raise InputError("latents_per_reference and latent_choice must be at least 1")
+
+
 @dataclass(frozen=True, eq=False)
 class DrawnGenes:
     """Genes that were drawn.
@@ -95,6 +120,8 @@ def draw_genes(
     target: Target | None,
     n: int,
     *,
+    settings: SamplingSettings | None = None,
+    largest_atoms: int = 40,
     seed: int,
     log: Log = log_to_stderr,
 ) -> DrawnGenes:
@@ -110,6 +137,8 @@ def draw_genes(
         table: gene table of the training rows.
         target: windows and space groups; None draws without condition.
         n: number of genes.
+        settings: of the draws.
+        largest_atoms: atoms that the primitive cell of a gene may have.
         seed: of the order of the references, the noise and the decoding.
         log: gets warnings and progress.
 
@@ -123,12 +152,12 @@ def draw_genes(
         raise InputError("none of the reference rows is small enough for the model; raise largest_atoms")
     references = references[usable]
     means, deviations = model.encode([gene for gene, chosen in zip(genes, usable, strict=True) if chosen])
-    settings = model.settings
+    settings = settings or SamplingSettings()
     factor = settings.latent_choice if target is not None and target.windows else 1
     wanted = n * factor
     rng = np.random.default_rng(derive_seed(seed, "latents"))
     rows = _rows_in_turn(len(references), wanted, settings.latents_per_reference, rng)
-    noise = rng.standard_normal((wanted, settings.latent_width), dtype=np.float32)
+    noise = rng.standard_normal((wanted, means.shape[1]), dtype=np.float32)
     latents = means[rows] + np.float32(settings.latent_noise) * deviations[rows] * noise
     predicted, _ = model.predict(latents)
     if factor > 1:
@@ -136,7 +165,13 @@ def draw_genes(
         chosen = np.sort(np.argsort(distance, kind="stable")[:n])
         latents, rows, predicted = latents[chosen], rows[chosen], predicted[chosen]
     groups = target.space_groups if target is not None else (1, 230)
-    drawn = model.decode(latents, seed=derive_seed(seed, "decoding"), space_groups=groups)
+    drawn = model.decode(
+        latents,
+        seed=derive_seed(seed, "decoding"),
+        temperature=settings.temperature,
+        largest_atoms=largest_atoms,
+        space_groups=groups,
+    )
     log(f"{n} genes drawn around {len(references)} reference rows")
     return DrawnGenes(drawn, latents, predicted, references["id"].to_numpy(dtype=object)[rows])
 

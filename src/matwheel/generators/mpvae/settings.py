@@ -1,4 +1,4 @@
-"""Settings of the MPVAE. Budgets count optimiser steps, so augmented rows cost no more than plain ones."""
+"""Settings of an MPVAE's training. Budgets count steps, so augmented rows cost no more than plain ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OPTIMISERS = ("adam", "rmsprop")
 
 @dataclass(frozen=True)
 class MPVAESettings:
-    """Network, losses, budgets and how genes are drawn; the defaults are for one CPU thread.
+    """Network, losses and budgets; the defaults are for one CPU thread.
 
     Attributes:
         network: 'sites' reads and writes a gene site by site and can only write positions that its space
@@ -25,7 +25,6 @@ class MPVAESettings:
         width: units of the hidden layers of 'sites'.
         embedding_width: width of the vectors that stand for elements and Wyckoff positions in 'sites'.
         largest_atoms: atoms of the primitive cell above which a row is not learnt from.
-        largest_generated_atoms: atoms of the primitive cell that a drawn gene may have.
         augment: learn from all equivalent descriptions of the training genes (Wyckoff augmentation).
         transfer: pre-train on all training rows before the fine-tuning.
         pretraining_steps: optimiser steps on all training rows, for the formation energy.
@@ -40,12 +39,6 @@ class MPVAESettings:
         kl_weight, property_weight, crystal_system_weight, space_group_weight, reconstruction_weight,
             formula_weight: weights of the parts of the loss, each a sum over one gene and a mean over the
             batch; the consistency of formula and positions exists in 'published' only.
-        latent_noise: perturbation of a reference's latent mean, in units of its posterior's standard
-            deviation; 1.4 is published, with which this posterior mostly writes the reference itself.
-        latents_per_reference: perturbed latents of one reference before the next has its turn.
-        latent_choice: of so many times more latents, those whose predicted properties lie nearest to the
-            target's windows are decoded; 1 decodes all.
-        temperature: of the draws of elements, positions and space groups; 0 takes the most probable.
         device: 'auto' (CUDA where there is one), 'cpu' or 'cuda'.
     """
 
@@ -54,7 +47,6 @@ class MPVAESettings:
     width: int = 192
     embedding_width: int = 64
     largest_atoms: int = 20
-    largest_generated_atoms: int = 40
     augment: bool = True
     transfer: bool = True
     pretraining_steps: int = 3000
@@ -73,14 +65,10 @@ class MPVAESettings:
     space_group_weight: float = 1.0
     reconstruction_weight: float = 1.0
     formula_weight: float = 0.0
-    latent_noise: float = 2.5
-    latents_per_reference: int = 20
-    latent_choice: int = 2
-    temperature: float = 1.0
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        zero_allowed = {"dropout", "temperature", "latent_noise"}
+        zero_allowed = {"dropout"}
         zero_allowed |= {field.name for field in dataclasses.fields(self) if field.name.endswith("_weight")}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -130,9 +118,6 @@ PUBLISHED: Mapping[str, Any] = {
     "space_group_weight": 1 / 6,
     "reconstruction_weight": 1 / 64,
     "formula_weight": 1 / 256,
-    "latent_noise": 1.4,
-    "latent_choice": 1,
-    "temperature": 0.0,
 }
 PRESETS: Mapping[str, Mapping[str, Any]] = {"default": {}, "published": PUBLISHED}
 
