@@ -24,6 +24,7 @@ TINY = {
     "predictors": ["cgcnn"],
     "funnel": {"runs": []},
     "matgan": {"sets": []},
+    "wycryst": {"tasks": []},
     "predictor_settings": {"cgcnn": {"steps": 10}},
     "generator": {"samples": 12, "settings": {"autoencoder_steps": 8, "decoder_steps": 4, "prior_steps": 10}},
 }

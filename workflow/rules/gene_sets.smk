@@ -1,7 +1,8 @@
 """Sets of genes: which models, tasks and rounds there are, which screens genes go through; no rules."""
 
 WYCRYST = config["wycryst"]
-TASKS = sorted(WYCRYST["tasks"])
+TASKS = WYCRYST["tasks"]
+FUNNEL_TASKS = [task for task in WYCRYST["funnel"] if task in TASKS]
 GENE_ROUNDS = range(1, WYCRYST["rounds"] + 1)
 GENE_DATA = WYCRYST["data"]
 GENE_CRYSTALS = next(
@@ -52,7 +53,7 @@ GENE_SHARDS = range(ceil(WYCRYST["build_at_most"] / WYCRYST["build_shard_size"])
 # The sets that go through the whole funnel: the model's in every round, the nulls' beside the first.
 GENE_FUNNELS = [
     f"wycryst/round{number}/{task}/{source}"
-    for task in WYCRYST["funnel"]
+    for task in FUNNEL_TASKS
     for number in GENE_ROUNDS
     for source in ("mpvae", *(WYCRYST["nulls"] if number == 1 else []))
 ]
@@ -67,7 +68,7 @@ if TASKS:
             "judges.json",
         )
     ]
-if TASKS and WYCRYST["funnel"]:
+if FUNNEL_TASKS:
     WYCRYST_RESULTS += [
         f"results/wycryst/{name}"
         for name in ("funnel.csv", "funnel.svg", "candidates.csv", "parity.svg")
@@ -75,9 +76,9 @@ if TASKS and WYCRYST["funnel"]:
 if TASKS and ABLATION_RUNS:
     WYCRYST_RESULTS += [f"results/wycryst/ablation.{kind}" for kind in ("csv", "svg")]
 
-for task in [task for task in WYCRYST["funnel"] if task not in TASKS]:
+for task in [task for task in TASKS if task not in WYCRYST["targets"]]:
     raise WorkflowError(
-        f"config: wycryst.funnel names task {task!r}, which wycryst.tasks does not have"
+        f"config: wycryst.tasks names {task!r}, of which wycryst.targets says nothing; add it there"
     )
 
 
@@ -98,7 +99,7 @@ def last_round(number, name):
     """File of the round before: of every task that goes through the funnel."""
     return [
         f"results/wycryst/round{int(number) - 1}/{task}/mpvae/{name}"
-        for task in WYCRYST["funnel"]
+        for task in FUNNEL_TASKS
     ]
 
 

@@ -282,7 +282,7 @@ rule generate_genes:
     params:
         code=code("generate_genes"),
         seed=job_seed("generate_genes"),
-        task=lambda wildcards: WYCRYST["tasks"][wildcards.task],
+        task=lambda wildcards: WYCRYST["targets"][wildcards.task],
         samples=WYCRYST["samples"],
         settings=WYCRYST["sampling"],
         largest_atoms=WYCRYST["largest_atoms"],
@@ -313,7 +313,7 @@ rule generate_null_genes:
     params:
         code=code("generate_null_genes"),
         seed=job_seed("generate_null_genes"),
-        task=lambda wildcards: WYCRYST["tasks"][wildcards.task],
+        task=lambda wildcards: WYCRYST["targets"][wildcards.task],
         samples=WYCRYST["samples"],
     message:
         "draw genes for {wildcards.task} by {wildcards.gene_null}"
@@ -349,7 +349,7 @@ rule screen_genes:
         runtime=60,
     params:
         code=code("screen_genes"),
-        task=lambda wildcards: WYCRYST["tasks"][wildcards.task],
+        task=lambda wildcards: WYCRYST["targets"][wildcards.task],
         element_numbers=GENE_DATA["element_numbers"],
         largest_atoms=WYCRYST["largest_atoms"],
         composition=SCREEN["composition"],
@@ -481,7 +481,7 @@ rule screen_relaxed_genes:
     params:
         code=code("screen_relaxed_genes"),
         symprec_angstrom=GENE_DATA["symprec_angstrom"],
-        task=lambda wildcards: WYCRYST["tasks"][wildcards.task],
+        task=lambda wildcards: WYCRYST["targets"][wildcards.task],
     message:
         "symmetry and band gaps of the relaxed crystals of {wildcards.task} ({wildcards.gene_source})"
     script:
@@ -545,7 +545,7 @@ rule compare_conditions:
         runtime=30,
     params:
         code=code("compare_conditions"),
-        tasks=WYCRYST["tasks"],
+        targets={task: WYCRYST["targets"][task] for task in TASKS},
         gene_sources=["mpvae", "unconditional", *WYCRYST["nulls"]],
     message:
         "compare what was asked for with what was drawn"

@@ -31,8 +31,8 @@ with logged(snakemake.log[0]) as log:
     }
     paths = iter(inputs.judged)
     distributions, diversity, novelty, panels = [], [], [], []
-    for task in sorted(params.tasks):
-        target = Target(task, **params.tasks[task])
+    for task in params.targets:
+        target = Target(task, **params.targets[task])
         sets = {"training": judged_genes(training, PROPERTIES)}
         sets |= {source: judged_genes(read_table(next(paths)), PROPERTIES) for source in params.gene_sources}
         distributions.append(property_distributions(sets, target, properties=PROPERTIES))

@@ -43,13 +43,9 @@ from matwheel.errors import InputError
 from matwheel.progress import Log, Progress, log_to_stderr
 from matwheel.screening.verdicts import COLUMNS, ERROR, FAIL, PASS, verdict_table
 from matwheel.seeds import derive_seed
+from matwheel.time_limits import TimeLimitReached, time_limit
 from matwheel.validation.atoms import to_atoms
-from matwheel.validation.relaxation import (
-    RelaxationSettings,
-    _time_limit,
-    _TimeLimit,
-    initial_problem,
-)
+from matwheel.validation.relaxation import RelaxationSettings, initial_problem
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
@@ -238,7 +234,7 @@ def realise_gene(
     reasons: list[str] = []
     status = ""
     try:
-        with _time_limit(settings.time_limit_seconds):
+        with time_limit(settings.time_limit_seconds):
             reason = _reason_to_refuse(gene, volume_angstrom3_per_atom, settings)
             reasons += [reason] if reason else []
             known = shapes.like(gene) if shapes is not None else np.zeros((0, 6))
@@ -257,7 +253,7 @@ def realise_gene(
                 crystals.append(crystal)
                 space_groups.append(found)
                 genes.append(own)
-    except _TimeLimit:
+    except TimeLimitReached:
         # What was built depends on the speed of the machine, so nothing of it is kept.
         status, crystals, space_groups, genes = TIMED_OUT, [], [], []
         reasons = [f"not built within {settings.time_limit_seconds:g} s"]

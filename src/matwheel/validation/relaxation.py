@@ -6,11 +6,8 @@ BFGS on the positions and the logarithm of the deformation of the cell.
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, fields
 from math import inf, isfinite, nan
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,6 +20,7 @@ from matwheel.crystals.table import SYMPREC_ANGSTROM, reduced_formula, space_gro
 from matwheel.errors import InputError
 from matwheel.progress import Log, Progress, log_to_stderr
 from matwheel.screening.verdicts import ERROR, FAIL, PASS, UNDECIDED, Verdict
+from matwheel.time_limits import TimeLimitReached, time_limit
 from matwheel.validation.atoms import from_atoms, to_atoms
 from matwheel.validation.potentials import (
     POTENTIALS,
@@ -202,9 +200,9 @@ def relax_crystal(
         return Relaxation(REFUSED, refusal, seconds=time.monotonic() - started), crystal
     run = _Run(crystal, settings)
     try:
-        with _time_limit(settings.time_limit_seconds), np.errstate(all="ignore"):
+        with time_limit(settings.time_limit_seconds), np.errstate(all="ignore"):
             status, reason = run.relax(calculator)
-    except _TimeLimit:
+    except TimeLimitReached:
         status, reason = TIMED_OUT, f"not finished after {settings.time_limit_seconds:g} s, {run.steps} steps"
     except Exception as error:
         status, reason = FAILED, f"{type(error).__name__}: {error}"
@@ -352,7 +350,7 @@ class _Run:
             if problem:
                 return EXPLODED, f"{problem} at step {self.steps}"
             if time.monotonic() - self.started > settings.time_limit_seconds:
-                raise _TimeLimit
+                raise TimeLimitReached
         self.relaxed = from_atoms(self.crystal.id, atoms)
         if converged:
             return CONVERGED, ""
@@ -437,36 +435,3 @@ def _space_group(crystal: Crystal, symprec_angstrom: float) -> int:
 
 def _is_finite(crystal: Crystal) -> bool:
     return bool(np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac_coords).all())
-
-
-class _TimeLimit(BaseException):
-    """Not an Exception, so that no library between swallows it."""
-
-
-@contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    """Raise `_TimeLimit` in the body after `seconds` of wall time, also inside a call that hangs.
-
-    Needs the main thread and interval timers (Linux, macOS). Elsewhere (another thread, Windows) nothing is
-    raised here, and only the check between two steps holds. A compiled function is interrupted when it
-    returns to the interpreter.
-    """
-    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(*_: object) -> None:
-        raise _TimeLimit
-
-    previous_handler = signal.signal(signal.SIGALRM, stop)
-    # The second number repeats the alarm, should the first be lost where exceptions cannot be raised.
-    previous_timer = signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
-    started = time.monotonic()
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous_handler)
-        if previous_timer[0]:
-            left = max(1e-3, previous_timer[0] - (time.monotonic() - started))
-            signal.setitimer(signal.ITIMER_REAL, left, previous_timer[1])

@@ -1,0 +1,147 @@
+"""The chapter of genes on a hundred real crystals, from the mirror's table to validated candidates."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from tiny_project import ROOT, copy_project, pending_outputs, snakemake
+
+from matwheel.crystals.table import read_table
+from matwheel.crystals.wyckoff_genes import fault_of_gene, parse_gene
+from matwheel.generators.gene_crystals import is_supergroup
+
+SET = "results/wycryst/round1/wide/mpvae"
+TARGETS = [
+    "results/wycryst/candidates.csv",
+    "results/wycryst/conditions.csv",
+    "results/wycryst/latent_maps.svg",
+]
+ARMS = ("plain_scratch", "plain_transfer", "augmented_scratch", "augmented_transfer")
+SETTINGS = {
+    "datasets": ["mp_poly_total"],
+    "predictors": ["cgcnn"],
+    "mirror_folders": ["mirror"],
+    "funnel": {"runs": []},
+    "matgan": {"sets": []},
+    "validate": {
+        "phonon_potential": "7net-0",
+        "relaxation": {"max_steps": 8},
+        "reference_shards": 1,
+        "phonons_at_most": 1,
+        "phonon_shard_size": 1,
+        "phonons": {"shortest_length_angstrom": 3.0, "follow_unstable": False, "max_relaxation_steps": 5},
+    },
+    "wycryst": {
+        "model": {
+            "width": 32,
+            "embedding_width": 16,
+            "latent_width": 8,
+            "pretraining_steps": 12,
+            "fine_tuning_steps": 8,
+            "validate_every": 4,
+        },
+        "ablation": {"seeds": 1, "settings": {"pretraining_steps": 4, "fine_tuning_steps": 4}},
+        "tasks": ["wide", "nowhere"],
+        "targets": {
+            "wide": {"windows": {"band_gap_ev": [0.0, 9.0]}},
+            "nowhere": {"windows": {"band_gap_ev": [11.0, 12.0]}, "space_groups": [143, 230]},
+        },
+        "samples": 60,
+        "largest_atoms": 8,
+        "nulls": ["substitution"],
+        "judges": {"trees": 10},
+        "require": ["gene_validity", "unique_gene"],
+        "funnel": ["wide"],
+        "build": {"realisations": 2, "realisations_per_degree": 0},
+        "build_at_most": 2,
+        "build_shard_size": 2,
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    project = copy_project(tmp_path_factory.mktemp("wycryst") / "project")
+    (project / "mirror").mkdir()
+    shutil.copy(ROOT / "tests" / "data" / "mp20_cut.csv.gz", project / "mirror")
+    shutil.copytree(ROOT / "tests" / "data" / "references", project / "results" / "references")
+    (project / "results" / "references" / "provenance.json").write_text("{}\n")
+    (project / "tiny.yaml").write_text(yaml.safe_dump(SETTINGS))
+    done = snakemake(project, *TARGETS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return project
+
+
+def test_every_drawn_gene_is_possible_and_has_all_verdicts(project: Path) -> None:
+    genes = read_table(project / SET / "genes.parquet")
+    assert len(genes) == 60
+    verdicts = read_table(project / SET / "verdicts" / "genes.parquet")
+    assert set(verdicts["candidate_id"]) == set(genes["id"])
+    # No list of reported formulas is in this mirror, so nothing can score synthesizability.
+    assert "synthesizability" not in set(verdicts["screen"])
+    counts = verdicts.groupby("candidate_id")["screen"].nunique()
+    assert set(counts) == {9}
+    possible = verdicts[verdicts["screen"].eq("gene_validity") & verdicts["verdict"].eq("pass")]
+    texts = genes.set_index("id").loc[possible["candidate_id"], "gene"]
+    assert len(texts) and not any(fault_of_gene(parse_gene(text)) for text in texts)
+
+
+def test_genes_become_crystals_of_their_symmetry(project: Path) -> None:
+    selected = read_table(project / SET / "build" / "selected.parquet")
+    built = read_table(project / SET / "generated.parquet")
+    assert 1 <= len(built) <= len(selected) <= 2
+    wanted = selected.set_index("id")["space_group"]
+    for crystal in built.itertuples():
+        assert is_supergroup(crystal.space_group, int(wanted[crystal.id]))
+
+
+def test_the_funnel_counts_every_gene_of_the_model_and_of_the_null(project: Path) -> None:
+    funnel = pd.read_csv(project / "results/wycryst/funnel.csv")
+    assert set(funnel["set"]) == {"wide by mpvae, round1", "wide by substitution, round1"}
+    assert set(funnel["candidates"]) == {60}
+    yields = pd.read_csv(project / "results/wycryst/yields.csv").set_index("set")
+    assert (yields["genes"] == 60).all()
+    assert (yields["relaxed"] <= yields["built"]).all() and (yields["built"] <= 2).all()
+
+
+def test_a_target_that_no_row_meets_is_warned_about_and_drawn_for(project: Path) -> None:
+    log = (project / "logs/generate_genes/round1/nowhere/mpvae.log").read_text()
+    assert "WARNING: no training row meets target nowhere" in log
+    conditions = pd.read_csv(project / "results/wycryst/conditions.csv")
+    assert set(conditions["target"]) == {"nowhere", "wide"}
+
+
+def test_the_ablation_trains_every_arm_and_transfer_only_where_it_is_asked_for(project: Path) -> None:
+    done = snakemake(project, "results/wycryst/ablation.csv")
+    assert done.returncode == 0, done.stdout + done.stderr
+    runs = pd.read_csv(project / "results/wycryst/ablation_runs.csv")
+    assert len(runs[["augmentation", "transfer", "seed"]].drop_duplicates()) == 4
+    for arm in ARMS:
+        pretrained = project / f"results/wycryst/ablation/{arm}/seed0/pretrained.pt"
+        assert pretrained.exists() == arm.endswith("transfer")
+
+
+def test_how_genes_are_drawn_and_judged_is_no_matter_of_the_training(project: Path) -> None:
+    changed = SETTINGS | {"wycryst": SETTINGS["wycryst"] | {"sampling": {"temperature": 0.5}}}
+    (project / "changed.yaml").write_text(yaml.safe_dump(changed))
+    pending = pending_outputs(project, config="changed.yaml", target=TARGETS[1])
+    assert f"{SET}/genes.parquet" in pending
+    assert not any(path.endswith(("mpvae.pt", "pretrained.pt")) for path in pending)
+    changed["wycryst"] = SETTINGS["wycryst"] | {"metal_threshold": 0.3}
+    (project / "changed.yaml").write_text(yaml.safe_dump(changed))
+    pending = pending_outputs(project, config="changed.yaml", target=TARGETS[1])
+    assert f"{SET}/verdicts/genes.parquet" in pending
+    assert f"{SET}/genes.parquet" not in pending
+
+
+def test_a_second_round_learns_from_the_first(project: Path) -> None:
+    changed = SETTINGS | {"wycryst": SETTINGS["wycryst"] | {"rounds": 2}}
+    (project / "changed.yaml").write_text(yaml.safe_dump(changed))
+    pending = pending_outputs(project, config="changed.yaml", target=TARGETS[0])
+    assert "results/wycryst/round2/training.parquet" in pending
+    assert "results/wycryst/round2/mpvae.pt" in pending
+    assert not any(path.startswith("results/wycryst/round1/wide/mpvae/") for path in pending)
