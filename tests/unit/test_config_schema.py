@@ -10,13 +10,20 @@ from typing import Any
 import pytest
 import yaml
 
+from matwheel.crystals.gene_table import GeneTableSettings
 from matwheel.generators.con_cdvae.settings import ConCDVAESettings
+from matwheel.generators.gene_crystals import GeneCrystalSettings
+from matwheel.generators.mpvae.sampling import SamplingSettings
+from matwheel.generators.mpvae.settings import PRESETS as MPVAE_PRESETS
+from matwheel.generators.mpvae.settings import MPVAESettings
 from matwheel.generators.registry import GENERATORS
 from matwheel.predictors.cgcnn import NetworkSettings
+from matwheel.predictors.gene_boosting import GeneBoostingSettings
 from matwheel.predictors.latent import LatentSettings
 from matwheel.predictors.registry import PREDICTORS
 from matwheel.predictors.training_settings import CHOICES, PRESETS, TrainingSettings
 from matwheel.screening.composition_validity import OXIDATION_TABLES, CompositionSettings
+from matwheel.screening.formula_synthesizability import KINDS, FormulaScoreSettings
 from matwheel.screening.structure_validity import StructureSettings
 from matwheel.screening.synthesizability import SCORES
 from matwheel.validation.dft import BACKENDS, DFTSettings
@@ -100,3 +107,25 @@ def test_names_are_those_of_the_registries() -> None:
     assert validation["dft"]["properties"]["backend"]["enum"] == list(BACKENDS)
     described = screens["composition"]["properties"]["oxidation_table"]["description"]
     assert all(table in described for table in OXIDATION_TABLES)
+
+
+@pytest.mark.parametrize(
+    ("key", "settings"),
+    [
+        ("data", GeneTableSettings),
+        ("sampling", SamplingSettings),
+        ("judges", GeneBoostingSettings),
+        ("build", GeneCrystalSettings),
+    ],
+)
+def test_settings_of_genes_are_those_of_the_library(key: str, settings: type) -> None:
+    assert set(KEYS["wycryst"]["properties"][key]["properties"]) == names(settings)
+
+
+def test_settings_of_the_mpvae_and_of_synthesizability_are_those_of_the_library() -> None:
+    described = dict(SCHEMA["$defs"]["mpvae_settings"]["properties"])
+    assert described.pop("preset")["enum"] == list(MPVAE_PRESETS)
+    assert set(described) == names(MPVAESettings) - {"device"}
+    score = KEYS["wycryst"]["properties"]["synthesizability"]["properties"]["settings"]["properties"]
+    assert set(score) == names(FormulaScoreSettings)
+    assert score["kind"]["enum"] == list(KINDS)

