@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
+from matwheel.evaluation.candidates import COLUMNS as CANDIDATE_COLUMNS
 from matwheel.evaluation.gene_yields import GeneFunnel, energy_pairs, gene_yields, with_genes
-from matwheel.screening.candidates import COLUMNS as CANDIDATE_COLUMNS
 from matwheel.screening.verdicts import Verdict, verdict_table
 
 SCREENS = ["gene_validity", "novel_gene", "build", "relaxation", "symmetry_kept"]

@@ -1,10 +1,13 @@
 """The screen that scores plug into, with a score of its own, and what every registered score must keep."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from matwheel.crystals.crystal import Crystal
+from matwheel.crystals.table import reduced_formula
 from matwheel.errors import InputError
+from matwheel.screening.formula_synthesizability import FormulaScore, FormulaScoreSettings
 from matwheel.screening.synthesizability import (
     SCORES,
     SynthesizabilityScore,
@@ -44,10 +47,21 @@ def crystal(name, *species):
     return Crystal(name, species, 4 * np.eye(3), np.zeros((len(species), 3)))
 
 
-def test_every_registered_score_keeps_the_interface(jarvis_crystals):
+@pytest.fixture
+def settings_of(tmp_path, jarvis_crystals, poly_crystals):
+    """What each score needs to exist: the one of formulas is read from a file."""
+    formulas = [reduced_formula(one) for one in (*jarvis_crystals[0], *poly_crystals[0])]
+    labels = pd.DataFrame({"formula": list(dict.fromkeys(formulas))})
+    labels["listed"], labels["e_above_hull_ev_per_atom"] = labels.index % 2 == 0, 0.0
+    score, _ = FormulaScore.fit(labels, FormulaScoreSettings(trees=3, smallest_leaf=2), seed=1)
+    score.save(tmp_path / "score.npz")
+    return {"formula": {"path": str(tmp_path / "score.npz")}}
+
+
+def test_every_registered_score_keeps_the_interface(jarvis_crystals, settings_of):
     crystals = jarvis_crystals[0][:12]
     for name in SCORES:
-        score = make_score(name)
+        score = make_score(name, settings_of.get(name))
         assert isinstance(score, SynthesizabilityScore) and score.name and score.version
         values = score.score(crystals)
         assert values.shape == (12,) and values.dtype == np.float64

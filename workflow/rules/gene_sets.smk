@@ -34,6 +34,12 @@ SYNTHESIZABILITY_FILES = {
 }
 HAS_SYNTHESIZABILITY = all(SYNTHESIZABILITY_FILES.values())
 
+if SCREEN["synthesizability"]["model"] != "none" and not HAS_SYNTHESIZABILITY:
+    raise WorkflowError(
+        "config: screen.synthesizability needs icsd_listed_mp_formulas.txt.gz and mp_e_above_hull.csv.gz in a "
+        f"mirror folder ({', '.join(config['mirror_folders'])}); put them there or set its model to none"
+    )
+
 # Screens of genes in the order of the funnel; all genes get all of them.
 GENE_SCREENS = [
     "gene_validity",

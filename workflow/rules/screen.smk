@@ -198,6 +198,7 @@ rule screen_synthesizability:
     """A score of how likely each crystal can be made, by the configured model."""
     input:
         crystals="results/{crystal_set}/generated.parquet",
+        score="results/references/synthesizability.npz",
     output:
         verdicts="results/{crystal_set}/verdicts/synthesizability.parquet",
     log:

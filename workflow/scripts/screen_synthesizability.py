@@ -8,6 +8,7 @@ from matwheel.screening.verdicts import verdict_table
 with logged(snakemake.log[0]) as log:
     settings = snakemake.params.settings
     crystals = crystals_of_table(read_table(snakemake.input.crystals))
-    verdicts = synthesizability_verdicts(crystals, make_score(settings["model"]), settings["threshold"])
+    score = make_score(settings["model"], {"path": snakemake.input.score})
+    verdicts = synthesizability_verdicts(crystals, score, settings["threshold"])
     log(f"{len(verdicts)} scores by {settings['model']}")
     write_table(verdict_table(verdicts), snakemake.output.verdicts)

@@ -22,7 +22,9 @@ NO_SCORE = "none"
 THRESHOLD = 0.5
 
 # name: (module, class)
-SCORES: dict[str, tuple[str, str]] = {}
+SCORES: dict[str, tuple[str, str]] = {
+    "formula": ("matwheel.screening.formula_synthesizability", "FormulaScore"),
+}
 
 
 @runtime_checkable
