@@ -174,7 +174,7 @@ def test_sites_are_added_up_and_put_in_order():
     assert gene.free_coordinates == 2 + 4 + 6
     with pytest.raises(InputError, match="no site"):
         make_gene(62, [])
-    with pytest.raises(InputError, match="give 1 or more"):
+    with pytest.raises(InputError, match="1 to 99"):
         make_gene(62, [("O", "c", -1)])
     with pytest.raises(InputError, match="'ab'"):
         make_gene(62, [("O", "ab", 1)])
@@ -204,11 +204,11 @@ def test_crystals_without_a_gene():
     with pytest.raises(NoGene, match="Rf"):
         gene_of_crystal(Crystal("Rf", ("Rf",), 3 * np.eye(3), np.zeros((1, 3))))
     flat = np.array([[1.0, 0, 0], [0, 1, 0], [1, 1, 0]])
-    with pytest.raises(NoGene, match="no volume"):
+    with pytest.raises(NoGene, match="broken cell"):
         gene_of_crystal(Crystal("flat", ("H",), flat, np.zeros((1, 3))))
-    with pytest.raises(NoGene, match="number that is none"):
+    with pytest.raises(NoGene, match="broken cell"):
         gene_of_crystal(Crystal("nan", ("H",), np.eye(3), np.full((1, 3), np.nan)))
-    with pytest.raises(NoGene, match="number that is none"):
+    with pytest.raises(NoGene, match="broken cell"):
         gene_of_crystal(Crystal("inf", ("H",), np.diag([1.0, np.inf, 1.0]), np.zeros((1, 3))))
     with pytest.raises(NoGene, match="too close"):
         gene_of_crystal(Crystal("twice", ("H", "H"), 5 * np.eye(3), np.zeros((2, 3))))

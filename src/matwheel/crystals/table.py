@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from matwheel.crystals.crystal import Crystal, to_structure
+from matwheel.crystals.symmetry_dataset import symmetry_dataset
 from matwheel.files import atomic_path
 
 COLUMNS = ("id", "species", "lattice", "frac_coords", "formula", "space_group")
@@ -68,18 +69,7 @@ def reduced_formula(crystal: Crystal) -> str:
 
 def space_group(crystal: Crystal, symprec_angstrom: float = SYMPREC_ANGSTROM) -> int:
     """Return the space-group number by spglib, or 0 where it finds none."""
-    import spglib
-
-    finite = np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac_coords).all()
-    if not crystal.species or not finite:  # spglib ends the process on numbers that are none
-        return 0
-    numbers = [sorted(set(crystal.species)).index(symbol) for symbol in crystal.species]
-    try:
-        dataset = spglib.get_symmetry_dataset(
-            (crystal.lattice, crystal.frac_coords, numbers), symprec=symprec_angstrom
-        )
-    except spglib.error.SpglibError:  # raised, instead of None, once phonopy has been imported
-        return 0
+    dataset = symmetry_dataset(crystal, symprec_angstrom)
     return int(dataset.number) if dataset is not None else 0
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matwheel.crystals.crystal import Crystal
+from matwheel.crystals.symmetry_dataset import symmetry_dataset
 from matwheel.crystals.wyckoff_positions import LETTERS, SPACE_GROUPS, wyckoff_positions
 from matwheel.errors import InputError
 from matwheel.screening.formulas import ELEMENTS
@@ -183,24 +184,13 @@ def gene_of_crystal(crystal: Crystal, symprec_angstrom: float = SYMPREC_ANGSTROM
         NoGene: spglib finds no symmetry, an element is none of the 103, or there are more than
             `MOST_ELEMENTS` elements.
     """
-    import spglib
-
     elements = sorted(set(crystal.species))
     if not 1 <= len(elements) <= MOST_ELEMENTS:
         raise NoGene(f"{len(elements)} elements; a gene has 1 to {MOST_ELEMENTS}")
     unknown = [element for element in elements if element not in _place_of_element()]
     if unknown:
         raise NoGene(f"{unknown[0]} is not one of the 103 elements H to Lr")
-    finite = np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac_coords).all()
-    if not finite or not crystal.volume_angstrom3 > 0:  # spglib may end the process on numbers that are none
-        raise NoGene("the cell has no volume or a number that is none")
-    numbers = [elements.index(symbol) for symbol in crystal.species]
-    try:
-        dataset = spglib.get_symmetry_dataset(
-            (crystal.lattice, crystal.frac_coords, numbers), symprec=symprec_angstrom
-        )
-    except Exception:  # depending on its version, spglib raises or returns None
-        dataset = None
+    dataset = symmetry_dataset(crystal, symprec_angstrom)
     if dataset is None:
         raise NoGene(
             f"spglib finds no space group at {symprec_angstrom:g} Å: broken cell, or atoms too close"

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from importlib.metadata import version
 
-import numpy as np
-
 from matwheel.crystals.crystal import Crystal
+from matwheel.crystals.symmetry_dataset import symmetry_dataset
 from matwheel.errors import InputError
 from matwheel.screening.verdicts import ERROR, FAIL, PASS, Verdict
 
@@ -66,24 +65,7 @@ def symmetry_verdicts(
 
 def identify_space_group(crystal: Crystal, symprec_angstrom: float) -> tuple[int, str] | None:
     """Return number and Hermann-Mauguin symbol of the space group, or None where spglib finds none."""
-    import spglib
-
-    # spglib's search may not return from cells without a volume or with numbers that are none.
-    if not (
-        crystal.species
-        and np.isfinite(crystal.lattice).all()
-        and np.isfinite(crystal.frac_coords).all()
-        and crystal.volume_angstrom3 > 0
-    ):
-        return None
-    elements = sorted(set(crystal.species))
-    numbers = [elements.index(symbol) for symbol in crystal.species]
-    try:
-        dataset = spglib.get_symmetry_dataset(
-            (crystal.lattice, crystal.frac_coords, numbers), symprec=symprec_angstrom
-        )
-    except Exception:  # depending on its version, spglib raises or returns None
-        return None
+    dataset = symmetry_dataset(crystal, symprec_angstrom)
     return None if dataset is None else (int(dataset.number), str(dataset.international))
 
 

@@ -115,16 +115,18 @@ class MPVAE:
         """Go on with the rows whose band gap is above 0, for both properties; arguments as in `pretrain`.
 
         Raises:
-            InputError: the model has no weights yet, or fewer than two rows have a gap.
+            InputError: the model has no weights yet, or no row has a gap.
         """
         network = self._fitted()
         with_gap, validation_with_gap = labels[:, 1] > 0, validation_labels[:, 1] > 0
         rows = int(with_gap.sum())
-        if rows < 2:
+        if not rows:
             raise InputError(
-                f"MPVAE: {rows} training rows have a band gap above 0, at least 2 are needed to fine-tune; "
-                "add rows with gaps to the dataset"
+                "MPVAE: no training row has a band gap above 0, so there is nothing to fine-tune on; add rows "
+                "with gaps to the dataset"
             )
+        if rows == 1:
+            log("WARNING: one training row has a band gap above 0; what is fine-tuned will know little else")
         if not validation_with_gap.any():
             validation_with_gap = np.ones(len(validation_labels), dtype=bool)
         frozen = network.encoder_parts() if self.settings.freeze_encoder and self.settings.transfer else []
