@@ -48,8 +48,8 @@ GENES = {
     "empty": "225",
     "binary": "225 Na:a Cl:b",
     "chlorofluoride": "129 Ba:c Cl:c F:a",
-    "charged": "216 Na:a Ca:b F:c",
-    "hexagonal": "194 Sr:a Zn:d Pb:c",
+    "charged": "216 Ba:a Li:b F:c",
+    "hexagonal": "194 Sr:a Ca:c Zn:d",
 }
 IDS = list(GENES)
 ARRAYS = gene_arrays([read_gene(text) for text in GENES.values()])
@@ -205,16 +205,16 @@ def test_windows_and_thresholds_part_the_predictions(judged):
 
 
 def test_a_known_gene_is_known_by_every_description_of_it(judged):
-    known = canonical_keys(gene_arrays([parse_gene(GENES["shifted"]), parse_gene("216 Li:d Zn:a P:b")]))
+    known = canonical_keys(gene_arrays([parse_gene(GENES["shifted"]), parse_gene("216 Li:d Zn:c P:a")]))
     verdicts = screened(judged, references=GeneReferences(known, ()))
     novel = said(verdicts, NOVEL_GENE)
-    # 'd a b' of Li, Zn, P is 'a b c' from an origin at 3/4 3/4 3/4.
+    # Letters d, c, a are a, b, c from an origin at 3/4 3/4 3/4.
     assert [name for name in IDS if novel[name] == "fail"] == ["perovskite", "shifted", "half-Heusler"]
     assert set(said(verdicts, NOVEL_FORMULA).values()) == {"pass", "error"}
 
 
 def test_the_same_letters_in_another_arrangement_are_new(judged):
-    # Phosphorus, not zinc, in the middle between the two others.
+    # Zinc, not phosphorus, has the place between the two others.
     other = canonical_keys(gene_arrays([parse_gene("216 Li:a Zn:c P:b")]))
     assert said(screened(judged, references=GeneReferences(other, ())), NOVEL_GENE)["half-Heusler"] == "pass"
 

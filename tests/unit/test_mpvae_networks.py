@@ -128,9 +128,7 @@ def test_every_gene_that_is_written_is_possible(scale, temperature, element_numb
         if number not in element_numbers:
             short += 1
             assert ran_out(gene, largest_atoms), gene
-    assert short < len(genes) / 2 or largest_atoms == 2
-    if temperature:
-        assert len(set(genes)) > len(genes) / 4
+    assert short < len(genes) and len(set(genes)) > len(genes) / 4
 
 
 def test_nothing_is_written_where_nothing_fits():
@@ -157,7 +155,6 @@ def test_temperature_zero_takes_the_most_probable():
     with torch.no_grad():
         groups = net._group_logits(latent).argmax(dim=1).tolist()
     assert [gene.space_group for gene in greedy] == groups
-    # No other first site costs less, where all that competes is allowed.
     drawn = written(net, latent, seed=1, temperature=1.0, true_groups=torch.tensor(groups))
     free = written(net, latent, seed=1, temperature=0.0)
     with torch.no_grad():
@@ -199,7 +196,7 @@ def test_no_mask_forbids_a_possible_gene(scale):
         assert (loss > 0).all() and (loss < 1e6).all()
 
 
-@pytest.mark.parametrize("text", ["225 Na:a Cl:a", "225 Na:a2", "1 Na:b", "225 Cl:a Na:b", "62 Na:dc"])
+@pytest.mark.parametrize("text", ["225 Na:a Cl:a", "225 Na:a2", "1 Na:b", "225 Cl:a Na:b", "62 Na:ca"])
 def test_masks_forbid_what_is_never_written(text):
     with torch.no_grad():
         loss = network().reconstruction(latents(1), site_sequences([read_gene(text)]))["sites"]
@@ -310,7 +307,6 @@ def test_the_consistency_of_formula_and_positions_teaches_space_group_and_letter
             assert weight.grad is not None and weight.grad.isfinite().all()
         assert part[0].weight.grad.abs().max() > 0
     assert all(weight.grad is None for weight in published.head.parameters())
-    # The last convolution hears of the letters only, not of elements: the same filters, other rows.
     assert published.to_group[-1].weight.grad.abs().max() > 0
 
 
@@ -331,8 +327,9 @@ def test_what_the_published_network_writes_is_screened(published):
     arrays = arrays_of_sequences(sequences)
     verdicts = gene_validity([str(row) for row in range(len(latent))], arrays)["verdict"].to_numpy()
     assert {PASS, FAIL} == set(verdicts)
-    for gene in np.array(genes_of_arrays(arrays), dtype=object)[verdicts == PASS]:
-        gene = WyckoffGene(*gene) if isinstance(gene, tuple) else gene
+    genes = genes_of_arrays(arrays)
+    for row in np.flatnonzero(verdicts == PASS):
+        gene = genes[row]
         assert parse_gene(str(gene)) == gene and fault_of_gene(gene) == "" and len(gene.elements) == 3
         assert gene.atoms_in_primitive_cell <= 40
 

@@ -92,7 +92,7 @@ def test_elements_ascend_and_nothing_stands_behind_the_end():
 def test_a_gene_that_does_not_fit_is_named(text):
     gene = parse_gene(text)
     assert not can_be_represented(gene)
-    with pytest.raises(InputError, match=f"gene {text} has more than .* leave the row out"):
+    with pytest.raises(InputError, match=f"gene {gene} has more than .* leave the row out"):
         site_sequences([*GENES[:3], gene])
 
 
