@@ -9,26 +9,28 @@ import pandas as pd
 import pytest
 import spglib
 
+from matwheel.crystals.archive_crystals import archive_materials
 from matwheel.crystals.crystal import Crystal, to_structure
-from matwheel.crystals.gene_table import (
+from matwheel.crystals.gene_rows import (
     COLUMNS,
     GENE_PROPERTIES,
     PARTS,
-    GeneTableSettings,
-    archive_materials,
     arrays_of_drawn,
     drawn_table,
-    extended_table,
-    gene_table,
-    gene_table_settings,
     genes_of_table,
-    known_genes,
     labels_of,
     part_of_table,
+)
+from matwheel.crystals.gene_table import (
+    GeneTableSettings,
+    check_band_gaps,
+    gene_table,
+    gene_table_settings,
+    known_genes,
     parts_by_formula,
-    validated_rows,
 )
 from matwheel.crystals.table import crystal_table, crystals_of_table, read_table
+from matwheel.crystals.validated_genes import extended_table, validated_rows
 from matwheel.crystals.wyckoff_genes import gene_arrays, parse_gene, read_gene
 from matwheel.crystals.wyckoff_permutations import canonical_gene, canonical_keys
 from matwheel.errors import InputError
@@ -219,6 +221,14 @@ def test_no_formula_is_in_two_parts_and_parts_have_their_sizes():
     assert parts_by_formula(formulas, settings, seed=3) == parts
     assert parts_by_formula(formulas[::-1], settings, seed=3) == parts[::-1]
     assert parts_by_formula(formulas, settings, seed=4) != parts
+
+
+def test_a_table_without_gaps_is_refused_before_anything_is_trained():
+    table = dataset_rows()
+    check_band_gaps(table.assign(part="train", band_gap_ev=1.0))
+    for useless in (table.assign(part="train", band_gap_ev=0.0), table.assign(part="test", band_gap_ev=1.0)):
+        with pytest.raises(InputError, match="nothing can be fine-tuned"):
+            check_band_gaps(useless)
 
 
 def test_parts_of_a_table(genes):

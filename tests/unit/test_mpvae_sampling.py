@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from matwheel.crystals.gene_table import genes_of_table
+from matwheel.crystals.gene_rows import genes_of_table
 from matwheel.crystals.wyckoff_genes import genes_of_arrays, parse_gene
 from matwheel.errors import InputError
 from matwheel.generators.mpvae.generator import MPVAE, PROPERTIES

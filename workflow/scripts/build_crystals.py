@@ -2,7 +2,7 @@
 
 import torch
 
-from matwheel.crystals.gene_table import genes_of_table
+from matwheel.crystals.gene_rows import genes_of_table
 from matwheel.crystals.table import crystal_table, read_table, write_table
 from matwheel.crystals.wyckoff_genes import gene_arrays
 from matwheel.generators.gene_crystals import (

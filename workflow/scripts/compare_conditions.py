@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from matwheel.crystals.gene_table import arrays_of_drawn
+from matwheel.crystals.gene_rows import arrays_of_drawn
 from matwheel.crystals.table import read_table
 from matwheel.crystals.wyckoff_permutations import canonical_keys
 from matwheel.evaluation.figures import save_figure

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from matwheel.crystals.gene_table import extended_table, validated_rows
 from matwheel.crystals.table import read_table, write_table
+from matwheel.crystals.validated_genes import extended_table, validated_rows
 from matwheel.progress import logged
 
 with logged(snakemake.log[0]) as log:

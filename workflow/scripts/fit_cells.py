@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from matwheel.crystals.gene_table import part_of_table
+from matwheel.crystals.gene_rows import part_of_table
 from matwheel.crystals.table import crystals_of_table, read_table
 from matwheel.crystals.wyckoff_genes import gene_arrays
 from matwheel.generators.gene_crystals import lattice_shapes

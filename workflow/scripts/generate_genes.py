@@ -2,7 +2,7 @@
 
 import torch
 
-from matwheel.crystals.gene_table import drawn_table
+from matwheel.crystals.gene_rows import drawn_table
 from matwheel.crystals.table import read_table, write_table
 from matwheel.generators.mpvae.generator import MPVAE, PROPERTIES
 from matwheel.generators.mpvae.sampling import SamplingSettings, draw_genes

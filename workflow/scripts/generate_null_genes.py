@@ -1,6 +1,6 @@
 """Draw genes without any learning around the training rows that meet a task."""
 
-from matwheel.crystals.gene_table import drawn_table, genes_of_table
+from matwheel.crystals.gene_rows import drawn_table, genes_of_table
 from matwheel.crystals.table import read_table, write_table
 from matwheel.crystals.wyckoff_genes import gene_arrays
 from matwheel.generators.mpvae.sampling import reference_rows

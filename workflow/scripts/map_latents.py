@@ -1,6 +1,6 @@
 """Map the latent vectors of the training rows."""
 
-from matwheel.crystals.gene_table import part_of_table
+from matwheel.crystals.gene_rows import part_of_table
 from matwheel.crystals.table import read_table, write_table
 from matwheel.evaluation.figures import save_figure
 from matwheel.evaluation.gene_figures import draw_latent_maps

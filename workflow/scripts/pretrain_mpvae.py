@@ -3,7 +3,7 @@
 import torch
 
 from matwheel.checkpoints import TrainingCheckpoint, fingerprint
-from matwheel.crystals.gene_table import part_of_table
+from matwheel.crystals.gene_rows import part_of_table
 from matwheel.crystals.table import read_table
 from matwheel.files import sha256_of_file, write_json
 from matwheel.generators.mpvae.generator import MPVAE

@@ -1,6 +1,6 @@
 """Read the crystals of matminer's archive that have a formation energy or a band gap."""
 
-from matwheel.crystals.gene_table import archive_materials
+from matwheel.crystals.archive_crystals import archive_materials
 from matwheel.crystals.table import write_table
 from matwheel.progress import logged
 

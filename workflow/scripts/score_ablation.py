@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from matwheel.crystals.gene_table import part_of_table
+from matwheel.crystals.gene_rows import part_of_table
 from matwheel.crystals.table import read_table
 from matwheel.evaluation.figures import save_figure
 from matwheel.evaluation.gene_ablation import ablation_cells, ablation_contrasts, draw_ablation

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from matwheel.crystals.gene_table import arrays_of_drawn
+from matwheel.crystals.gene_rows import arrays_of_drawn
 from matwheel.crystals.table import read_table, write_table
 from matwheel.crystals.wyckoff_permutations import canonical_keys
 from matwheel.predictors.gene_boosting import GenePredictors

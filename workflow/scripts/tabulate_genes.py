@@ -1,6 +1,6 @@
 """Tabulate the genes that are learnt from, with their properties."""
 
-from matwheel.crystals.gene_table import gene_table, gene_table_settings
+from matwheel.crystals.gene_table import check_band_gaps, gene_table, gene_table_settings
 from matwheel.crystals.table import read_table, write_table
 from matwheel.files import sha256_of_file, write_json
 from matwheel.progress import logged
@@ -15,6 +15,7 @@ with logged(snakemake.log[0]) as log:
         seed=params.seed,
     )
     log(f"{report}")
+    check_band_gaps(table)
     provenance = {
         "crystals": snakemake.input.crystals,
         "crystals_sha256": sha256_of_file(snakemake.input.crystals),

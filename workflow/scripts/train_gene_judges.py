@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from matwheel.crystals.gene_table import part_of_table
+from matwheel.crystals.gene_rows import part_of_table
 from matwheel.crystals.table import read_table
 from matwheel.crystals.wyckoff_genes import gene_arrays
 from matwheel.files import write_json

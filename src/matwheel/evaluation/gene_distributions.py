@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from matwheel.crystals.gene_table import arrays_of_drawn
+from matwheel.crystals.gene_rows import arrays_of_drawn
 from matwheel.crystals.wyckoff_genes import GeneArrays
 from matwheel.crystals.wyckoff_permutations import canonical_keys
 from matwheel.crystals.wyckoff_positions import SPACE_GROUPS

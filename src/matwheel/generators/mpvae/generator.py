@@ -122,8 +122,8 @@ class MPVAE:
         rows = int(with_gap.sum())
         if not rows:
             raise InputError(
-                "MPVAE: no training row has a band gap above 0, so there is nothing to fine-tune on; add rows "
-                "with gaps to the dataset"
+                "MPVAE: no training row has a band gap above 0, so there is nothing to fine-tune on; add "
+                "rows with gaps to the dataset"
             )
         if rows == 1:
             log("WARNING: one training row has a band gap above 0; what is fine-tuned will know little else")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from matwheel.crystals.gene_table import genes_of_table
+from matwheel.crystals.gene_rows import genes_of_table
 from matwheel.crystals.wyckoff_genes import GeneArrays
 from matwheel.errors import InputError
 from matwheel.generators.mpvae.generator import MPVAE, PROPERTIES
