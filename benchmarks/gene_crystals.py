@@ -23,15 +23,10 @@ import numpy as np
 from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.table import crystals_of_table, read_table, reduced_formula
 from matwheel.crystals.wyckoff_genes import NoGene, WyckoffGene, gene_arrays, gene_of_crystal
-from matwheel.generators.gene_crystals import (
-    PYXTAL,
-    GeneCrystalSettings,
-    chosen_crystals,
-    lattice_shapes,
-    outcome_table,
-    rank_realisations,
-    realise_genes,
-)
+from matwheel.generators.gene_crystals import GeneCrystalSettings, realise_genes
+from matwheel.generators.gene_placement import PYXTAL
+from matwheel.generators.gene_ranking import chosen_crystals, outcome_table, rank_realisations
+from matwheel.generators.lattice_shapes import lattice_shapes
 from matwheel.generators.volume_estimate import fit_volume_estimate
 from matwheel.screening.formulas import formula_counts
 from matwheel.validation.potentials import make_calculator

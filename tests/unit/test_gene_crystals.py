@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from matwheel.crystals.crystal import Crystal
+from matwheel.crystals.space_group_operations import has_operations, is_supergroup
 from matwheel.crystals.wyckoff_genes import gene_of_crystal, make_gene, parse_gene
 from matwheel.crystals.wyckoff_positions import LETTERS, wyckoff_positions
 from matwheel.errors import InputError
@@ -15,23 +16,23 @@ from matwheel.generators.gene_crystals import (
     NOT_BUILT,
     TIMED_OUT,
     GeneCrystalSettings,
-    best_realisation,
-    build_verdicts,
-    chosen_crystals,
-    has_operations,
-    is_supergroup,
-    lattice_shapes,
-    load_lattice_shapes,
-    outcome_table,
-    rank_realisations,
     realise_gene,
     realise_genes,
 )
+from matwheel.generators.gene_ranking import (
+    best_realisation,
+    build_verdicts,
+    chosen_crystals,
+    outcome_table,
+    rank_realisations,
+)
+from matwheel.generators.lattice_shapes import lattice_shapes, load_lattice_shapes
 from matwheel.validation.potentials import make_calculator
 
 ROCK_SALT = parse_gene("225 Na:a Cl:b")
 RUTILE = parse_gene("136 Ti:a O:f")
 SETTINGS = GeneCrystalSettings(realisations=3)
+EMT = {"tool": "emt", "tool_version": "1"}
 PYXTAL = GeneCrystalSettings(realisations=3, placement="pyxtal")
 
 
@@ -131,7 +132,7 @@ def test_shapes_of_the_same_group_are_drawn_at_the_volume_asked_for(tmp_path):
 def test_what_cannot_be_built_fails_with_a_reason(text, volume, reason):
     result = realise_gene("x", parse_gene(text), volume, SETTINGS, seed=0)
     assert result.status == NOT_BUILT and reason in result.reason and not result.crystals
-    (verdict,) = build_verdicts([result], SETTINGS).to_dict("records")
+    (verdict,) = build_verdicts([result], **EMT).to_dict("records")
     assert verdict["verdict"] == "fail" and reason in verdict["reason"]
 
 
@@ -148,7 +149,7 @@ def test_the_time_limit_interrupts():
     result = realise_gene("x", parse_gene("19 Ca:a3 Ti:a3 O:a6"), 12.0, settings, seed=0)
     assert time.monotonic() - started < 5
     assert result.status == TIMED_OUT and "0.3 s" in result.reason and not result.crystals
-    assert build_verdicts([result], settings)["verdict"].tolist() == ["error"]
+    assert build_verdicts([result], **EMT)["verdict"].tolist() == ["error"]
 
 
 def test_operations_are_those_of_the_crystal():
@@ -207,8 +208,9 @@ def test_from_genes_to_verdicts():
         make_calculator("emt"),
         log=lambda _: None,
     )
-    verdicts = build_verdicts(results, SETTINGS, ranking)
+    verdicts = build_verdicts(results, ranking, **EMT)
     assert verdicts["verdict"].tolist() == ["pass", "pass", "fail", "error"]
+    assert set(verdicts["tool"]) == {"emt"} and set(verdicts["tool_version"]) == {"1"}
     crystals = chosen_crystals(results, ranking)
     assert [crystal.id for crystal in crystals] == ids[:2]
     lowest = ranking[ranking["id"] == "g-1"]["energy_ev_per_atom"].min()

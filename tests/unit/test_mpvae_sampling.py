@@ -108,10 +108,10 @@ def test_no_row_with_a_gap_is_refused():
 def test_violation_is_the_distance_to_the_windows():
     values = {ENERGY: np.array([-2.0, -1.0, 0.0, -1.0]), GAP: np.array([2.0, 1.0, 0.0, 6.0])}
     scales = {ENERGY: 0.5, GAP: 2.0}
-    assert violation(values, TARGET, scales).tolist() == [0.0, 0.0, 2.0 + 0.5, 1.0]
-    assert violation(values, Target("any", {ENERGY: (None, None)}), scales).tolist() == [0.0] * 4
-    assert violation(values, Target("one", {GAP: (None, 1.0)}), scales).tolist() == [0.5, 0.0, 0.0, 2.5]
-    assert violation(values, Target("none", {}), scales).tolist() == [0.0] * 4
+    assert violation(values, TARGET, scales, 4).tolist() == [0.0, 0.0, 2.0 + 0.5, 1.0]
+    assert violation(values, Target("any", {ENERGY: (None, None)}), scales, 4).tolist() == [0.0] * 4
+    assert violation(values, Target("one", {GAP: (None, 1.0)}), scales, 4).tolist() == [0.5, 0.0, 0.0, 2.5]
+    assert violation(values, Target("none", {}), scales, 4).tolist() == [0.0] * 4
 
 
 def test_drawing_is_the_same_for_a_seed_and_another_for_another(model):
@@ -174,7 +174,7 @@ def test_the_choice_of_latents_moves_predictions_towards_the_windows(model):
         settings = SamplingSettings(latent_choice=choice, latents_per_reference=5)
         drawn = draw_genes(model, TABLE, target, 100, settings=settings, seed=1, log=silent)
         assert len(drawn.genes) == 100
-        outside.append(violation(dict(zip(PROPERTIES, drawn.predicted.T, strict=True)), target, scales))
+        outside.append(violation(dict(zip(PROPERTIES, drawn.predicted.T, strict=True)), target, scales, 100))
     assert outside[1].mean() < 0.7 * outside[0].mean() and outside[1].max() < outside[0].max()
     # Without windows there is nothing to choose by.
     one, four = (
@@ -210,13 +210,11 @@ def test_wrong_settings_are_refused(changes, message):
         SamplingSettings(**changes)
 
 
-@pytest.mark.xfail(strict=True, reason="violation has no length without windows")
 def test_a_target_of_space_groups_only_takes_the_nearest_rows():
     rows = reference_rows(TABLE, Target("one group", {}, (230, 230)), silent)
     assert rows["id"].tolist() == WITH_GAP["id"].tolist()[:FEWEST_REFERENCES]
 
 
-@pytest.mark.xfail(strict=True, reason="KeyError in violation")
 def test_a_window_of_what_the_model_does_not_predict_chooses_references_only(model):
     target = Target("on the hull", {"e_above_hull_ev_per_atom": (None, 0.01), GAP: (1.0, 4.0)})
     drawn = draw_genes(model, TABLE, target, 20, seed=1, log=silent)
@@ -224,13 +222,11 @@ def test_a_window_of_what_the_model_does_not_predict_chooses_references_only(mod
     assert set(drawn.reference) <= set(reference_rows(TABLE, target, silent)["id"])
 
 
-@pytest.mark.xfail(strict=True, reason="violation takes an unknown value for 0")
 def test_an_unknown_property_is_not_near():
     table = TABLE.assign(**{ENERGY: TABLE[ENERGY].where(TABLE["id"] != WITH_GAP["id"].iloc[0])})
     rows = reference_rows(table, Target("zero", {ENERGY: (0.5, 0.6)}), silent)
     assert rows[ENERGY].notna().all()
 
 
-@pytest.mark.xfail(strict=True, reason="_rows_in_turn joins an empty list")
 def test_no_gene_can_be_asked_for(model):
     assert len(draw_genes(model, TABLE, TARGET, 0, seed=1, log=silent).genes) == 0

@@ -10,9 +10,9 @@ import pytest
 import yaml
 from tiny_project import ROOT, copy_project, pending_outputs, snakemake
 
+from matwheel.crystals.space_group_operations import is_supergroup
 from matwheel.crystals.table import read_table
 from matwheel.crystals.wyckoff_genes import fault_of_gene, parse_gene
-from matwheel.generators.gene_crystals import is_supergroup
 
 SET = "results/wycryst/round1/wide/mpvae"
 TARGETS = [

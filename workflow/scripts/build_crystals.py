@@ -5,14 +5,9 @@ import torch
 from matwheel.crystals.gene_rows import genes_of_table
 from matwheel.crystals.table import crystal_table, read_table, write_table
 from matwheel.crystals.wyckoff_genes import gene_arrays
-from matwheel.generators.gene_crystals import (
-    GeneCrystalSettings,
-    build_verdicts,
-    chosen_crystals,
-    load_lattice_shapes,
-    rank_realisations,
-    realise_genes,
-)
+from matwheel.generators.gene_crystals import GeneCrystalSettings, realise_genes
+from matwheel.generators.gene_ranking import build_verdicts, chosen_crystals, rank_realisations
+from matwheel.generators.lattice_shapes import load_lattice_shapes
 from matwheel.generators.volume_estimate import load_volume_estimate
 from matwheel.progress import logged
 from matwheel.screening.verdicts import verdict_table
@@ -28,9 +23,11 @@ with logged(snakemake.log[0]) as log:
         volumes = load_volume_estimate(inputs.volumes).volume_angstrom3_per_atom(gene_arrays(genes).counts())
         settings, shapes = GeneCrystalSettings(**params.settings), load_lattice_shapes(inputs.shapes)
         results = realise_genes(list(table["id"]), genes, volumes, settings, params.seed, shapes, log)
-        calculator = make_calculator(params.potential["name"], device=params.device)
+        name, version = params.potential["name"], params.potential["version"]
+        calculator = make_calculator(name, device=params.device)
         ranking = rank_realisations({r.candidate_id: r.crystals for r in results}, calculator, log=log)
-        crystals, verdicts = chosen_crystals(results, ranking), build_verdicts(results, settings, ranking)
+        crystals = chosen_crystals(results, ranking)
+        verdicts = build_verdicts(results, ranking, tool=name, tool_version=version)
     else:
         crystals, verdicts = [], verdict_table([])
     write_table(crystal_table(crystals), snakemake.output.crystals)

@@ -5,7 +5,7 @@ import numpy as np
 from matwheel.crystals.gene_rows import part_of_table
 from matwheel.crystals.table import crystals_of_table, read_table
 from matwheel.crystals.wyckoff_genes import gene_arrays
-from matwheel.generators.gene_crystals import lattice_shapes
+from matwheel.generators.lattice_shapes import lattice_shapes
 from matwheel.generators.volume_estimate import fit_volume_estimate
 from matwheel.progress import logged
 

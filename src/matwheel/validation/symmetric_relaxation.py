@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from matwheel.crystals.crystal import Crystal
+from matwheel.crystals.standard_cells import primitive_standard_cell
+from matwheel.crystals.symmetry_dataset import symmetry_dataset
 from matwheel.validation.atoms import from_atoms, to_atoms
 
 if TYPE_CHECKING:
@@ -44,23 +46,9 @@ def standard_primitive(crystal: Crystal, symprec_angstrom: float) -> tuple[Cryst
 
     The lattice may be turned in space and atoms come in another order. None where spglib finds no symmetry.
     """
-    import spglib
-
-    elements = sorted(set(crystal.species))
-    numbers = [elements.index(symbol) for symbol in crystal.species]
-    cell = (crystal.lattice, crystal.frac_coords, numbers)
-    try:
-        standard = spglib.standardize_cell(cell, to_primitive=True, symprec=symprec_angstrom)
-        if standard is None:
-            return None
-        lattice, positions, kinds = standard
-        dataset = spglib.get_symmetry_dataset(standard, symprec=IDEAL_SYMPREC_ANGSTROM)
-    except Exception:  # depending on its version, spglib raises or returns None
-        return None
-    if dataset is None:
-        return None
-    species = tuple(elements[kind] for kind in kinds)
-    return Crystal(crystal.id, species, lattice, positions), int(dataset.number)
+    standard = primitive_standard_cell(crystal, symprec_angstrom)
+    dataset = None if standard is None else symmetry_dataset(standard, IDEAL_SYMPREC_ANGSTROM)
+    return None if dataset is None else (standard, int(dataset.number))
 
 
 def symmetrise(

@@ -118,21 +118,20 @@ class MPVAE:
             InputError: the model has no weights yet, or no row has a gap.
         """
         network = self._fitted()
-        with_gap, validation_with_gap = labels[:, 1] > 0, validation_labels[:, 1] > 0
+        with_gap = (labels[:, 1] > 0) & np.array([self.learns_from(gene) for gene in genes], dtype=bool)
+        validation_with_gap = validation_labels[:, 1] > 0
         rows = int(with_gap.sum())
         if not rows:
             raise InputError(
-                "MPVAE: no training row has a band gap above 0, so there is nothing to fine-tune on; add "
-                "rows with gaps to the dataset"
+                "MPVAE: no training row that is small enough has a band gap above 0, so there is nothing to "
+                "fine-tune on; add rows with gaps to the dataset"
             )
         if rows == 1:
             log("WARNING: one training row has a band gap above 0; what is fine-tuned will know little else")
         if not validation_with_gap.any():
             validation_with_gap = np.ones(len(validation_labels), dtype=bool)
         frozen = network.encoder_parts() if self.settings.freeze_encoder and self.settings.transfer else []
-        for part in frozen:
-            part.requires_grad_(False)
-        report = self._train(
+        return self._train(
             "fine-tuning",
             [gene for gene, chosen in zip(genes, with_gap, strict=True) if chosen],
             labels[with_gap],
@@ -142,14 +141,20 @@ class MPVAE:
             frozen=frozen, steps=self.settings.fine_tuning_steps, rate=self.settings.fine_tuning_rate,
             seed=derive_seed(seed, "fine-tuning"), checkpoint=checkpoint, log=log,
         )  # fmt: skip
-        for part in frozen:
-            part.requires_grad_(True)
-        return report
 
     @torch.no_grad()
     def encode(self, genes: Sequence[WyckoffGene]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return mean and standard deviation of the latent vectors of genes, each of shape (n, latent)."""
+        """Return mean and standard deviation of the latent vectors of genes, each of shape (n, latent).
+
+        Raises:
+            InputError: a gene that does not fit the network, by its text.
+        """
         network = self._fitted()
+        if self.settings.network == "published":
+            most = max(self.element_numbers)
+            for gene in genes:
+                if len(gene.elements) > most:
+                    raise InputError(f"gene {gene} has more elements than the {most} of the network")
         sequences = site_sequences(genes)
         means, deviations = [], []
         for start in range(0, len(genes), _BATCH):
@@ -163,7 +168,8 @@ class MPVAE:
     @torch.no_grad()
     def predict(self, latents: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Return properties, shape (n, 2) in the order of `PROPERTIES`, and crystal systems, of latents."""
-        values, logits = self._fitted().predict(torch.as_tensor(latents, device=self.device))
+        vectors = torch.as_tensor(latents, dtype=torch.float32, device=self.device)
+        values, logits = self._fitted().predict(vectors)
         properties = values.cpu() * self._scale + self._centre
         return properties.double().numpy(), logits.argmax(dim=1).cpu().numpy()
 
@@ -190,7 +196,7 @@ class MPVAE:
         """
         network = self._fitted()
         devices = [self.device] if self.device.type == "cuda" else []
-        parts = []
+        parts = [site_sequences([])]
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(seed)
             for start in range(0, len(latents), _BATCH):
@@ -198,7 +204,7 @@ class MPVAE:
                 groups = None if true_groups is None else torch.as_tensor(true_groups[piece]).long()
                 parts.append(
                     network.write(
-                        torch.as_tensor(latents[piece], device=self.device),
+                        torch.as_tensor(latents[piece], dtype=torch.float32, device=self.device),
                         temperature=temperature,
                         element_numbers=self.element_numbers,
                         largest_atoms=largest_atoms,
@@ -215,8 +221,13 @@ class MPVAE:
         return dict(zip(PROPERTIES, self._scale.tolist(), strict=True))
 
     def learns_from(self, gene: WyckoffGene) -> bool:
-        """Return whether a gene is small enough to be learnt from."""
-        return can_be_represented(gene) and gene.atoms_in_primitive_cell <= self.settings.largest_atoms
+        """Return whether a gene is small enough, and of few enough elements, to be learnt from."""
+        most = max(self.element_numbers, default=len(gene.elements))
+        return (
+            can_be_represented(gene)
+            and gene.atoms_in_primitive_cell <= self.settings.largest_atoms
+            and (self.settings.network != "published" or len(gene.elements) <= most)
+        )
 
     def save(self, path: str | Path) -> None:
         """Write the model to one file: whole or not at all."""
@@ -261,7 +272,7 @@ class MPVAE:
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(derive_seed(seed, "weights"))
-            self._network = self._new_network().to(self.device)
+            self._network = self._new_network().to(self.device).eval()
 
     def _new_network(self) -> SiteNetwork | PublishedNetwork:
         if self.settings.network == "published":
@@ -287,7 +298,7 @@ class MPVAE:
         network, settings = self._fitted(), self.settings
         usable = [i for i, gene in enumerate(genes) if self.learns_from(gene)]
         learnt = [genes[i] for i in usable]
-        parents = np.array(usable)
+        parents = np.array(usable, dtype=np.int64)
         if settings.augment:
             pairs = [(row, gene) for row, gene in augmented(learnt) if can_be_represented(gene)]
             parents, learnt = parents[[row for row, _ in pairs]], [gene for _, gene in pairs]
@@ -328,10 +339,16 @@ class MPVAE:
             patience_steps=steps,
             optimiser=settings.optimiser,
         )
-        report = train_network(
-            network, len(learnt), loss_of_rows, validation_score, plan,
-            name=name, seed=seed, checkpoint=checkpoint, log=log,
-        )  # fmt: skip
+        for part in frozen:
+            part.requires_grad_(False)
+        try:
+            report = train_network(
+                network, len(learnt), loss_of_rows, validation_score, plan,
+                name=name, seed=seed, checkpoint=checkpoint, log=log,
+            )  # fmt: skip
+        finally:
+            for part in frozen:
+                part.requires_grad_(True)
         return {"rows": len(usable), "descriptions": len(learnt), **report}
 
     def _targets(

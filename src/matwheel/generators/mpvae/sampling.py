@@ -85,11 +85,9 @@ def reference_rows(table: pd.DataFrame, target: Target | None, log: Log = log_to
     inside = table[target.rows_inside(table)]
     if len(inside):
         return inside
-    distance = violation(
-        {name: table[name].to_numpy(dtype=np.float64) for name in target.windows},
-        target,
-        {name: float(table[name].std()) or 1.0 for name in target.windows},
-    )
+    values = {name: table[name].to_numpy(dtype=np.float64) for name in target.windows}
+    scales = {name: float(np.nanstd(own)) or 1.0 for name, own in values.items()}
+    distance = violation(values, target, scales, len(table))
     first, last = target.space_groups
     groups = table["space_group"].to_numpy()
     distance = distance + np.where((groups < first) | (groups > last), 1.0, 0.0)
@@ -102,16 +100,21 @@ def reference_rows(table: pd.DataFrame, target: Target | None, log: Log = log_to
 
 
 def violation(
-    values: Mapping[str, NDArray[np.float64]], target: Target, scales: Mapping[str, float]
+    values: Mapping[str, NDArray[np.float64]], target: Target, scales: Mapping[str, float], rows: int
 ) -> NDArray[np.float64]:
-    """Return how far rows lie outside a target's windows: the sum over the properties, in their scales."""
-    total: NDArray[np.float64] | float = 0.0
+    """Return how far rows lie outside a target's windows: the sum over the given properties, in their scales.
+
+    An unknown value is infinitely far from any window.
+    """
+    total = np.zeros(rows)
     for name, window in target.windows.items():
-        value = np.nan_to_num(np.asarray(values[name], dtype=np.float64), nan=0.0)
+        if name not in values:
+            continue
+        value = np.asarray(values[name], dtype=np.float64)
         below = 0.0 if window.low is None else np.clip(window.low - value, 0, None)
         above = 0.0 if window.high is None else np.clip(value - window.high, 0, None)
-        total = total + (below + above) / scales[name]
-    return np.broadcast_to(total, len(next(iter(values.values()), []))).astype(np.float64)
+        total += np.where(np.isnan(value), np.inf, (below + above) / scales[name])
+    return total
 
 
 def draw_genes(
@@ -153,7 +156,8 @@ def draw_genes(
     references = references[usable]
     means, deviations = model.encode([gene for gene, chosen in zip(genes, usable, strict=True) if chosen])
     settings = settings or SamplingSettings()
-    factor = settings.latent_choice if target is not None and target.windows else 1
+    steered = target is not None and any(name in PROPERTIES for name in target.windows)
+    factor = settings.latent_choice if steered else 1
     wanted = n * factor
     rng = np.random.default_rng(derive_seed(seed, "latents"))
     rows = _rows_in_turn(len(references), wanted, settings.latents_per_reference, rng)
@@ -161,7 +165,8 @@ def draw_genes(
     latents = means[rows] + np.float32(settings.latent_noise) * deviations[rows] * noise
     predicted, _ = model.predict(latents)
     if factor > 1:
-        distance = violation(dict(zip(PROPERTIES, predicted.T, strict=True)), target, model.property_scales())
+        values = dict(zip(PROPERTIES, predicted.T, strict=True))
+        distance = violation(values, target, model.property_scales(), wanted)
         chosen = np.sort(np.argsort(distance, kind="stable")[:n])
         latents, rows, predicted = latents[chosen], rows[chosen], predicted[chosen]
     groups = target.space_groups if target is not None else (1, 230)
@@ -178,6 +183,8 @@ def draw_genes(
 
 def _rows_in_turn(rows: int, wanted: int, each: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Return reference rows in blocks of `each`, all of them before one has a second turn."""
+    if wanted == 0:
+        return np.zeros(0, dtype=np.int64)
     turns = -(-wanted // each)
     orders: Sequence[NDArray[np.int64]] = [rng.permutation(rows) for _ in range(-(-turns // rows))]
     return np.repeat(np.concatenate(orders)[:turns], each)[:wanted]
