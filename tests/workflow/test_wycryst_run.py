@@ -31,7 +31,6 @@ SETTINGS = {
         "phonon_potential": "7net-0",
         "relaxation": {"max_steps": 8},
         "reference_shards": 1,
-        "phonons_at_most": 1,
         "phonon_shard_size": 1,
         "phonons": {"shortest_length_angstrom": 3.0, "follow_unstable": False, "max_relaxation_steps": 5},
     },
@@ -59,6 +58,7 @@ SETTINGS = {
         "build": {"realisations": 2, "realisations_per_degree": 0},
         "build_at_most": 2,
         "build_shard_size": 2,
+        "phonons_at_most": 1,
     },
 }
 

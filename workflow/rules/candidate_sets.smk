@@ -21,7 +21,6 @@ REAL_SETS = [
     for run in FUNNEL["runs"]
 ]
 
-PHONON_SHARDS = range(ceil(VALIDATE["phonons_at_most"] / VALIDATE["phonon_shard_size"]))
 REFERENCE_SHARDS = range(VALIDATE["reference_shards"])
 
 # What a run shows of them.
@@ -82,6 +81,16 @@ def run_of(crystal_set):
     parts = crystal_set.split("/")
     is_of_run = parts[0] in ("matwheel", "real")
     return (parts[1], parts[2], parts[3]) if is_of_run else None
+
+
+def phonons_at_most(crystal_set):
+    """How many crystals of a set get phonons."""
+    return (WYCRYST if is_gene_set(crystal_set) else VALIDATE)["phonons_at_most"]
+
+
+def phonon_shards(crystal_set):
+    """Shards of the phonons of a set."""
+    return range(ceil(phonons_at_most(crystal_set) / VALIDATE["phonon_shard_size"]))
 
 
 def relaxation_shards(crystal_set):

@@ -300,7 +300,7 @@ rule select_for_phonons:
             "relaxation",
             *required_of_relaxed(wildcards.crystal_set),
         ],
-        at_most=VALIDATE["phonons_at_most"],
+        at_most=lambda wildcards: phonons_at_most(wildcards.crystal_set),
         largest_e_above_hull=HULL["metastable_ev_per_atom"],
     message:
         "select what gets phonons of {wildcards.crystal_set}"
@@ -330,7 +330,7 @@ rule compute_phonons:
         code=code("compute_phonons"),
         potential=potential_params(PHONON_POTENTIAL),
         settings=VALIDATE["phonons"],
-        shards=len(PHONON_SHARDS),
+        shards=lambda wildcards: len(phonon_shards(wildcards.crystal_set)),
         device=config["device"],
     message:
         "phonons of {wildcards.crystal_set}, shard {wildcards.shard}"
@@ -341,9 +341,10 @@ rule compute_phonons:
 rule collect_phonons:
     """Phonons of all candidates that got them, and the verdict on each."""
     input:
-        shards=collect(
-            "results/{{crystal_set}}/phonons/shard{shard}.parquet", shard=PHONON_SHARDS
-        ),
+        shards=lambda wildcards: [
+            f"results/{wildcards.crystal_set}/phonons/shard{shard}.parquet"
+            for shard in phonon_shards(wildcards.crystal_set)
+        ],
     output:
         phonons="results/{crystal_set}/phonons.parquet",
         verdicts="results/{crystal_set}/verdicts/phonons.parquet",

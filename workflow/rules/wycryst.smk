@@ -593,7 +593,7 @@ rule collect_gene_funnels:
         phonons=[
             f"results/{name}/phonons/figures{shard}.zip"
             for name in GENE_FUNNELS
-            for shard in PHONON_SHARDS
+            for shard in phonon_shards(name)
         ],
     output:
         candidates="results/wycryst/candidates.csv",
