@@ -13,9 +13,8 @@ import yaml
 from matwheel.crystals.gene_table import GeneTableSettings
 from matwheel.generators.con_cdvae.settings import ConCDVAESettings
 from matwheel.generators.gene_crystals import GeneCrystalSettings
-from matwheel.generators.mpvae.sampling import SamplingSettings
 from matwheel.generators.mpvae.settings import PRESETS as MPVAE_PRESETS
-from matwheel.generators.mpvae.settings import MPVAESettings
+from matwheel.generators.mpvae.settings import MPVAESettings, SamplingSettings
 from matwheel.generators.registry import GENERATORS
 from matwheel.predictors.cgcnn import NetworkSettings
 from matwheel.predictors.gene_boosting import GeneBoostingSettings

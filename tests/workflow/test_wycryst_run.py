@@ -55,7 +55,7 @@ SETTINGS = {
         "judges": {"trees": 10},
         "require": ["gene_validity", "unique_gene"],
         "funnel": ["wide"],
-        "build": {"realisations": 2, "realisations_per_degree": 0},
+        "build": {"realisations": 2},
         "build_at_most": 2,
         "build_shard_size": 2,
         "phonons_at_most": 1,

@@ -1,5 +1,11 @@
 """Sets of genes: which models, tasks and rounds there are, which screens genes go through; no rules."""
 
+from matwheel.crystals.gene_table import gene_table_settings
+from matwheel.errors import InputError
+from matwheel.generators.gene_crystals import GeneCrystalSettings
+from matwheel.generators.mpvae.settings import SamplingSettings, settings_from_mapping
+from matwheel.screening.gene_screens import Target
+
 WYCRYST = config["wycryst"]
 TASKS = WYCRYST["tasks"]
 FUNNEL_TASKS = [task for task in WYCRYST["funnel"] if task in TASKS]
@@ -23,6 +29,23 @@ ABLATION_RUNS = [
     for arm in ABLATION_ARMS
     for seed in range(WYCRYST["ablation"]["seeds"])
 ]
+
+for task in [task for task in TASKS if task not in WYCRYST["targets"]]:
+    raise WorkflowError(
+        f"config: wycryst.tasks names {task!r}, of which wycryst.targets says nothing; add it there"
+    )
+
+# What is impossible ends the run here, not after an hour of training.
+try:
+    gene_table_settings(GENE_DATA)
+    settings_from_mapping(WYCRYST["model"])
+    settings_from_mapping(WYCRYST["model"] | WYCRYST["ablation"]["settings"])
+    SamplingSettings(**WYCRYST["sampling"])
+    GeneCrystalSettings(**WYCRYST["build"])
+    for task in TASKS:
+        Target(task, **WYCRYST["targets"][task])
+except InputError as error:
+    raise WorkflowError(f"config: wycryst: {error}") from None
 
 # Formulas with an ICSD code and the others: what a score of synthesizability is learnt from.
 SYNTHESIZABILITY_FILES = {
@@ -83,11 +106,6 @@ if FUNNEL_TASKS:
         WYCRYST_RESULTS.append("results/wycryst/dft.csv")
 if TASKS and ABLATION_RUNS:
     WYCRYST_RESULTS += [f"results/wycryst/ablation.{kind}" for kind in ("csv", "svg")]
-
-for task in [task for task in TASKS if task not in WYCRYST["targets"]]:
-    raise WorkflowError(
-        f"config: wycryst.tasks names {task!r}, of which wycryst.targets says nothing; add it there"
-    )
 
 
 def model_settings(model):

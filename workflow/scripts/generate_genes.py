@@ -5,7 +5,8 @@ import torch
 from matwheel.crystals.gene_rows import drawn_table
 from matwheel.crystals.table import read_table, write_table
 from matwheel.generators.mpvae.generator import MPVAE, PROPERTIES
-from matwheel.generators.mpvae.sampling import SamplingSettings, draw_genes
+from matwheel.generators.mpvae.sampling import draw_genes
+from matwheel.generators.mpvae.settings import SamplingSettings
 from matwheel.progress import logged
 from matwheel.screening.gene_screens import Target
 

@@ -13,36 +13,12 @@ from matwheel.crystals.gene_rows import genes_of_table
 from matwheel.crystals.wyckoff_genes import GeneArrays
 from matwheel.errors import InputError
 from matwheel.generators.mpvae.generator import MPVAE, PROPERTIES
+from matwheel.generators.mpvae.settings import SamplingSettings
 from matwheel.progress import Log, log_to_stderr
 from matwheel.screening.gene_screens import Target
 from matwheel.seeds import derive_seed
 
 FEWEST_REFERENCES = 20
-
-
-@dataclass(frozen=True)
-class SamplingSettings:
-    """How genes are drawn from a fitted model; none of it is known to the training.
-
-    Attributes:
-        latent_noise: perturbation of a reference's latent mean, in units of its posterior's standard
-            deviation; 1.4 is published, with which this posterior mostly writes the reference itself.
-        latents_per_reference: perturbed latents of one reference before the next has its turn.
-        latent_choice: of so many times more latents, those whose predicted properties lie nearest to the
-            target's windows are decoded; 1 decodes all.
-        temperature: of the draws of elements, positions and space groups; 0 takes the most probable.
-    """
-
-    latent_noise: float = 2.5
-    latents_per_reference: int = 20
-    latent_choice: int = 2
-    temperature: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not (self.latent_noise >= 0 and self.temperature >= 0):
-            raise InputError("latent_noise and temperature must not be negative")
-        if self.latents_per_reference < 1 or self.latent_choice < 1:
-            raise InputError("latents_per_reference and latent_choice must be at least 1")
 
 
 @dataclass(frozen=True, eq=False)

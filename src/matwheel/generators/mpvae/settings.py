@@ -1,4 +1,4 @@
-"""Settings of an MPVAE's training. Budgets count steps, so augmented rows cost no more than plain ones."""
+"""Settings of an MPVAE. Budgets count steps, so augmented rows cost no more than plain ones."""
 
 from __future__ import annotations
 
@@ -96,6 +96,31 @@ class MPVAESettings:
                 )
         if not self.dropout < 1:
             raise InputError("MPVAE setting dropout must be below 1")
+
+
+@dataclass(frozen=True)
+class SamplingSettings:
+    """How genes are drawn from a fitted model; none of it is known to the training.
+
+    Attributes:
+        latent_noise: perturbation of a reference's latent mean, in units of its posterior's standard
+            deviation; 1.4 is published, with which this posterior mostly writes the reference itself.
+        latents_per_reference: perturbed latents of one reference before the next has its turn.
+        latent_choice: of so many times more latents, those whose predicted properties lie nearest to the
+            target's windows are decoded; 1 decodes all.
+        temperature: of the draws of elements, positions and space groups; 0 takes the most probable.
+    """
+
+    latent_noise: float = 2.5
+    latents_per_reference: int = 20
+    latent_choice: int = 2
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (self.latent_noise >= 0 and self.temperature >= 0):
+            raise InputError("latent_noise and temperature must not be negative")
+        if self.latents_per_reference < 1 or self.latent_choice < 1:
+            raise InputError("latents_per_reference and latent_choice must be at least 1")
 
 
 # The network, loss weights and budgets of the public code; 55 epochs are counted in steps for the mirror's
