@@ -108,6 +108,14 @@ def test_the_funnel_counts_every_gene_of_the_model_and_of_the_null(project: Path
     assert (yields["relaxed"] <= yields["built"]).all() and (yields["built"] <= 2).all()
 
 
+def test_rates_of_stable_unique_and_novel_candidates_know_the_screens_of_genes(project: Path) -> None:
+    rates = pd.read_csv(project / SET / "sun.csv")
+    assert set(rates["candidates"]) == {60}
+    # Genes that the budget left out are not judged; those that a screen refused are rejected, the rest measured.
+    assert (rates["rejected"] + rates["not_judged"] + rates["measured"] >= 60 - rates["error"]).all()
+    assert rates["meaning"].str.contains("unique gene").all()
+
+
 def test_a_target_that_no_row_meets_is_warned_about_and_drawn_for(project: Path) -> None:
     log = (project / "logs/generate_genes/round1/nowhere/mpvae.log").read_text()
     assert "WARNING: no training row meets target nowhere" in log

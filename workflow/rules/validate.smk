@@ -452,6 +452,10 @@ rule rank_candidates:
     params:
         code=code("rank_candidates"),
         screens=lambda wildcards: funnel_screens(wildcards.crystal_set),
+        unique_screens=lambda wildcards: [
+            unique_screen(wildcards.crystal_set),
+            "unique_relaxed",
+        ],
         novelty_screens=lambda wildcards: novelty_screens(wildcards.crystal_set),
         title=lambda wildcards: title_of(wildcards.crystal_set),
         archive="results/{crystal_set}/candidates.zip",

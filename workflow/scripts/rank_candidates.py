@@ -32,6 +32,7 @@ with logged(snakemake.log[0]) as log:
         verdicts,
         ids,
         params.screens,
+        unique_screens=params.unique_screens,
         novelty_screens=params.novelty_screens,
         stable_ev_per_atom=params.stable_ev_per_atom,
         metastable_ev_per_atom=params.metastable_ev_per_atom,

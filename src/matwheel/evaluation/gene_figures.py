@@ -167,6 +167,8 @@ def draw_energy_parity(
 ) -> Figure:
     """Draw predicted against validated values, with mean absolute error, bias and number.
 
+    Without any pair the figure says so.
+
     Args:
         predicted: shape (n,).
         validated: shape (n,), same unit. Pairs with a NaN on either side are left out and counted.
@@ -178,7 +180,7 @@ def draw_energy_parity(
         title: heading.
 
     Raises:
-        ValueError: arrays of different lengths, or no pair.
+        ValueError: arrays of different lengths.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -189,7 +191,7 @@ def draw_energy_parity(
         raise ValueError("a parity plot needs as many predicted as validated values, and a group for each")
     known = np.isfinite(one) & np.isfinite(other)
     if not known.any():
-        raise ValueError("a parity plot needs at least one pair of values")
+        return _figure_of_nothing(title, "No candidate has both values.")
     left_out = int((~known).sum())
     one, other, names = one[known], other[known], names[known]
     words, unit = PROPERTY_WORDS.get(property_name, (property_name, ""))
@@ -396,3 +398,14 @@ def _headings(figure: Figure, title: str, note: str) -> None:
     inch = 1 / figure.get_figheight()
     figure.text(0.02, 1 - 0.12 * inch, title, ha="left", va="top", fontsize=13, fontweight="bold")
     figure.text(0.02, 1 - 0.42 * inch, note, ha="left", va="top", fontsize=8.5, color="#333333")
+
+
+def _figure_of_nothing(title: str, why: str) -> Figure:
+    """Return a figure that says why there is nothing to draw, so that a small run ends with all its files."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(6.2, 1.4))
+        _headings(figure, title, why)
+    return figure
