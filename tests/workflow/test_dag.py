@@ -129,7 +129,7 @@ def expected_counts(datasets: int, runs: int, predictors: int = 2, *, funnel: bo
         counts |= {"take_test_rows": datasets} | FUNNEL_ONCE
         counts |= ALL_GENES | {name: 3 * count for name, count in PER_GENE_SET.items()}
         later = dict.fromkeys(STAGES_OF_GENES, 3)
-        later |= {"relax_candidates": 3 * 6, "compute_reference_energies": 3 * 4, "compute_phonons": 3 * 2}
+        later |= {"relax_candidates": 3 * 6, "compute_reference_energies": 3 * 4, "compute_phonons": 3 * 5}
     else:
         counts |= QUICK_GENES | {"fetch_references": 1}
         later = dict.fromkeys(STAGES_OF_GENES, 1)

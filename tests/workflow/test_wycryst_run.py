@@ -111,7 +111,7 @@ def test_the_funnel_counts_every_gene_of_the_model_and_of_the_null(project: Path
 def test_rates_of_stable_unique_and_novel_candidates_know_the_screens_of_genes(project: Path) -> None:
     rates = pd.read_csv(project / SET / "sun.csv")
     assert set(rates["candidates"]) == {60}
-    # Genes that the budget left out are not judged; those that a screen refused are rejected, the rest measured.
+    # What the budget left out is not judged, what a screen refused is rejected, the rest is measured.
     assert (rates["rejected"] + rates["not_judged"] + rates["measured"] >= 60 - rates["error"]).all()
     assert rates["meaning"].str.contains("unique gene").all()
 
