@@ -1,5 +1,7 @@
 """Train the score of synthesizability."""
 
+from pathlib import Path
+
 from matwheel.files import sha256_of_file, write_json
 from matwheel.progress import logged
 from matwheel.screening.formula_synthesizability import (
@@ -14,7 +16,7 @@ with logged(snakemake.log[0]) as log:
     settings = FormulaScoreSettings.from_mapping(snakemake.params.settings)
     score, report = FormulaScore.fit(labels, settings, seed=snakemake.params.seed, log=log)
     log(f"{report}")
-    hashes = {path: sha256_of_file(path) for path in (listed, entries)}
+    hashes = {Path(path).name: sha256_of_file(path) for path in (listed, entries)}
     card = {"score": score.name, "version": score.version, "report": report, "sha256": hashes}
     write_json(card, snakemake.output.report)
     score.save(snakemake.output.score)
