@@ -133,7 +133,7 @@ def expected_counts(datasets: int, runs: int, predictors: int = 2, *, funnel: bo
     else:
         counts |= QUICK_GENES | {"fetch_references": 1}
         later = dict.fromkeys(STAGES_OF_GENES, 1)
-        later |= {"relax_candidates": 2, "compute_reference_energies": 2, "compute_phonons": 2}
+        later |= {"relax_candidates": 1, "compute_reference_energies": 2, "compute_phonons": 2}
     for name, count in later.items():
         counts[name] = counts.get(name, 0) + count
     return counts | ONCE | (ALL_COMPOSITIONS if funnel else FEW_COMPOSITIONS)
