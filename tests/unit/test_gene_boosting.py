@@ -180,3 +180,15 @@ def test_folds_keep_groups_together():
     assert np.bincount([folds[group == number][0] for number in range(60)]).tolist() == [20, 20, 20]
     assert np.array_equal(folds, folds_of_groups(group, 3, 7))
     assert not np.array_equal(folds, folds_of_groups(group, 3, 8))
+
+
+def test_without_metals_there_is_no_judge_of_metals(tmp_path):
+    arrays = genes(60)
+    energy, gap = labels(arrays)
+    few = GeneBoostingSettings(trees=3, calibration_folds=2)
+    judges = GenePredictors.fit(arrays, energy, np.abs(gap) + 0.1, few, seed=1, log=silent)
+    assert judges.metal is None
+    judges.save(tmp_path)
+    again = GenePredictors.load(tmp_path)
+    assert again.metal is None
+    assert again.predict(arrays)["metal_probability"].isna().all()

@@ -63,6 +63,12 @@ if SCREEN["synthesizability"]["model"] != "none" and not HAS_SYNTHESIZABILITY:
         f"mirror folder ({', '.join(config['mirror_folders'])}); put them there or set its model to none"
     )
 
+GENE_THRESHOLDS = {"synthesizability": WYCRYST["synthesizability"]["threshold"]}
+if (
+    MP_FILES
+):  # the archive on PyPI has gaps of semiconductors only, so nothing tells metals
+    GENE_THRESHOLDS["metal"] = WYCRYST["metal_threshold"]
+
 # Screens of genes in the order of the funnel; all genes get all of them.
 GENE_SCREENS = [
     "gene_validity",
@@ -71,7 +77,7 @@ GENE_SCREENS = [
     "electronegativity",
     "property_window",
     *(["synthesizability"] if HAS_SYNTHESIZABILITY else []),
-    "metal",
+    *(["metal"] if MP_FILES else []),
     "one_anion",
     "novel_gene",
     "novel_formula",

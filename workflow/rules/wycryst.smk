@@ -353,10 +353,7 @@ rule screen_genes:
         element_numbers=GENE_DATA["element_numbers"],
         largest_atoms=WYCRYST["largest_atoms"],
         composition=SCREEN["composition"],
-        thresholds={
-            "synthesizability": WYCRYST["synthesizability"]["threshold"],
-            "metal": WYCRYST["metal_threshold"],
-        },
+        thresholds=GENE_THRESHOLDS,
         anions=WYCRYST["anions"],
         smact=SMACT,
     message:

@@ -256,12 +256,12 @@ class GenePredictors:
     Attributes:
         formation_energy: predicts eV/atom.
         band_gap: predicts eV, at least 0; fitted to metals too.
-        metal: predicts the probability of being a metal.
+        metal: predicts the probability of being a metal; None where the training rows were all of one kind.
     """
 
     formation_energy: GeneRegressor
     band_gap: GeneRegressor
-    metal: MetalClassifier
+    metal: MetalClassifier | None
 
     @classmethod
     def fit(
@@ -295,12 +295,20 @@ class GenePredictors:
         band_gap = GeneRegressor(settings, smallest_prediction=0.0).fit(
             genes, band_gap_ev, seed=derive_seed(seed, "band gap")
         )
+        gaps = np.asarray(band_gap_ev, dtype=np.float64)
+        known = gaps[np.isfinite(gaps)]
+        metallic = MetalClassifier(settings).is_metal(known)
+        if metallic.all() or not metallic.any():
+            log("all gaps are of metals, or none is: there is nothing to tell metals by")
+            return cls(formation_energy, band_gap, None)
         log("metal or not, with its calibration")
         metal = MetalClassifier(settings).fit(genes, band_gap_ev, seed=derive_seed(seed, "metal"))
         return cls(formation_energy, band_gap, metal)
 
     def predict(self, genes: GeneArrays) -> pd.DataFrame:
         """Return formation_energy_ev_per_atom, band_gap_ev and metal_probability of each gene, in order.
+
+        Without a model of metals the last is NaN.
 
         Raises:
             InputError: an impossible gene, by its number from 1.
@@ -311,13 +319,13 @@ class GenePredictors:
             {
                 "formation_energy_ev_per_atom": self.formation_energy.predict(genes),
                 "band_gap_ev": self.band_gap.predict(genes),
-                "metal_probability": self.metal.predict(genes),
+                "metal_probability": self.metal.predict(genes) if self.metal else np.nan,
             }
         )
 
     def save(self, folder: str | Path) -> None:
-        """Write formation_energy.npz, band_gap.npz and metal.npz into a folder."""
-        for name in ("formation_energy", "band_gap", "metal"):
+        """Write formation_energy.npz, band_gap.npz and, where there is one, metal.npz into a folder."""
+        for name in ("formation_energy", "band_gap", *(["metal"] if self.metal else [])):
             getattr(self, name).save(Path(folder) / f"{name}.npz")
 
     @classmethod
@@ -327,10 +335,11 @@ class GenePredictors:
         Raises:
             InputError: a file is missing or is another's.
         """
+        metal = Path(folder) / "metal.npz"
         return cls(
             GeneRegressor.load(Path(folder) / "formation_energy.npz"),
             GeneRegressor.load(Path(folder) / "band_gap.npz"),
-            MetalClassifier.load(Path(folder) / "metal.npz"),
+            MetalClassifier.load(metal) if metal.exists() else None,
         )
 
 
@@ -356,7 +365,7 @@ def gene_predictor_report(
         (the same model on the rows with a gap) rows, mae with its 95 % interval, rmse, r2, and constant_mae
         and constant_r2 of the constant predictor (median of the training labels); for 'metal' see
         `probability_report`, with the shares of metals and non-metals that pass below
-        `METAL_SCORE_THRESHOLD`.
+        `METAL_SCORE_THRESHOLD`; not there without a model of metals.
 
     Raises:
         InputError: no labelled row, only metals or none, or a formula that was trained on, by its row from 1.
@@ -366,7 +375,8 @@ def gene_predictor_report(
         np.asarray(values, dtype=np.float64) for values in (formation_energy_ev_per_atom, band_gap_ev)
     )
     predicted = predictors.predict(genes)
-    nonmetal = np.isfinite(gap) & ~predictors.metal.is_metal(gap)
+    judge = predictors.metal or MetalClassifier()
+    nonmetal = np.isfinite(gap) & ~judge.is_metal(gap)
     report: dict[str, Any] = {
         "formation_energy_ev_per_atom": _errors(
             predicted["formation_energy_ev_per_atom"].to_numpy(),
@@ -377,11 +387,10 @@ def gene_predictor_report(
     predicted_gap, training_gap = predicted["band_gap_ev"].to_numpy(), predictors.band_gap.training_target
     report["band_gap_ev"] = _errors(predicted_gap, gap, training_gap)
     report["band_gap_ev_of_nonmetals"] = _errors(predicted_gap[nonmetal], gap[nonmetal], training_gap)
+    if predictors.metal is None:
+        return report
     known = np.isfinite(gap)
-    probability, metal = (
-        predicted["metal_probability"].to_numpy()[known],
-        predictors.metal.is_metal(gap[known]),
-    )
+    probability, metal = predicted["metal_probability"].to_numpy()[known], judge.is_metal(gap[known])
     passes = probability < METAL_SCORE_THRESHOLD
     report["metal"] = probability_report(probability, metal, bins=bins) | {
         "threshold": METAL_SCORE_THRESHOLD,

@@ -115,7 +115,8 @@ def screen_genes(
         references: known crystals and formulas.
         element_numbers, largest_atoms: of `gene_validity`.
         composition: of charge neutrality and electronegativity.
-        thresholds: 'synthesizability' (from above) and 'metal' (from below).
+        thresholds: 'synthesizability' (from above) and 'metal' (from below; without it that screen is left
+            out).
         anions: keywords of `one_anion`.
         score: None leaves the screen of synthesizability out.
 
@@ -141,10 +142,13 @@ def screen_genes(
                 passes_above=True, tool=score.name, tool_version=score.version,
             )
         )  # fmt: skip
+    if "metal" in thresholds:
+        tables.append(
+            score_screen(
+                ids, "metal", judged["metal_probability"], thresholds["metal"], passes_above=False, tool=JUDGE
+            )
+        )
     tables += [
-        score_screen(
-            ids, "metal", judged["metal_probability"], thresholds["metal"], passes_above=False, tool=JUDGE
-        ),
         one_anion(ids, arrays, **anions),
         novel_gene(ids, keys, references.keys),
         novel_formula(ids, arrays, references.formulas),
