@@ -182,8 +182,8 @@ def test_folds_keep_groups_together():
     assert not np.array_equal(folds, folds_of_groups(group, 3, 8))
 
 
-def test_without_metals_there_is_no_judge_of_metals(tmp_path):
-    arrays = genes(60)
+def test_without_metals_there_is_no_judge_of_metals(split, tmp_path):
+    arrays, held_out = split
     energy, gap = labels(arrays)
     few = GeneBoostingSettings(trees=3, calibration_folds=2)
     judges = GenePredictors.fit(arrays, energy, np.abs(gap) + 0.1, few, seed=1, log=silent)
@@ -192,3 +192,6 @@ def test_without_metals_there_is_no_judge_of_metals(tmp_path):
     again = GenePredictors.load(tmp_path)
     assert again.metal is None
     assert again.predict(arrays)["metal_probability"].isna().all()
+    energy, gap = labels(held_out)
+    report = gene_predictor_report(again, held_out, energy, np.abs(gap) + 0.1)
+    assert "metal" not in report and report["band_gap_ev_of_nonmetals"]["rows"] == len(held_out)

@@ -553,7 +553,8 @@ def _errors(
 
 
 def _check_unseen(predictors: GenePredictors, genes: GeneArrays) -> None:
-    models = (predictors.formation_energy, predictors.band_gap, predictors.metal)
+    every = (predictors.formation_energy, predictors.band_gap, predictors.metal)
+    models = [model for model in every if model is not None]
     seen = {
         row.tobytes()
         for model in models
