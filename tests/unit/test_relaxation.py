@@ -376,3 +376,25 @@ def test_shards_are_consecutive_and_even():
 def test_wrong_settings_are_refused_by_name(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):
         RelaxationSettings(**wrong)
+
+
+class Pushing(EMT):
+    """EMT with a push on the first atom that the crystal's symmetry forbids."""
+
+    def calculate(self, *arguments, **keywords):
+        super().calculate(*arguments, **keywords)
+        self.results["forces"] = self.results["forces"].copy()
+        self.results["forces"][0] += [0.3, 0.1, 0.0]
+        self.results["forces"][1] -= [0.3, 0.1, 0.0]
+
+
+def test_kept_symmetry_survives_forces_that_break_it():
+    ordered = Crystal("CuAu", ("Cu", "Au"), 3.2 * np.eye(3), np.array([[0.0, 0, 0], [0.5, 0.5, 0.5]]))
+    groups = {}
+    for keep in (False, True):
+        settings = RelaxationSettings(keep_symmetry=keep, max_steps=15, symprec_angstrom=0.01)
+        row = relax([ordered], Pushing(), settings, silent, elements=METALS).iloc[0]
+        assert row["space_group_before"] == 221
+        groups[keep] = row["space_group_after"]
+    assert groups[True] == 221
+    assert groups[False] < 221

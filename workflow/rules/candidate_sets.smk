@@ -219,6 +219,12 @@ def screens_after_relaxation(crystal_set):
     ]
 
 
+def relaxation_settings(crystal_set):
+    """Settings of the relaxations of a set; crystals built from genes keep their symmetry unless told otherwise."""
+    kept = {"keep_symmetry": True} if is_gene_set(crystal_set) else {}
+    return kept | VALIDATE["relaxation"]
+
+
 def title_of(crystal_set):
     """What tables call a set."""
     parts = crystal_set.split("/")

@@ -63,7 +63,7 @@ rule relax_candidates:
     params:
         code=code("relax_candidates"),
         potential=potential_params(POTENTIAL),
-        settings=VALIDATE["relaxation"],
+        settings=lambda wildcards: relaxation_settings(wildcards.crystal_set),
         shard_size=VALIDATE["shard_size"],
         device=config["device"],
     message:
@@ -95,7 +95,7 @@ rule collect_relaxed:
     params:
         code=code("collect_relaxed"),
         potential=potential_params(POTENTIAL),
-        settings=VALIDATE["relaxation"],
+        settings=lambda wildcards: relaxation_settings(wildcards.crystal_set),
     message:
         "collect the relaxed crystals of {wildcards.crystal_set}"
     script:

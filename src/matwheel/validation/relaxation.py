@@ -40,6 +40,7 @@ FAILED = "error"  # the potential or the optimiser raised an error
 REFUSED = "refused"  # not computed: too large, broken, or an element the potential does not know
 STATUSES = (CONVERGED, NOT_CONVERGED, EXPLODED, TIMED_OUT, FAILED, REFUSED)
 SHARD_SIZE = 25
+_EXACT_SYMPREC_ANGSTROM = 1e-3
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class RelaxationSettings:
         max_atoms: a larger cell is refused.
         time_limit_seconds: wall time of one crystal.
         symprec_angstrom: tolerance of the space groups.
+        keep_symmetry: relax within the space group that the crystal has at 0.001 Å, with ASE's FixSymmetry.
     """
 
     fmax_ev_per_angstrom: float = 0.05
@@ -71,10 +73,13 @@ class RelaxationSettings:
     max_atoms: int = 200
     time_limit_seconds: float = 300.0
     symprec_angstrom: float = 0.1
+    keep_symmetry: bool = False
 
     def __post_init__(self) -> None:
         for setting in fields(self):
             value = getattr(self, setting.name)
+            if setting.name == "keep_symmetry":
+                continue
             signed = setting.name.endswith("energy_ev_per_atom")
             if not (isfinite(value) and (signed or value > 0)):
                 kind = "finite" if signed else "positive"
@@ -334,6 +339,10 @@ class _Run:
 
         settings = self.settings
         atoms = to_atoms(self.crystal)
+        if settings.keep_symmetry:
+            from ase.constraints import FixSymmetry
+
+            atoms.set_constraint(FixSymmetry(atoms, symprec=_EXACT_SYMPREC_ANGSTROM))
         atoms.calc = calculator
         cell = CellFilter(atoms)
         self.energy_initial, self.force_initial = _energy_and_force(cell)
@@ -351,6 +360,7 @@ class _Run:
                 return EXPLODED, f"{problem} at step {self.steps}"
             if time.monotonic() - self.started > settings.time_limit_seconds:
                 raise TimeLimitReached
+        atoms.set_constraint()
         self.relaxed = from_atoms(self.crystal.id, atoms)
         if converged:
             return CONVERGED, ""
