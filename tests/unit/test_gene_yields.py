@@ -98,11 +98,11 @@ def test_time_is_that_of_all_verdicts():
     row = one_yield(funnel)
     # 9 relaxed of 5 screens, 2 + 2 + 3 + 4 verdicts on the others, 8 of phonons
     assert len(funnel.verdicts) == 64
-    assert row["cpu_hours"] == pytest.approx(64 * SECONDS / 3600)
-    assert row["stable_per_cpu_hour"] == pytest.approx(1 / row["cpu_hours"])
+    assert row["clock_hours"] == pytest.approx(64 * SECONDS / 3600)
+    assert row["stable_per_clock_hour"] == pytest.approx(1 / row["clock_hours"])
     funnel.verdicts["seconds"] = np.nan
     row = one_yield(funnel)
-    assert row["cpu_hours"] == 0 and np.isnan(row["stable_per_cpu_hour"])
+    assert row["clock_hours"] == 0 and np.isnan(row["stable_per_clock_hour"])
 
 
 @pytest.mark.parametrize("left_out", ["no-budget", "no-budget-for-phonons"])
@@ -121,7 +121,7 @@ def test_without_any_phonons_nothing_is_stable():
     row = one_yield(planted(rows={name: (*own[:3], None) for name, own in PLANTED.items()}))
     assert (row["near_hull"], row["with_phonons"], row["stable"], row["undecided"]) == (5, 0, 0, 0)
     assert row["stable_of_relaxed"] == row["stable_of_relaxed_low"] == 0 < row["stable_of_relaxed_high"]
-    assert row["stable_per_cpu_hour"] == 0
+    assert row["stable_per_clock_hour"] == 0
 
 
 def test_without_any_relaxed_crystal_the_share_is_unknown():

@@ -64,9 +64,8 @@ if SCREEN["synthesizability"]["model"] != "none" and not HAS_SYNTHESIZABILITY:
     )
 
 GENE_THRESHOLDS = {"synthesizability": WYCRYST["synthesizability"]["threshold"]}
-if (
-    MP_FILES
-):  # the archive on PyPI has gaps of semiconductors only, so nothing tells metals
+# The archive on PyPI has gaps of semiconductors only, so nothing tells metals.
+if MP_FILES:
     GENE_THRESHOLDS["metal"] = WYCRYST["metal_threshold"]
 
 # Screens of genes in the order of the funnel; all genes get all of them.

@@ -489,7 +489,6 @@ rule extend_training_genes:
     """Append what the last round validated, with the potential's labels, to what that round learnt from."""
     input:
         genes=lambda wildcards: training_genes(f"round{int(wildcards.round) - 1}"),
-        relaxed=lambda wildcards: last_round(wildcards.round, "relaxed.parquet"),
         validated=lambda wildcards: last_round(wildcards.round, "relaxed_genes.parquet"),
         hull=lambda wildcards: last_round(wildcards.round, "hull.parquet"),
         verdicts=lambda wildcards: last_round(wildcards.round, "verdicts.parquet"),
