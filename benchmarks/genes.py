@@ -17,7 +17,8 @@ from matwheel.crystals.table import read_table
 from matwheel.crystals.wyckoff_permutations import canonical_keys
 from matwheel.generators.mpvae.generator import MPVAE
 from matwheel.generators.mpvae.sampling import draw_genes
-from matwheel.screening.gene_screens import Target, charge_neutrality, gene_validity, unique_gene
+from matwheel.screening.gene_screens import charge_neutrality, gene_validity, unique_gene
+from matwheel.screening.gene_targets import Target
 from matwheel.screening.verdicts import survivors
 
 

@@ -7,16 +7,13 @@ import pytest
 
 from matwheel.crystals.wyckoff_genes import GeneArrays, gene_arrays, make_gene
 from matwheel.errors import InputError
+from matwheel.predictors.calibration import calibrated, folds_of_groups, platt_calibration, probability_report
 from matwheel.predictors.gene_boosting import (
     GeneBoostingSettings,
     GenePredictors,
     GeneRegressor,
     MetalClassifier,
-    calibrated,
-    folds_of_groups,
     gene_predictor_report,
-    platt_calibration,
-    probability_report,
 )
 from matwheel.predictors.gene_features import GENE_FEATURE_NAMES, gene_features
 

@@ -28,7 +28,7 @@ from matwheel.evaluation.gene_distributions import (
 )
 from matwheel.evaluation.proportions import proportion
 from matwheel.generators.null_genes import substituted_genes
-from matwheel.screening.gene_screens import Target
+from matwheel.screening.gene_targets import Target
 
 TABLE = pd.read_csv(Path(__file__).resolve().parents[1] / "data" / "genes60.csv")
 GENES = [parse_gene(text) for text in TABLE["gene"]]

@@ -19,7 +19,8 @@ from matwheel.evaluation.gene_figures import (
     draw_survivors,
 )
 from matwheel.generators.null_genes import random_genes
-from matwheel.screening.gene_screens import Target, charge_neutrality, one_anion, space_group_window
+from matwheel.screening.gene_screens import charge_neutrality, one_anion, space_group_window
+from matwheel.screening.gene_targets import Target
 
 TABLE = pd.read_csv(Path(__file__).resolve().parents[1] / "data" / "genes60.csv")
 ARRAYS = gene_arrays([parse_gene(text) for text in TABLE["gene"]])

@@ -21,8 +21,8 @@ from matwheel.screening.gene_screens import (
     PROPERTY_WINDOW,
     SYNTHESIZABILITY,
     UNIQUE_GENE,
-    Target,
 )
+from matwheel.screening.gene_targets import Target
 from matwheel.screening.verdicts import COLUMNS
 
 TABLE = pd.read_csv(Path(__file__).resolve().parents[1] / "data" / "genes60.csv")

@@ -22,8 +22,6 @@ from matwheel.screening.composition_validity import CompositionSettings
 from matwheel.screening.formulas import ELEMENTS
 from matwheel.screening.gene_screens import (
     ANIONS,
-    PropertyWindow,
-    Target,
     charge_neutrality,
     electronegativity,
     gene_validity,
@@ -35,6 +33,7 @@ from matwheel.screening.gene_screens import (
     space_group_window,
     unique_gene,
 )
+from matwheel.screening.gene_targets import PropertyWindow, Target
 from matwheel.screening.verdicts import COLUMNS, VERDICTS, join_verdicts, verdict_table
 
 TABLE = pd.read_csv(Path(__file__).resolve().parents[1] / "data" / "genes60.csv")

@@ -17,7 +17,8 @@ from matwheel.generators.mpvae.sampling import (
     reference_rows,
     violation,
 )
-from matwheel.screening.gene_screens import Target, gene_validity
+from matwheel.screening.gene_screens import gene_validity
+from matwheel.screening.gene_targets import Target
 from matwheel.screening.verdicts import PASS
 
 TABLE = pd.read_csv(Path(__file__).resolve().parents[1] / "data" / "genes60.csv")

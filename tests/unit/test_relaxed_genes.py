@@ -12,7 +12,7 @@ from matwheel.crystals.wyckoff_genes import gene_arrays, gene_of_crystal, parse_
 from matwheel.crystals.wyckoff_permutations import canonical_gene, equivalent_genes
 from matwheel.predictors.gene_boosting import GeneBoostingSettings, GenePredictors
 from matwheel.screening.gene_funnel import JUDGE
-from matwheel.screening.gene_screens import Target
+from matwheel.screening.gene_targets import Target
 from matwheel.screening.relaxed_genes import (
     BAND_GAP,
     HIGHER,

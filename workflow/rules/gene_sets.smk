@@ -4,7 +4,7 @@ from matwheel.crystals.gene_table import gene_table_settings
 from matwheel.errors import InputError
 from matwheel.generators.gene_crystals import GeneCrystalSettings
 from matwheel.generators.mpvae.settings import SamplingSettings, settings_from_mapping
-from matwheel.screening.gene_screens import Target
+from matwheel.screening.gene_targets import Target
 
 WYCRYST = config["wycryst"]
 TASKS = WYCRYST["tasks"]

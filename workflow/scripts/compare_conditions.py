@@ -16,7 +16,7 @@ from matwheel.evaluation.gene_distributions import (
 from matwheel.evaluation.gene_figures import draw_property_densities
 from matwheel.files import write_csv
 from matwheel.progress import logged
-from matwheel.screening.gene_screens import Target
+from matwheel.screening.gene_targets import Target
 
 PROPERTIES = ("formation_energy_ev_per_atom", "band_gap_ev")
 

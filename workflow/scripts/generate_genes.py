@@ -8,7 +8,7 @@ from matwheel.generators.mpvae.generator import MPVAE, PROPERTIES
 from matwheel.generators.mpvae.sampling import draw_genes
 from matwheel.generators.mpvae.settings import SamplingSettings
 from matwheel.progress import logged
-from matwheel.screening.gene_screens import Target
+from matwheel.screening.gene_targets import Target
 
 with logged(snakemake.log[0]) as log:
     torch.set_num_threads(snakemake.threads)

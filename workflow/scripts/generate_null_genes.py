@@ -6,7 +6,7 @@ from matwheel.crystals.wyckoff_genes import gene_arrays
 from matwheel.generators.mpvae.sampling import reference_rows
 from matwheel.generators.null_genes import random_genes, substituted_genes
 from matwheel.progress import logged
-from matwheel.screening.gene_screens import Target
+from matwheel.screening.gene_targets import Target
 
 with logged(snakemake.log[0]) as log:
     params, null = snakemake.params, snakemake.wildcards.gene_null

@@ -12,7 +12,7 @@ from matwheel.progress import logged
 from matwheel.screening.charge_balance import CompositionSettings
 from matwheel.screening.formula_synthesizability import FormulaScore
 from matwheel.screening.gene_funnel import GeneReferences, judge_genes, screen_genes
-from matwheel.screening.gene_screens import Target
+from matwheel.screening.gene_targets import Target
 from matwheel.screening.reference_sets import formulas_of_csv
 
 with logged(snakemake.log[0]) as log:

@@ -3,7 +3,7 @@
 from matwheel.crystals.table import crystals_of_table, read_table, write_table
 from matwheel.predictors.gene_boosting import GenePredictors
 from matwheel.progress import logged
-from matwheel.screening.gene_screens import Target
+from matwheel.screening.gene_targets import Target
 from matwheel.screening.relaxed_genes import relaxed_gene_verdicts, relaxed_genes
 from matwheel.validation.relaxation import CONVERGED
 

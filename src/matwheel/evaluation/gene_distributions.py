@@ -20,7 +20,8 @@ from matwheel.crystals.wyckoff_positions import SPACE_GROUPS
 from matwheel.errors import InputError
 from matwheel.evaluation.proportions import proportion
 from matwheel.screening.formulas import ELEMENTS
-from matwheel.screening.gene_screens import Target, reduced_formula_keys
+from matwheel.screening.gene_screens import reduced_formula_keys
+from matwheel.screening.gene_targets import Target
 
 SPACE_GROUP = "space_group"
 ALL_WINDOWS = "all"

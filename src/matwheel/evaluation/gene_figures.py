@@ -19,7 +19,8 @@ from matwheel.evaluation.figures import (
     STYLE,
 )
 from matwheel.evaluation.gene_distributions import SPACE_GROUP, JudgedGenes
-from matwheel.screening.gene_screens import PROPERTY_WORDS, PropertyWindow, Target
+from matwheel.screening.gene_screens import PROPERTY_WORDS
+from matwheel.screening.gene_targets import PropertyWindow, Target
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

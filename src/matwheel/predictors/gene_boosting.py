@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 from matwheel.archives import write_arrays
 from matwheel.crystals.wyckoff_genes import GeneArrays
 from matwheel.errors import InputError
+from matwheel.predictors.calibration import calibrated, folds_of_groups, platt_calibration, probability_report
 from matwheel.predictors.composition_boosting import held_out_errors
 from matwheel.predictors.gene_features import gene_features
 from matwheel.predictors.interface import changed_settings, fitted
+from matwheel.predictors.tree_settings import TreeSettings
 from matwheel.progress import Log, log_to_stderr
 from matwheel.seeds import derive_seed
 
@@ -36,44 +38,21 @@ SMALLEST_TRAINING_ROWS = 20
 
 
 @dataclass(frozen=True)
-class GeneBoostingSettings:
-    """Settings of the trees, the same for the three models.
+class GeneBoostingSettings(TreeSettings):
+    """Settings of the trees, the same for the three models; those of `TreeSettings` and two more.
 
     Attributes:
-        trees: number of trees.
-        learning_rate: share of each tree that is added.
-        largest_leaves: leaves of a tree.
-        smallest_leaf: training rows in a leaf, at least.
-        l2: penalty on the values of the leaves.
-        features_per_split: share of the features tried at each split.
         metal_gap_ev: a crystal is a metal when its band gap is at most this, in eV.
         calibration_folds: parts of the training formulas that take turns in the calibration of the
             `MetalClassifier`.
     """
 
-    trees: int = 300
-    learning_rate: float = 0.1
-    largest_leaves: int = 31
-    smallest_leaf: int = 10
-    l2: float = 1.0
-    features_per_split: float = 0.5
     metal_gap_ev: float = 0.0
     calibration_folds: int = 3
 
     def __post_init__(self) -> None:
-        for name, smallest in (
-            ("trees", 1),
-            ("largest_leaves", 2),
-            ("smallest_leaf", 1),
-            ("l2", 0),
-            ("metal_gap_ev", 0),
-            ("calibration_folds", 2),
-        ):
-            if not getattr(self, name) >= smallest:
-                raise InputError(f"{name} = {getattr(self, name)}; give at least {smallest}")
-        for name in ("learning_rate", "features_per_split"):
-            if not 0 < getattr(self, name) <= 1:
-                raise InputError(f"{name} = {getattr(self, name)}; give a number above 0, at most 1")
+        super().__post_init__()
+        self.check_smallest(metal_gap_ev=0, calibration_folds=2)
 
     @classmethod
     def from_mapping(cls, settings: Mapping[str, Any]) -> GeneBoostingSettings:
@@ -83,18 +62,6 @@ class GeneBoostingSettings:
             InputError: unknown setting, or a value that is not allowed.
         """
         return changed_settings(cls, settings, "gene boosting")
-
-    def _trees(self, seed: int) -> dict[str, Any]:
-        return {
-            "max_iter": self.trees,
-            "learning_rate": self.learning_rate,
-            "max_leaf_nodes": self.largest_leaves,
-            "min_samples_leaf": self.smallest_leaf,
-            "l2_regularization": self.l2,
-            "max_features": self.features_per_split,
-            "early_stopping": False,
-            "random_state": seed,
-        }
 
 
 class GeneRegressor:
@@ -124,7 +91,7 @@ class GeneRegressor:
 
         rows = _training_rows(genes, target, seed)
         features = gene_features(rows.genes)
-        self._trees = HistGradientBoostingRegressor(**self.settings._trees(derive_seed(seed, "gene"))).fit(
+        self._trees = HistGradientBoostingRegressor(**self.settings.growth(derive_seed(seed, "gene"))).fit(
             features, rows.target
         )
         self._fitted_to = rows
@@ -245,7 +212,7 @@ class MetalClassifier:
                 f"every training gene (of one part) is {kind} at metal_gap_ev = "
                 f"{self.settings.metal_gap_ev:g}; give genes of both kinds"
             )
-        trees = HistGradientBoostingClassifier(**self.settings._trees(derive_seed(seed, "metal")))
+        trees = HistGradientBoostingClassifier(**self.settings.growth(derive_seed(seed, "metal")))
         return trees.fit(features, metal)
 
 
@@ -398,87 +365,6 @@ def gene_predictor_report(
         "share_of_metals_passing": float(passes[metal].mean()),
     }
     return report
-
-
-def probability_report(
-    probability: NDArray[np.float64], label: NDArray[np.bool_], *, bins: int = 10
-) -> dict[str, Any]:
-    """Score probabilities of a yes.
-
-    Args:
-        probability: shape (n,), within 0 … 1.
-        label: shape (n,).
-        bins: equal intervals of the calibration table.
-
-    Returns:
-        rows, share (of yes), auc, brier, brier_of_constant (the share for every row: what is known without a
-        model), and calibration: of each interval that has rows its low and high end, rows, mean predicted
-        probability and observed share.
-
-    Raises:
-        InputError: labels of one kind only, so that nothing can be told apart.
-    """
-    from sklearn.metrics import roc_auc_score
-
-    probability, label = np.asarray(probability, dtype=np.float64), np.asarray(label, dtype=bool)
-    if not len(label) or label.all() or not label.any():
-        raise InputError(f"{len(label)} rows with {int(label.sum())} yes; give rows of both kinds")
-    share = float(label.mean())
-    interval = np.minimum((probability * bins).astype(np.int64), bins - 1)
-    table = [
-        {
-            "low": number / bins,
-            "high": (number + 1) / bins,
-            "rows": int((interval == number).sum()),
-            "predicted": float(probability[interval == number].mean()),
-            "observed": float(label[interval == number].mean()),
-        }
-        for number in np.unique(interval).tolist()
-    ]
-    return {
-        "rows": len(label),
-        "share": share,
-        "auc": float(roc_auc_score(label, probability)),
-        "brier": float(((probability - label) ** 2).mean()),
-        "brier_of_constant": share * (1 - share),
-        "calibration": table,
-    }
-
-
-def platt_calibration(log_odds: NDArray[np.float64], label: NDArray[np.bool_]) -> tuple[float, float]:
-    """Return slope and offset that make log-odds of rows outside the training those of the labels.
-
-    Raises:
-        InputError: labels of one kind only.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    if label.all() or not label.any():
-        raise InputError("calibration needs rows of both kinds; enlarge the training set")
-    # A penalty of 1e-6 is none, but keeps perfectly separated rows finite.
-    line = LogisticRegression(C=1e6, max_iter=1000).fit(log_odds[:, None], label)
-    return float(line.coef_[0, 0]), float(line.intercept_[0])
-
-
-def calibrated(log_odds: NDArray[np.float64], calibration: tuple[float, float]) -> NDArray[np.float64]:
-    """Return the probabilities of log-odds after `platt_calibration`."""
-    from scipy.special import expit
-
-    slope, offset = calibration
-    return expit(slope * log_odds + offset)
-
-
-def folds_of_groups(group: NDArray[np.integer], folds: int, seed: int) -> NDArray[np.int64]:
-    """Return a fold, 0 … folds − 1, for each row so that a group is in one fold, all folds of equal groups.
-
-    Args:
-        group: number of the group of each row from 0, shape (n,).
-        folds: how many.
-        seed: of the order in which groups are dealt.
-    """
-    groups = int(group.max(initial=-1)) + 1
-    dealt = np.random.default_rng(derive_seed(seed, "folds")).permutation(groups) % folds
-    return dealt[group]
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,14 +32,15 @@ from numpy.typing import NDArray
 from matwheel.archives import write_arrays
 from matwheel.crystals.crystal import Crystal
 from matwheel.errors import InputError
-from matwheel.predictors.composition_features import magpie_features_of_counts
-from matwheel.predictors.gene_boosting import (
+from matwheel.predictors.calibration import (
     calibrated,
     folds_of_groups,
     platt_calibration,
     probability_report,
 )
+from matwheel.predictors.composition_features import magpie_features_of_counts
 from matwheel.predictors.interface import changed_settings, fitted
+from matwheel.predictors.tree_settings import TreeSettings
 from matwheel.progress import Log, log_to_stderr
 from matwheel.screening.formulas import ELEMENTS, formula_counts, parse_formulas, reduce_counts
 from matwheel.seeds import derive_seed
@@ -58,19 +59,13 @@ _SMALLEST_OF_A_KIND = 10
 
 
 @dataclass(frozen=True)
-class FormulaScoreSettings:
-    """Settings of the score.
+class FormulaScoreSettings(TreeSettings):
+    """Settings of the score: those of `TreeSettings`, with other defaults, and four more.
 
     Attributes:
         kind: 'reported' or 'stability', see the module.
         stable_below_ev_per_atom: a formula is stable when its lowest energy above hull is at most this;
             'stability' only. 0 is the published label.
-        trees: number of trees.
-        learning_rate: share of each tree that is added.
-        largest_leaves: leaves of a tree.
-        smallest_leaf: training formulas in a leaf, at least.
-        l2: penalty on the values of the leaves.
-        features_per_split: share of the features tried at each split.
         folds: parts of the cross-validation by chemical system.
         largest_training_set: formulas that are learnt from, drawn at random where there are more.
     """
@@ -78,10 +73,8 @@ class FormulaScoreSettings:
     kind: str = "reported"
     stable_below_ev_per_atom: float = 0.0
     trees: int = 150
-    learning_rate: float = 0.1
     largest_leaves: int = 63
     smallest_leaf: int = 20
-    l2: float = 1.0
     features_per_split: float = 0.3
     folds: int = 3
     largest_training_set: int = 100_000
@@ -89,20 +82,8 @@ class FormulaScoreSettings:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise InputError(f"kind = {self.kind!r}; choose one of {', '.join(KINDS)}")
-        for name, smallest in (
-            ("stable_below_ev_per_atom", 0),
-            ("trees", 1),
-            ("largest_leaves", 2),
-            ("smallest_leaf", 1),
-            ("l2", 0),
-            ("folds", 2),
-            ("largest_training_set", 100),
-        ):
-            if not getattr(self, name) >= smallest:
-                raise InputError(f"{name} = {getattr(self, name)}; give at least {smallest}")
-        for name in ("learning_rate", "features_per_split"):
-            if not 0 < getattr(self, name) <= 1:
-                raise InputError(f"{name} = {getattr(self, name)}; give a number above 0, at most 1")
+        super().__post_init__()
+        self.check_smallest(stable_below_ev_per_atom=0, folds=2, largest_training_set=100)
 
     @classmethod
     def from_mapping(cls, settings: Mapping[str, Any]) -> FormulaScoreSettings:
@@ -416,17 +397,8 @@ class FormulaScore:
     ) -> HistGradientBoostingClassifier:
         from sklearn.ensemble import HistGradientBoostingClassifier
 
-        settings = self.settings
-        return HistGradientBoostingClassifier(
-            max_iter=settings.trees,
-            learning_rate=settings.learning_rate,
-            max_leaf_nodes=settings.largest_leaves,
-            min_samples_leaf=settings.smallest_leaf,
-            l2_regularization=settings.l2,
-            max_features=settings.features_per_split,
-            early_stopping=False,
-            random_state=derive_seed(seed, "formula score"),
-        ).fit(features, label)
+        growth = self.settings.growth(derive_seed(seed, "formula score"))
+        return HistGradientBoostingClassifier(**growth).fit(features, label)
 
 
 def _shares(

@@ -16,7 +16,6 @@ from matwheel.crystals.wyckoff_positions import pyxtal_version
 from matwheel.screening.charge_balance import CompositionSettings
 from matwheel.screening.gene_screens import (
     PROPERTY_WINDOW,
-    Target,
     charge_neutrality,
     electronegativity,
     gene_validity,
@@ -27,6 +26,7 @@ from matwheel.screening.gene_screens import (
     score_screen,
     unique_gene,
 )
+from matwheel.screening.gene_targets import Target
 from matwheel.screening.verdicts import PASS, join_verdicts
 
 if TYPE_CHECKING:

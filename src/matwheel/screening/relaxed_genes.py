@@ -15,7 +15,8 @@ from matwheel.crystals.wyckoff_permutations import canonical_gene
 from matwheel.crystals.wyckoff_positions import wyckoff_positions
 from matwheel.errors import InputError
 from matwheel.screening.gene_funnel import JUDGE
-from matwheel.screening.gene_screens import PropertyWindow, Target, property_window
+from matwheel.screening.gene_screens import property_window
+from matwheel.screening.gene_targets import PropertyWindow, Target
 from matwheel.screening.verdicts import ERROR, FAIL, PASS, Verdict, join_verdicts, verdict_table
 
 if TYPE_CHECKING:

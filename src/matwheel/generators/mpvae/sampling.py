@@ -15,7 +15,7 @@ from matwheel.errors import InputError
 from matwheel.generators.mpvae.generator import MPVAE, PROPERTIES
 from matwheel.generators.mpvae.settings import SamplingSettings
 from matwheel.progress import Log, log_to_stderr
-from matwheel.screening.gene_screens import Target
+from matwheel.screening.gene_targets import Target
 from matwheel.seeds import derive_seed
 
 FEWEST_REFERENCES = 20
