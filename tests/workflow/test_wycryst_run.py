@@ -168,3 +168,14 @@ def test_a_second_round_learns_from_the_first(wycryst_copy: Path) -> None:
     assert "results/wycryst/round2/training.parquet" in pending
     assert "results/wycryst/round2/mpvae.pt" in pending
     assert not any(path.startswith("results/wycryst/round1/wide/mpvae/") for path in pending)
+
+
+def test_a_funnel_that_no_gene_passes_ends_with_empty_tables(wycryst_copy: Path) -> None:
+    nobody = {"metal_threshold": -1.0, "require": ["gene_validity", "metal"], "nulls": []}
+    changed = SETTINGS | {"wycryst": SETTINGS["wycryst"] | nobody}
+    (wycryst_copy / "changed.yaml").write_text(yaml.safe_dump(changed))
+    done = snakemake(wycryst_copy, TARGETS[0], config="changed.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert pd.read_csv(wycryst_copy / TARGETS[0]).empty
+    yields = pd.read_csv(wycryst_copy / "results/wycryst/yields.csv")
+    assert yields[["built", "relaxed", "stable"]].to_numpy().tolist() == [[0, 0, 0]]
