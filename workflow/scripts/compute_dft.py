@@ -31,7 +31,7 @@ with logged(snakemake.log[0]) as log:
         relaxed,
         max_atoms=settings.max_atoms,
         n=params.at_most,
-        elements=backend.elements,
+        elements=backend.elements - set(settings.left_out_elements),
     )
     # Forces below 0.05 eV/Å leave traces of disorder; with its symmetry kept a crystal costs far less PBE.
     crystals = symmetric_minima(best, calculator)
