@@ -44,7 +44,7 @@ SCF_NOT_CONVERGED = "scf_not_converged"
 TIMED_OUT = "timed_out"
 FAILED = "error"
 REFUSED = "refused"  # not computed: too large, broken, or an element without a data set
-# Plain PBE puts open 4f and 5f shells at the Fermi level, whatever the crystal; their data sets are slow besides.
+# Plain PBE puts open 4f and 5f shells at the Fermi level in any crystal; their data sets are slow besides.
 F_ELEMENTS = (
     *("Ce", "Pr", "Nd", "Pm", "Sm", "Eu", "Gd", "Tb", "Dy", "Ho", "Er", "Tm", "Yb", "Lu"),
     *("Th", "Pa", "U", "Np", "Pu", "Am", "Cm"),
