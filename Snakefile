@@ -19,14 +19,18 @@ include: "workflow/rules/registry.smk"
 include: "workflow/rules/candidate_sets.smk"
 include: "workflow/rules/formula_sets.smk"
 include: "workflow/rules/gene_sets.smk"
+include: "workflow/rules/phonon_sets.smk"
+include: "workflow/rules/perturbed_sets.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/predict.smk"
 include: "workflow/rules/generate.smk"
 include: "workflow/rules/screen.smk"
 include: "workflow/rules/validate.smk"
 include: "workflow/rules/matwheel.smk"
+include: "workflow/rules/perturb.smk"
 include: "workflow/rules/matgan.smk"
 include: "workflow/rules/wycryst.smk"
+include: "workflow/rules/phonon.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/hooks.smk"
 
@@ -41,6 +45,8 @@ rule all:
         CANDIDATES,
         MATGAN_REPORT,
         WYCRYST_RESULTS,
+        PHONON_RESULTS,
+        PERTURBED_RESULTS,
         collect(
             [
                 "results/matwheel/{dataset}/{scheme}/generators.svg",

@@ -17,6 +17,7 @@ from matwheel.generators.mpvae.settings import PRESETS as MPVAE_PRESETS
 from matwheel.generators.mpvae.settings import MPVAESettings, SamplingSettings
 from matwheel.generators.registry import GENERATORS
 from matwheel.predictors.cgcnn import NetworkSettings
+from matwheel.predictors.distance_network import DistanceNetworkSettings
 from matwheel.predictors.gene_boosting import GeneBoostingSettings
 from matwheel.predictors.latent import LatentSettings
 from matwheel.predictors.registry import PREDICTORS
@@ -25,11 +26,15 @@ from matwheel.screening.composition_validity import OXIDATION_TABLES, Compositio
 from matwheel.screening.formula_synthesizability import KINDS, FormulaScoreSettings
 from matwheel.screening.structure_validity import StructureSettings
 from matwheel.screening.synthesizability import SCORES
+from matwheel.validation.configurations import TARGETS
 from matwheel.validation.dft import BACKENDS, DFTSettings
+from matwheel.validation.displacements import POLICIES, RANDOM_SETS, THERMAL, DisplacementSettings
 from matwheel.validation.hull import HullSettings
+from matwheel.validation.perturbed_crystals import PerturbationSettings
 from matwheel.validation.phonon_settings import PhononSettings
 from matwheel.validation.potentials import POTENTIALS
 from matwheel.validation.relaxation import RelaxationSettings
+from matwheel.validation.self_consistent_phonons import SelfConsistentSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = yaml.safe_load((ROOT / "config/schemas/config.schema.yaml").read_text())
@@ -90,12 +95,26 @@ def test_settings_are_those_of_the_library() -> None:
         ("validate", "hull", HullSettings, set()),
         ("validate", "phonons", PhononSettings, set()),
         ("validate", "dft", DFTSettings, {"at_most"}),
+        ("phonon", "displacements", DisplacementSettings, set()),
+        ("phonon", "self_consistent", SelfConsistentSettings, set()),
+        ("perturbation", "settings", PerturbationSettings, set()),
     ],
 )
 def test_settings_of_screens_and_validation(
     section: str, name: str, settings: type, further: set[str]
 ) -> None:
     assert set(KEYS[section]["properties"][name]["properties"]) == names(settings) | further
+
+
+def test_settings_of_the_phonon_chapter() -> None:
+    phonon = KEYS["phonon"]["properties"]
+    dft, learning = phonon["dft"]["properties"], phonon["learning"]["properties"]
+    assert set(dft["settings"]["properties"]) == names(DFTSettings)
+    assert set(learning["network"]["properties"]) == names(DistanceNetworkSettings)
+    assert phonon["policies"]["items"]["enum"] == list(POLICIES)
+    for part in (phonon["random_sets"]["items"], dft["configurations"]["propertyNames"]):
+        assert set(part["enum"]) - {THERMAL} == set(RANDOM_SETS)
+    assert learning["targets"]["items"]["enum"] == list(TARGETS)
 
 
 def test_names_are_those_of_the_registries() -> None:

@@ -87,7 +87,13 @@ def test_no_source_answers(project: Path, monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.delenv(name, raising=False)
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    overlay = {"mirror_folders": ["resources/mirror"], "matgan": {"sets": []}, "wycryst": {"tasks": []}}
+    overlay = {
+        "mirror_folders": ["resources/mirror"],
+        "matgan": {"sets": []},
+        "wycryst": {"tasks": []},
+        "phonon": {"compounds": []},
+        "perturbation": {"predictors": []},
+    }
     overlay["datasets"] = ["jarvis2d_exfoliation"]
     (project / "overlay.yaml").write_text(yaml.safe_dump(overlay))
     said = refusal(project, config="overlay.yaml")

@@ -105,6 +105,37 @@ STAGES_OF_GENES = {
         "collect_phonons", "join_verdicts", "rank_candidates",
     )
 }  # fmt: skip
+# Four compounds, each with five policies and three kinds of random sets; four training sets of ten seeds.
+ALL_CONFIGURATIONS = {
+    "compute_force_constants": 4,
+    "find_self_consistent_phonons": 4,
+    "displace_crystal": 4 * 8,
+    "label_configurations": 4 * 8,
+    "collect_configurations": 4,
+    "learn_from_configurations": 4 * 10,
+}
+PHONON_ONCE = dict.fromkeys(
+    (
+        "take_shipped_labels", "draw_displacements", "compare_potential_with_dft", "compare_configurations",
+        "explain_gaps",
+    ),
+    1,
+)  # fmt: skip
+FEW_CONFIGURATIONS = {
+    "compute_force_constants": 1,
+    "displace_crystal": 4,
+    "label_configurations": 4,
+    "collect_configurations": 1,
+    "learn_from_configurations": 2 * 2,
+}
+# Of each dataset two shards of perturbed crystals; three training sets of five runs learn from them.
+PERTURBED = {
+    "perturb_crystals": 2 * 2,
+    "collect_perturbed": 2,
+    "take_perturbed": 2 * 5 * 3,
+    "train_on_perturbed": 2 * 5 * 3,
+    "table_perturbed": 1,
+}
 FUNNEL_ONCE = {"fetch_references": 1, "collect_candidates": 1, "audit_false_negatives": 1}
 
 
@@ -128,10 +159,11 @@ def expected_counts(datasets: int, runs: int, predictors: int = 2, *, funnel: bo
         counts |= {name: count * datasets for name, count in PER_GENERATED_SET.items()}
         counts |= {"take_test_rows": datasets} | FUNNEL_ONCE
         counts |= ALL_GENES | {name: 3 * count for name, count in PER_GENE_SET.items()}
+        counts |= ALL_CONFIGURATIONS | PHONON_ONCE | PERTURBED
         later = dict.fromkeys(STAGES_OF_GENES, 3)
         later |= {"relax_candidates": 3 * 6, "compute_reference_energies": 3 * 4, "compute_phonons": 3 * 5}
     else:
-        counts |= QUICK_GENES | {"fetch_references": 1}
+        counts |= QUICK_GENES | {"fetch_references": 1} | FEW_CONFIGURATIONS | PHONON_ONCE
         later = dict.fromkeys(STAGES_OF_GENES, 1)
         later |= {"relax_candidates": 1, "compute_reference_energies": 2, "compute_phonons": 2}
     for name, count in later.items():
@@ -197,7 +229,14 @@ def test_what_filters_synthetic_crystals_is_computed_for_every_set(
     tmp_path: Path, chosen: str, screens: list[str]
 ) -> None:
     project = copy_project(tmp_path / "project")
-    changed = ["-n", "--config", f"screen={{synthetic_filter: {chosen}}}", "wycryst={tasks: []}"]
+    changed = [
+        "-n",
+        "--config",
+        f"screen={{synthetic_filter: {chosen}}}",
+        "wycryst={tasks: []}",
+        "phonon={compounds: []}",
+        "perturbation={predictors: []}",
+    ]
     done = snakemake(project, *changed, config="config/quickstart.yaml")
     assert done.returncode == 0, done.stderr
     counts = job_counts(done.stdout + done.stderr)

@@ -25,6 +25,8 @@ TINY = {
     "funnel": {"runs": []},
     "matgan": {"sets": []},
     "wycryst": {"tasks": []},
+    "phonon": {"compounds": []},
+    "perturbation": {"predictors": []},
     "predictor_settings": {"cgcnn": {"steps": 10}},
     "generator": {"samples": 12, "settings": {"autoencoder_steps": 8, "decoder_steps": 4, "prior_steps": 10}},
 }

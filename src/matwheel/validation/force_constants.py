@@ -12,11 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise, product
 from math import nan
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from matwheel.archives import write_arrays
 from matwheel.crystals.crystal import Crystal
 from matwheel.validation.atoms import to_atoms
 from matwheel.validation.symmetric_relaxation import IDEAL_SYMPREC_ANGSTROM
@@ -31,6 +33,14 @@ _MULTIPLES = (1, 2, 4, 6, 8)
 # So that 2×2×2 cells of a cubic perovskite (3.8 to 4 Å) count as 8 Å.
 _LENGTH_TOLERANCE = 0.05
 _SYMMETRISATION_LEVEL = 5
+_SAVED = (
+    "supercell_matrix",
+    "matrix_ev_per_angstrom2",
+    "displacement_angstrom",
+    "displacements",
+    "acoustic_residual_raw_thz",
+    "acoustic_residual_thz",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,6 +235,66 @@ def force_constants(
         np.array(phonopy.force_constants, dtype=np.float64),
         displacement_angstrom,
         len(sets),
+        raw,
+        _translation_residual_thz(phonopy),
+    )
+
+
+def save_force_constants(constants: ForceConstants, path: str | Path) -> None:
+    """Write force constants with their crystal as an npz archive."""
+    crystal = constants.crystal
+    write_arrays(
+        path,
+        id=crystal.id,
+        species=np.array(crystal.species),
+        lattice=crystal.lattice,
+        frac_coords=crystal.frac_coords,
+        **{name: getattr(constants, name) for name in _SAVED},
+    )
+
+
+def load_force_constants(path: str | Path) -> ForceConstants:
+    """Read what `save_force_constants` wrote."""
+    with np.load(path) as saved:
+        species = tuple(str(symbol) for symbol in saved["species"])
+        crystal = Crystal(str(saved["id"]), species, saved["lattice"], saved["frac_coords"])
+        figures = {name: saved[name] for name in _SAVED}
+    return ForceConstants(
+        crystal, **{name: value if value.ndim else value.item() for name, value in figures.items()}
+    )
+
+
+def supercell_at_rest(constants: ForceConstants) -> tuple[Crystal, NDArray[np.float64]]:
+    """Return the supercell of force constants, its atoms in their order, and the masses, amu."""
+    cell = phonopy_of(constants).supercell
+    crystal = Crystal(constants.crystal.id, tuple(cell.symbols), cell.cell, cell.scaled_positions)
+    return crystal, np.array(cell.masses, dtype=np.float64)
+
+
+def fitted_force_constants(
+    constants: ForceConstants, displacements: NDArray[np.float64], forces: NDArray[np.float64]
+) -> ForceConstants:
+    """Return the force constants that fit forces at large displacements best, symmetry imposed (symfc).
+
+    Args:
+        constants: of the same supercell; says nothing but its geometry.
+        displacements: from rest, shape (n, atoms, 3), Å.
+        forces: shape (n, atoms, 3), eV/Å.
+    """
+    phonopy = _phonopy(constants.crystal, constants.supercell_matrix, IDEAL_SYMPREC_ANGSTROM)
+    phonopy.dataset = {
+        "displacements": np.asarray(displacements, dtype=np.float64),
+        "forces": np.asarray(forces, dtype=np.float64),
+    }
+    phonopy.produce_force_constants(fc_calculator="symfc", show_drift=False)
+    raw = _translation_residual_thz(phonopy)
+    phonopy.symmetrize_force_constants(level=_SYMMETRISATION_LEVEL, show_drift=False)
+    return ForceConstants(
+        constants.crystal,
+        constants.supercell_matrix,
+        np.array(phonopy.force_constants, dtype=np.float64),
+        float("nan"),
+        len(displacements),
         raw,
         _translation_residual_thz(phonopy),
     )

@@ -1,0 +1,23 @@
+"""All configurations of a compound with labels by density-functional theory, and the crystal at rest."""
+
+import pandas as pd
+
+from matwheel.crystals.table import read_table, write_table
+from matwheel.progress import logged
+from matwheel.validation.configuration_dft import rest_row, rest_settings
+from matwheel.validation.dft import SINGLE_POINT, DFTSettings, calculate, find_backend
+from matwheel.validation.force_constants import load_force_constants
+
+with logged(snakemake.log[0]):
+    params = snakemake.params
+    settings = rest_settings(DFTSettings(**params.settings))
+    rest = load_force_constants(snakemake.input.constants).crystal
+    backend = find_backend(settings, "rule collect_dft_labels")
+    # Found again: the shards have computed it.
+    at_rest = calculate(rest, SINGLE_POINT, settings, backend, params.folder)
+    tables = [
+        read_table(configurations).merge(read_table(labels), on="id", validate="one_to_one")
+        for configurations, labels in zip(snakemake.input.configurations, snakemake.input.labels, strict=True)
+    ]
+    table = pd.concat([rest_row(rest.id, rest, at_rest), *tables], ignore_index=True)
+    write_table(table, snakemake.output.labelled)

@@ -1,0 +1,30 @@
+"""Energies against displacements of all compounds, and their phonon bands."""
+
+import pandas as pd
+
+from matwheel.crystals.table import read_table
+from matwheel.evaluation.displacement_figure import (
+    bands_of_compounds,
+    displacement_summary,
+    draw_displacements,
+)
+from matwheel.evaluation.figures import save_figure
+from matwheel.files import read_json, write_csv
+from matwheel.progress import logged
+from matwheel.validation.force_constants import load_force_constants
+
+with logged(snakemake.log[0]):
+    params = snakemake.params
+    cards = dict(zip(params.compounds, map(read_json, snakemake.input.cards), strict=True))
+    frame = pd.concat([read_table(path) for path in snakemake.input.configurations], ignore_index=True)
+    at_rest = frame["compound"].map({name: card["rest_energy_ev_per_atom"] for name, card in cards.items()})
+    frame["energy_above_rest_mev_per_atom"] = 1000 * (frame["energy_ev_per_atom"] - at_rest)
+    frame["set"] = frame["kind"]
+    atoms = {compound: card["atoms"] for compound, card in cards.items()}
+    imaginary = {compound: card["imaginary_fraction"] for compound, card in cards.items()}
+    write_csv(displacement_summary(frame, atoms, imaginary), snakemake.output.summary)
+    draw_displacements(frame, snakemake.output.figure, atoms=atoms)
+    constants = [load_force_constants(path) for path in snakemake.input.constants]
+    save_figure(
+        bands_of_compounds(dict(zip(params.compounds, constants, strict=True))), snakemake.output.bands
+    )

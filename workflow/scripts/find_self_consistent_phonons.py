@@ -1,0 +1,43 @@
+"""Self-consistent phonons of a compound at a temperature."""
+
+from dataclasses import asdict
+from math import isfinite
+
+import torch
+
+from matwheel.files import write_json
+from matwheel.progress import logged
+from matwheel.validation.force_constants import load_force_constants, save_force_constants
+from matwheel.validation.potentials import make_calculator, potential_card
+from matwheel.validation.self_consistent_phonons import SelfConsistentSettings, self_consistent_phonons
+
+with logged(snakemake.log[0]) as log:
+    torch.set_num_threads(snakemake.threads)
+    params = snakemake.params
+    settings = SelfConsistentSettings(**params.settings)
+    found = self_consistent_phonons(
+        load_force_constants(snakemake.input.constants),
+        make_calculator(params.potential["name"], device=params.device, double_precision=True),
+        float(snakemake.wildcards.temperature),
+        params.seed,
+        settings,
+    )
+    log(f"converged: {found.converged}; {found.evaluations} evaluations. {found.reason}")
+    save_force_constants(found.constants, snakemake.output.constants)
+    write_json(
+        {
+            "converged": found.converged,
+            "reason": found.reason,
+            "temperature_kelvin": found.temperature_kelvin,
+            "evaluations": found.evaluations,
+            # Not known where the computation ended early.
+            "statistical_error_thz": found.statistical_error_thz
+            if isfinite(found.statistical_error_thz)
+            else None,
+            "iterations": [asdict(iteration) for iteration in found.history],
+            "settings": asdict(settings),
+            "seed": params.seed,
+            "potential": asdict(potential_card(params.potential["name"])),
+        },
+        snakemake.output.card,
+    )

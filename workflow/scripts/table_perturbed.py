@@ -1,0 +1,42 @@
+"""Write the table of what perturbed copies of training crystals do, with paired contrasts."""
+
+import pandas as pd
+
+from matwheel.crystals.perturbed_rows import refuse_leaking_parents
+from matwheel.crystals.table import read_table
+from matwheel.evaluation.perturbation_table import (
+    perturbation_contrasts,
+    perturbation_table,
+    refuse_other_test_rows,
+)
+from matwheel.evaluation.scores import RUN_COLUMNS
+from matwheel.files import read_json, write_csv
+from matwheel.progress import logged
+
+with logged(snakemake.log[0]) as log:
+    params = snakemake.params
+    predictions = pd.concat(
+        [read_table(path) for path in [*snakemake.input.predictions, *snakemake.input.baselines]],
+        ignore_index=True,
+    )
+    splits = [read_json(path) for path in snakemake.input.splits]
+    # The seed of a split is that of its draw; a run is known by its number.
+    numbered = [split | {"run": run} for split, run in zip(splits, params.runs, strict=True)]
+    refuse_other_test_rows(predictions, numbered)
+    for paths in (snakemake.input.thermal, snakemake.input.random):
+        for path, split in zip(paths, splits, strict=True):
+            refuse_leaking_parents(read_table(path), split)
+    added = [
+        read_table(path)[list(RUN_COLUMNS)].head(1).assign(added_rows=read_json(card)["generated_rows"])
+        for path, card in zip(snakemake.input.predictions, snakemake.input.cards, strict=True)
+    ]
+    contrasts = perturbation_contrasts(
+        predictions,
+        seed=params.seed,
+        predictors=params.predictors,
+        test_to_train={split["dataset"]: len(split["test"]) / len(split["train"]) for split in splits},
+    )
+    table = perturbation_table(predictions, contrasts, pd.concat(added))
+    log(f"what perturbed copies do\n{table.to_markdown(index=False)}")
+    write_csv(table, snakemake.output.table)
+    write_csv(contrasts, snakemake.output.contrasts)

@@ -1,0 +1,9 @@
+"""Check labels by density-functional theory that came with the project."""
+
+from matwheel.crystals.table import read_table, write_table
+from matwheel.progress import logged
+from matwheel.validation.configuration_dft import check_labelled_table
+
+with logged(snakemake.log[0]):
+    path = snakemake.input.labelled
+    write_table(check_labelled_table(read_table(path), path), snakemake.output.labelled)
