@@ -97,6 +97,17 @@ def test_a_longer_set_begins_with_the_shorter_one(copper: tuple[Crystal, Vibrati
     assert whole["block"] == [0, 0, 1, 1, 2, 2]
 
 
+def test_a_crystal_without_a_stable_vibration_gives_an_empty_set(copper: tuple[Crystal, Vibrations]) -> None:
+    _, modes = copper
+    unstable = replace(modes, frequencies_thz=-np.abs(modes.frequencies_thz))
+    for name in ("thermal_freeze_300", "uniform_scaled_freeze_300"):
+        empty = table_of(unstable, range(4), name)
+        assert len(empty) == 0
+        assert list(empty) == list(table_of(modes, range(4)))
+        assert len(label_with_potential(empty, make_calculator("emt"))) == 0
+    assert len(table_of(unstable, range(4))) == 4
+
+
 def test_a_scaled_set_moves_as_far_and_elsewhere(copper: tuple[Crystal, Vibrations]) -> None:
     _, modes = copper
     thermal, scaled = (

@@ -32,5 +32,6 @@ with logged(snakemake.log[0]) as log:
                 block_size=block_size,
             )
         )
-        log(f"{name}: rms displacement {tables[-1]['rms_displacement_angstrom'].mean():.3f} Å")
+        lengths = tables[-1]["rms_displacement_angstrom"]
+        log(f"{name}: {len(lengths)} configurations, rms displacement {lengths.mean():.3f} Å")
     write_table(pd.concat(tables, ignore_index=True), snakemake.output.configurations)

@@ -28,6 +28,7 @@ from matwheel.validation.displacements import (
     UNIFORM_SCALED,
     UNIFORM_SYMMETRIC,
     DisplacementSettings,
+    NoVibrationLeft,
     Vibrations,
     displaced_crystal,
     random_displacements,
@@ -140,6 +141,8 @@ def configurations(
 ) -> pd.DataFrame:
     """Return configurations of a set, a crystal table with what each one is.
 
+    Where the policy leaves no vibration there is no configuration.
+
     Columns beside those of a crystal table: compound, set, kind, policy, temperature_kelvin, index, block
     (index // block_size), rms_displacement_angstrom.
 
@@ -149,13 +152,14 @@ def configurations(
 
     Raises:
         InputError: a temperature below 0.
-        ValueError: the policy leaves no vibration.
     """
     settings = replace(settings, policy=wanted.policy or settings.policy)
-    thermal = wanted.kind in (THERMAL, UNIFORM_SCALED)
-    displaced = (
-        thermal_displacements(modes, wanted.temperature_kelvin, indices, seed, settings) if thermal else None
-    )
+    displaced = None
+    if wanted.kind in (THERMAL, UNIFORM_SCALED):
+        try:
+            displaced = thermal_displacements(modes, wanted.temperature_kelvin, indices, seed, settings)
+        except NoVibrationLeft:
+            indices, displaced = [], np.zeros((0, len(modes.supercell.species), 3))
     if wanted.kind != THERMAL:
         displaced = random_displacements(
             wanted.kind,

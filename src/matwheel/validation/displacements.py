@@ -57,6 +57,10 @@ _SMALLEST_FREQUENCY_THZ = 0.01  # below it a vibration is rounding, and its ampl
 _MATRICES_IN_MEMORY = 11
 
 
+class NoVibrationLeft(ValueError):
+    """The policy for imaginary vibrations leaves none to displace."""
+
+
 @dataclass(frozen=True)
 class DisplacementSettings:
     """How displaced configurations are made.
@@ -172,7 +176,7 @@ def amplitude_deviations(
 
     Raises:
         InputError: a negative temperature, or one that is not finite.
-        ValueError: the policy leaves no vibration.
+        NoVibrationLeft: every vibration stands still under the policy.
     """
     if not (isfinite(temperature_kelvin) and temperature_kelvin >= 0):
         raise InputError(f"temperature is {temperature_kelvin} K; give 0 (zero-point motion) or more")
@@ -183,7 +187,9 @@ def amplitude_deviations(
     elif settings.policy == FREEZE:
         moves &= frequencies_thz > 0
     if not moves.any():
-        raise ValueError(f"the policy {settings.policy!r} for imaginary vibrations leaves none to displace")
+        raise NoVibrationLeft(
+            f"the policy {settings.policy!r} for imaginary vibrations leaves none to displace"
+        )
     variance = np.zeros(len(size))
     variance[moves] = HALF_QUANTUM_AMU_ANGSTROM2_THZ / size[moves]
     if temperature_kelvin > 0:
@@ -201,7 +207,7 @@ def thermal_displacements(
     """Return the displacements of configurations `indices` at a temperature, shape (n, atoms, 3), Å.
 
     Raises:
-        InputError, ValueError: see `amplitude_deviations`.
+        InputError, NoVibrationLeft: see `amplitude_deviations`.
     """
     deviations = amplitude_deviations(modes.frequencies_thz, temperature_kelvin, settings)
     flat = modes.patterns.reshape(len(deviations), -1)
