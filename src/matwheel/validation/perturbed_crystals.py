@@ -35,6 +35,7 @@ from matwheel.validation.displacements import (
     SELF_CONSISTENT,
     UNIFORM_SCALED,
     DisplacementSettings,
+    NoVibrationLeft,
     amplitude_deviations,
     displaced_crystal,
     random_displacements,
@@ -319,18 +320,15 @@ def _thermal(
         deviations = amplitude_deviations(
             modes.frequencies_thz, settings.temperature_kelvin, settings.displacements
         )
-    except ValueError as error:
+    except NoVibrationLeft as error:
         raise _NoCopies(NO_VIBRATION, str(error)) from None
     figures["moved_fraction"] = float((deviations > 0).mean())
-    # One by one: the last bits of a product of matrices depend on how many rows it has.
-    own_seed = derive_seed(seed, crystal.id)
-    displaced = np.concatenate(
-        [
-            thermal_displacements(
-                modes, settings.temperature_kelvin, [index], own_seed, settings.displacements
-            )
-            for index in range(settings.per_crystal)
-        ]
+    displaced = thermal_displacements(
+        modes,
+        settings.temperature_kelvin,
+        range(settings.per_crystal),
+        derive_seed(seed, crystal.id),
+        settings.displacements,
     )
     lengths = rms_displacement(displaced)
     too_long = lengths > settings.largest_rms_angstrom
