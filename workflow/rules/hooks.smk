@@ -2,6 +2,14 @@
 
 import fcntl
 
+HEADLINES = (
+    "results/candidates.csv",
+    "results/matgan/report",
+    "results/wycryst/candidates.csv",
+    "results/phonon/cross_table.csv",
+    "results/perturbed_table.csv",
+)
+
 
 onstart:
     # The kernel frees this lock when its process dies, however it dies; Snakemake's own lock file
@@ -19,3 +27,5 @@ onstart:
 onsuccess:
     if Path("results/table2.md").exists():
         print(Path("results/table2.md").read_text(encoding="utf-8"))
+    for path in [name for name in HEADLINES if Path(name).exists()]:
+        print(f"  {path}")
