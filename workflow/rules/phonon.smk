@@ -266,6 +266,7 @@ else:
             labels=lambda wildcards: dft_files(wildcards.compound, "dft"),
         output:
             labelled="results/phonon/{compound}/labelled.parquet",
+            card="results/phonon/{compound}/labelled.json",
         log:
             "logs/collect_dft_labels/{compound}.log",
         benchmark:

@@ -3,8 +3,10 @@
 import pandas as pd
 
 from matwheel.crystals.table import read_table, write_table
+from matwheel.files import sha256_of_file, write_json
 from matwheel.progress import logged
 from matwheel.validation.configuration_dft import rest_row, rest_settings
+from matwheel.validation.configurations import OK
 from matwheel.validation.dft import SINGLE_POINT, DFTSettings, calculate, find_backend
 from matwheel.validation.force_constants import load_force_constants
 
@@ -21,3 +23,17 @@ with logged(snakemake.log[0]):
     ]
     table = pd.concat([rest_row(rest.id, rest, at_rest), *tables], ignore_index=True)
     write_table(table, snakemake.output.labelled)
+    write_json(
+        {
+            "compound": rest.id,
+            "rows": len(table),
+            "rows_ok": int((table["status"] == OK).sum()),
+            "tool_version": backend.version,
+            "settings": {name: value for name, value in params.settings.items() if name != "python"},
+            "setups": at_rest.setups,
+            "pulay_pressure_gpa": at_rest.pulay_pressure_gpa,
+            "cpu_seconds": float(table["cpu_seconds"].sum()),
+            "labelled_sha256": sha256_of_file(snakemake.output.labelled),
+        },
+        snakemake.output.card,
+    )
