@@ -2,8 +2,8 @@
 
 python benchmarks/configuration_models.py resources/phonon/Ag3SBr_pbe.parquet --seeds 5
 
-Each is trained on the thermal rows of the training blocks and validated on those of the validation blocks; the
-test blocks are not looked at. CGCNN sees all neighbours within the same cutoff, one target at a time.
+Each is trained on the thermal rows of the training blocks and validated on those of the validation blocks;
+the test blocks are not looked at. CGCNN sees all neighbours within the same cutoff, one target at a time.
 """
 
 from __future__ import annotations
