@@ -91,8 +91,8 @@ with logged(snakemake.log[0]) as log:
         words.append(f"{learnt_set}: {ranking_agreement(own, sensitivity).words}")
     log(f"largest part of a prediction that attributions miss: {max(missing):.2g} eV; {'; '.join(words)}")
     note = (
-        f"{len(params.models)} networks on {len(crystals)} thermal configurations; from the bonds at rest to "
-        f"the displaced ones. Ranks of bond types against the labels' own: {'; '.join(words)}"
+        f"{len(params.models)} networks on {len(crystals)} thermal configurations; integrated gradients from "
+        "the bonds at rest to the displaced ones"
     )
 
     write_csv(by_pair, snakemake.output.importance)

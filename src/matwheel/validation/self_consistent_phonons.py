@@ -81,7 +81,7 @@ class SelfConsistentSettings:
     """
 
     snapshots: int = 30
-    largest_iterations: int = 15
+    largest_iterations: int = 30
     damping: float = 0.7
     memory: int = 5
     tolerance_thz: float = 0.05
