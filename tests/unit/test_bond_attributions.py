@@ -35,11 +35,11 @@ from matwheel.evaluation.gap_sensitivity import (
     finite_sensitivity,
     mean_bond_length_changes,
     mean_sensitivities,
-    nearest_shells,
     network_sensitivities,
     ranking_agreement,
     sensitivity_from_labels,
     sensitivity_of_stretched,
+    shells_at_rest,
     stretched_crystals,
 )
 from matwheel.predictors.distance_network import DistanceNetwork, DistanceNetworkSettings, edges_of
@@ -173,7 +173,7 @@ def test_incomplete_attributions_are_reported(bonds):
 
 
 def test_attributions_of_the_distance_network(crystals, at_rest, bonds):
-    changes = mean_bond_length_changes(crystals, at_rest, nearest_shells(at_rest))
+    changes = mean_bond_length_changes(crystals, at_rest, shells_at_rest(at_rest))
     targets = 10 * changes[["Ag-S"]].to_numpy()
     model = DistanceNetwork(DistanceNetworkSettings(steps=15))
     model.fit(crystals, targets, crystals[:2], targets[:2], seed=0)
@@ -369,7 +369,7 @@ def test_faithfulness_refuses_wrong_settings(bonds):
 
 def labelled(at_rest, law, *, number=60, noise=0.0, seed=1, compound=None, offset=0.0):
     crystals = displaced(at_rest, number, seed=seed)
-    changes = mean_bond_length_changes(crystals, at_rest, nearest_shells(at_rest))
+    changes = mean_bond_length_changes(crystals, at_rest, shells_at_rest(at_rest))
     gap = sum(slope * changes[pair] for pair, slope in law.items()).to_numpy() + 0.7 + offset
     gap += np.random.default_rng(seed).normal(0, noise, number)
     properties = {"block": np.arange(number) // 4, "band_gap_ev": gap}
@@ -379,7 +379,7 @@ def labelled(at_rest, law, *, number=60, noise=0.0, seed=1, compound=None, offse
 
 
 def test_shells_of_the_cubic_anti_perovskite(at_rest):
-    shells = nearest_shells(at_rest)
+    shells = shells_at_rest(at_rest)
     assert {pair: len(shell.first) for pair, shell in shells.items()} == {
         "Ag-Ag": 96, "Ag-Br": 96, "Ag-S": 48, "Br-Br": 24, "S-Br": 64, "S-S": 24,
     }  # fmt: skip
@@ -451,7 +451,7 @@ def test_sensitivities_refuse_what_cannot_be_fitted(at_rest):
 
 
 def lengths_law(at_rest, law):
-    shells = nearest_shells(at_rest)
+    shells = shells_at_rest(at_rest)
 
     def predict(crystals):
         changes = mean_bond_length_changes(crystals, at_rest, shells)
@@ -489,7 +489,7 @@ def test_symmetric_bonds_are_computed_once(at_rest, crystals):
     shift = np.array([0.31, -0.2, 1.7])
     moved = Crystal("shifted", at_rest.species, at_rest.lattice, at_rest.frac_coords + shift)
     assert list(stretched_crystals(moved, "Ag-S", 0.1).multiplicity) == [48]
-    shell = nearest_shells(at_rest)["Ag-S"]
+    shell = shells_at_rest(at_rest)["Ag-S"]
     curvatures = []
     for bond in (0, 17, 47):
         ends = [at_rest]

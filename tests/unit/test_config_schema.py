@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from matwheel.crystals.gene_table import GeneTableSettings
+from matwheel.crystals.labelled_configurations import TARGETS
 from matwheel.generators.con_cdvae.settings import ConCDVAESettings
 from matwheel.generators.gene_crystals import GeneCrystalSettings
 from matwheel.generators.mpvae.settings import PRESETS as MPVAE_PRESETS
@@ -26,7 +27,6 @@ from matwheel.screening.composition_validity import OXIDATION_TABLES, Compositio
 from matwheel.screening.formula_synthesizability import KINDS, FormulaScoreSettings
 from matwheel.screening.structure_validity import StructureSettings
 from matwheel.screening.synthesizability import SCORES
-from matwheel.validation.configurations import TARGETS
 from matwheel.validation.dft import BACKENDS, DFTSettings
 from matwheel.validation.displacements import POLICIES, RANDOM_SETS, THERMAL, DisplacementSettings
 from matwheel.validation.hull import HullSettings

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 from matwheel.crystals.crystal import Crystal
+from matwheel.crystals.labelled_configurations import check_labelled_table
 from matwheel.crystals.table import crystals_of_table
 from matwheel.errors import InputError
 from matwheel.validation.configuration_dft import (
-    check_labelled_table,
     compare_with_dft,
     dft_table,
     rest_row,

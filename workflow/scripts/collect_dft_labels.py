@@ -2,11 +2,11 @@
 
 import pandas as pd
 
+from matwheel.crystals.labelled_configurations import OK
 from matwheel.crystals.table import read_table, write_table
 from matwheel.files import sha256_of_file, write_json
 from matwheel.progress import logged
 from matwheel.validation.configuration_dft import rest_row, rest_settings
-from matwheel.validation.configurations import OK
 from matwheel.validation.dft import SINGLE_POINT, DFTSettings, calculate, find_backend
 from matwheel.validation.force_constants import load_force_constants
 

@@ -2,11 +2,12 @@
 
 import torch
 
+from matwheel.crystals.labelled_configurations import OK, REST
 from matwheel.crystals.table import read_table
 from matwheel.files import write_csv
 from matwheel.progress import logged
-from matwheel.validation.configuration_dft import REST, compare_with_dft
-from matwheel.validation.configurations import OK, label_with_potential
+from matwheel.validation.configuration_dft import compare_with_dft
+from matwheel.validation.configurations import label_with_potential
 from matwheel.validation.potentials import make_calculator
 
 with logged(snakemake.log[0]):

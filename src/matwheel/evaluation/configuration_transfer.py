@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from matwheel.crystals.crystal import Crystal
+from matwheel.crystals.labelled_configurations import TARGETS
 from matwheel.crystals.table import crystals_of_table
 from matwheel.errors import InputError
 from matwheel.evaluation.paired_statistics import (
@@ -33,7 +34,6 @@ BOTH = "both"
 TEST_SETS = (THERMAL, UNIFORM_ONE_SIDED, UNIFORM_SCALED)
 TRAINING_SETS = (*TEST_SETS, BOTH)
 _KINDS_OF_BOTH = (THERMAL, UNIFORM_ONE_SIDED)
-TARGETS = ("energy_ev_per_atom", "stress_gpa", "band_gap_ev", "valence_band_maximum_ev")
 TRAINING_SIZES = (8, 16, 24, 32, 44)
 FRACTIONS = (0.70, 0.15, 0.15)
 MAIN_METHOD, RIDGE, CONSTANT = "distance_network", "bond_length_ridge", "constant"

@@ -64,7 +64,7 @@ class Shell:
     image: NDArray[np.int64]
 
 
-def nearest_shells(
+def shells_at_rest(
     at_rest: Crystal, *, cutoff_angstrom: float = 5.5, tolerance_angstrom: float = 0.1
 ) -> dict[str, Shell]:
     """Return the shortest bonds of every pair of elements, by pair.
@@ -230,7 +230,7 @@ def _length_features(
 
     crystals = crystals_of_table(table)
     if isinstance(at_rest, Crystal):
-        shells = nearest_shells(at_rest, cutoff_angstrom=cutoff_angstrom)
+        shells = shells_at_rest(at_rest, cutoff_angstrom=cutoff_angstrom)
         changes = mean_bond_length_changes(crystals, at_rest, shells)
         return changes, shells, np.full(len(table), at_rest.id, dtype=object)
     if "compound" not in table:
@@ -242,7 +242,7 @@ def _length_features(
             raise InputError(
                 f"no crystal at rest of compound {compound!r}; known: {', '.join(sorted(at_rest))}"
             )
-        shells = nearest_shells(at_rest[compound], cutoff_angstrom=cutoff_angstrom)
+        shells = shells_at_rest(at_rest[compound], cutoff_angstrom=cutoff_angstrom)
         rows = np.flatnonzero(compounds == compound)
         part = mean_bond_length_changes([crystals[i] for i in rows], at_rest[compound], shells)
         parts.append(part.set_index(rows))
@@ -339,7 +339,7 @@ def stretched_crystals(
     """
     pair = _parsed_pair(pair)
     ideal = crystal if at_rest is None else at_rest
-    shells = nearest_shells(ideal, cutoff_angstrom=cutoff_angstrom)
+    shells = shells_at_rest(ideal, cutoff_angstrom=cutoff_angstrom)
     if pair not in shells:
         raise InputError(f"crystal {ideal.id}: {_absent(pair, list(shells))}")
     shell = shells[pair]

@@ -11,15 +11,10 @@ import numpy as np
 import pandas as pd
 
 from matwheel.crystals.crystal import Crystal
-from matwheel.crystals.table import COLUMNS, crystal_table, crystals_of_table
-from matwheel.errors import InputError
+from matwheel.crystals.labelled_configurations import OK, REST
+from matwheel.crystals.table import crystal_table, crystals_of_table
 from matwheel.progress import Log, log_to_stderr
-from matwheel.validation.configurations import OK, TARGETS
 from matwheel.validation.dft import SINGLE_POINT, Backend, DFTResult, DFTSettings, calculate
-
-REST = "rest"
-LABEL_COLUMNS = (*TARGETS, "forces_ev_per_angstrom", "status", "reason")
-_DESCRIPTION = ("compound", "set", "kind", "policy", "temperature_kelvin", "index", "block")
 
 
 def rest_settings(settings: DFTSettings) -> DFTSettings:
@@ -78,30 +73,6 @@ def rest_row(compound: str, rest: Crystal, result: DFTResult) -> pd.DataFrame:
     # Its stress is corrected already.
     labels = dft_table([result], 0.0).drop(columns="id")
     return pd.concat([frame, labels], axis=1)
-
-
-def check_labelled_table(table: pd.DataFrame, where: str) -> pd.DataFrame:
-    """Return a table of labelled configurations that somebody shipped, or say what is wrong with it.
-
-    Raises:
-        InputError: a column is missing, an id stands twice, or a row that is ok lacks a label.
-    """
-    needed = [*COLUMNS, *_DESCRIPTION, "rms_displacement_angstrom", *LABEL_COLUMNS]
-    missing = [name for name in needed if name not in table.columns]
-    if missing:
-        raise InputError(
-            f"{where}: no column {missing[0]}; label the configurations with dft.backend gpaw again"
-        )
-    twice = table["id"][table["id"].duplicated()]
-    if len(twice):
-        raise InputError(f"{where}: id {twice.iloc[0]} stands in two rows; remove one")
-    fine = table[table["status"] == OK]
-    unlabelled = fine[~np.isfinite(fine[["energy_ev_per_atom", "stress_gpa", "band_gap_ev"]]).all(axis=1)]
-    if len(unlabelled):
-        raise InputError(
-            f"{where}: row {unlabelled['id'].iloc[0]} is ok but lacks a label; mend or remove it"
-        )
-    return table
 
 
 def compare_with_dft(dft: pd.DataFrame, potential: pd.DataFrame) -> pd.DataFrame:

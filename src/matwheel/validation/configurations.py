@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from matwheel.crystals.crystal import Crystal
+from matwheel.crystals.labelled_configurations import OK
 from matwheel.crystals.table import crystal_table, crystals_of_table
 from matwheel.errors import InputError
 from matwheel.validation.atoms import to_atoms
@@ -35,15 +36,14 @@ from matwheel.validation.displacements import (
     rms_displacement,
     thermal_displacements,
 )
+from matwheel.validation.gpaw_process import EV_PER_ANGSTROM3_IN_GPA
 from matwheel.validation.symmetric_relaxation import relax_to_minimum, standard_primitive
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
 
 POTENTIAL_LATTICE, GIVEN_LATTICE = LATTICES = ("potential", "given")
-OK, FAILED = "ok", "error"
-TARGETS = ("energy_ev_per_atom", "stress_gpa", "band_gap_ev", "valence_band_maximum_ev")
-EV_PER_ANGSTROM3_IN_GPA = 160.21766208
+FAILED = "error"
 _SYMPREC_ANGSTROM = 0.01
 _WITH_TEMPERATURE = re.compile(rf"({THERMAL}|{UNIFORM_SCALED})_({'|'.join(POLICIES)})_(\d+(?:\.\d+)?)")
 
