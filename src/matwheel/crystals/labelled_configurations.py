@@ -1,7 +1,8 @@
 """The table of labelled configurations: displaced crystals with what was computed of each.
 
 A crystal table (`matwheel.crystals.table`) with the columns compound, set, kind, policy, temperature_kelvin,
-index, block (of which none is ever on both sides of a split), rms_displacement_angstrom, the labels and a status.
+index, block (of which none is ever on both sides of a split), rms_displacement_angstrom, the labels and a
+status.
 """
 
 from __future__ import annotations
