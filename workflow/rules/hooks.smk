@@ -2,7 +2,8 @@
 
 import fcntl
 
-HEADLINES = (
+NAMED_AT_THE_END = (
+    "results/report.html",
     "results/candidates.csv",
     "results/matgan/report",
     "results/wycryst/candidates.csv",
@@ -27,5 +28,5 @@ onstart:
 onsuccess:
     if Path("results/table2.md").exists():
         print(Path("results/table2.md").read_text(encoding="utf-8"))
-    for path in [name for name in HEADLINES if Path(name).exists()]:
+    for path in [name for name in NAMED_AT_THE_END if Path(name).exists()]:
         print(f"  {path}")

@@ -237,9 +237,24 @@ rule draw_compositions:
         uniqueness="results/matgan/uniqueness.csv",
         recovery="results/matgan/recovery.csv",
     output:
-        validity="results/matgan/figures/fig4a_validity.svg",
-        uniqueness="results/matgan/figures/fig5a_uniqueness.svg",
-        recovery="results/matgan/figures/fig5b_recovery.svg",
+        validity=report(
+            "results/matgan/figures/fig4a_validity.svg",
+            caption="../report/compositions.rst",
+            category="Compositions",
+            labels={"what": "validity"},
+        ),
+        uniqueness=report(
+            "results/matgan/figures/fig5a_uniqueness.svg",
+            caption="../report/compositions.rst",
+            category="Compositions",
+            labels={"what": "uniqueness"},
+        ),
+        recovery=report(
+            "results/matgan/figures/fig5b_recovery.svg",
+            caption="../report/compositions.rst",
+            category="Compositions",
+            labels={"what": "recovery"},
+        ),
         distributions=[
             f"results/matgan/figures/distributions_{name}.svg" for name in FORMULA_SETS
         ],

@@ -182,8 +182,18 @@ rule table_perturbed:
             "results/matwheel/{dataset}/{scheme}/seed{seed}/perturbed/F_R.parquet"
         ),
     output:
-        table="results/perturbed_table.csv",
-        contrasts="results/perturbed_contrasts.csv",
+        table=report(
+            "results/perturbed_table.csv",
+            caption="../report/perturbed.rst",
+            category="Displaced copies",
+            labels={"what": "table"},
+        ),
+        contrasts=report(
+            "results/perturbed_contrasts.csv",
+            caption="../report/contrasts.rst",
+            category="Displaced copies",
+            labels={"what": "paired contrasts"},
+        ),
     log:
         "logs/table_perturbed/table_perturbed.log",
     benchmark:

@@ -2,7 +2,8 @@
 
 in:  results/table2*.csv and the generator cards of every run
 out: results/table2.svg; results/candidates.csv, candidates/cifs.zip, funnel.csv, sun.csv, funnel.svg;
-     results/false_negatives.csv; results/matwheel/{dataset}/{scheme}/generators.csv, generators.svg
+     results/false_negatives.csv; results/matwheel/{dataset}/{scheme}/generators.csv, generators.svg;
+     results/report.html, one page of all that is there
 """
 
 
@@ -159,3 +160,61 @@ rule audit_false_negatives:
         "audit the screens on real crystals"
     script:
         "../scripts/audit_false_negatives.py"
+
+
+rule write_report:
+    """One page for people, of what is there: verdict, figures, funnels that open to the candidates, times."""
+    input:
+        **{role: present(files) for role, files in REPORT_FILES.items()},
+        candidates=files_of_shown("candidates.csv"),
+        funnel=files_of_shown("funnel.csv"),
+        rates=files_of_shown("sun.csv"),
+        verdicts=files_of_shown("verdicts.parquet"),
+        crystals=files_of_shown("generated.parquet"),
+        relaxed=files_of_shown("relaxed.parquet"),
+        cifs=files_of_shown("candidates.zip"),
+        phonon_figures=[
+            f"results/{name}/phonons/figures{shard}.zip"
+            for name in shown_sets()
+            for shard in phonon_shards(name)
+        ],
+        provenance=present(
+            [f"results/data/{dataset}/provenance.json" for dataset in DATASETS]
+        ),
+        template="workflow/report/page.html.j2",
+        style="workflow/report/page.css",
+        script="workflow/report/page.js",
+    output:
+        page="results/report.html",
+    log:
+        "logs/write_report/report.log",
+    benchmark:
+        "logs/write_report/report.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code("write_report"),
+        sets=SHOWN_SETS,
+        titles={name: short_title(name) for name in DATASETS},
+        units={
+            name: REGISTRY[name].get("target", {}).get("units", "")
+            for name in DATASETS
+        },
+        drawn_target=PHONON_LEARNING["drawn_target"],
+        shown=config["report"],
+        facts={
+            "seed": str(config["seed"]),
+            "potentials": ", ".join(dict.fromkeys([POTENTIAL, PHONON_POTENTIAL])),
+            "oxidation states": SCREEN["composition"]["oxidation_table"],
+        },
+        logs="logs",
+        stage_of_rule=STAGE_OF_RULE,
+        settings={key: config[key] for key in sorted(config) if key != "mirror_folders"},
+    message:
+        "write the report"
+    script:
+        "../scripts/write_report.py"

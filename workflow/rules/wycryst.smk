@@ -238,7 +238,12 @@ rule score_ablation:
         runs="results/wycryst/ablation_runs.csv",
         table="results/wycryst/ablation.csv",
         contrasts="results/wycryst/ablation_contrasts.csv",
-        figure="results/wycryst/ablation.svg",
+        figure=report(
+            "results/wycryst/ablation.svg",
+            caption="../report/ablation.rst",
+            category="Wyckoff genes",
+            labels={"what": "ablation"},
+        ),
     log:
         "logs/score_ablation/ablation.log",
     benchmark:
@@ -528,7 +533,12 @@ rule compare_conditions:
         distributions="results/wycryst/conditions.csv",
         diversity="results/wycryst/diversity.csv",
         novelty="results/wycryst/novelty.csv",
-        figure="results/wycryst/conditions.svg",
+        figure=report(
+            "results/wycryst/conditions.svg",
+            caption="../report/conditions.rst",
+            category="Wyckoff genes",
+            labels={"what": "conditions"},
+        ),
     log:
         "logs/compare_conditions/conditions.log",
     benchmark:
@@ -555,7 +565,12 @@ rule map_latents:
         genes="results/wycryst/genes.parquet",
         model="results/wycryst/round1/mpvae.pt",
     output:
-        figure="results/wycryst/latent_maps.svg",
+        figure=report(
+            "results/wycryst/latent_maps.svg",
+            caption="../report/latent_maps.rst",
+            category="Wyckoff genes",
+            labels={"what": "latent space"},
+        ),
         points="results/wycryst/latent_maps.parquet",
     log:
         "logs/map_latents/latents.log",
@@ -592,13 +607,28 @@ rule collect_gene_funnels:
             for shard in phonon_shards(name)
         ],
     output:
-        candidates="results/wycryst/candidates.csv",
+        candidates=report(
+            "results/wycryst/candidates.csv",
+            caption="../report/candidates.rst",
+            category="Wyckoff genes",
+            labels={"what": "table"},
+        ),
         funnel="results/wycryst/funnel.csv",
         yields="results/wycryst/yields.csv",
         rates="results/wycryst/sun.csv",
         cifs="results/wycryst/cifs.zip",
-        figure="results/wycryst/funnel.svg",
-        parity="results/wycryst/parity.svg",
+        figure=report(
+            "results/wycryst/funnel.svg",
+            caption="../report/funnel.rst",
+            category="Wyckoff genes",
+            labels={"what": "funnel"},
+        ),
+        parity=report(
+            "results/wycryst/parity.svg",
+            caption="../report/parity.rst",
+            category="Wyckoff genes",
+            labels={"what": "parity"},
+        ),
         phonons="results/wycryst/phonons.zip",
     log:
         "logs/collect_gene_funnels/funnels.log",

@@ -1,0 +1,453 @@
+"""The sections of the page: each from the files of its chapter, left out where they do not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import pandas as pd
+
+from matwheel.evaluation.figures import GENERATOR_COLOURS, STYLE
+from matwheel.report.blocks import (
+    Bars,
+    Block,
+    Card,
+    Folded,
+    Gallery,
+    Page,
+    Picture,
+    Section,
+    Table,
+    Text,
+    in_digits,
+    table_of,
+)
+from matwheel.report.candidate_pages import JudgedSet, candidate_gallery, funnel_of
+from matwheel.report.pictures import png_source, svg_source
+from matwheel.report.table_columns import (
+    CONTRASTS,
+    FALSE_NEGATIVES,
+    PERTURBED,
+    RATES,
+    RECOVERY,
+    TABLE2,
+    TIMES,
+    YIELDS,
+)
+from matwheel.report.verdict_cards import (
+    baseline_cards,
+    candidate_cards,
+    composition_cards,
+    configuration_cards,
+    false_negative_cards,
+    gene_cards,
+    leakage_cards,
+    training_cards,
+)
+
+Files = Sequence[Path]
+
+CAPTIONS = {
+    "fig3_map": "Map of the compositions by t-SNE.",
+    "fig4a_validity": "Share of charge-neutral and of electronegativity-balanced compositions.",
+    "fig4b_formation_energies": "Predicted formation energies of generated and other compositions.",
+    "fig5a_uniqueness": "How the share of distinct samples falls as more are drawn.",
+    "fig5b_recovery": "Which training and held-out formulas are found again, by their number of elements.",
+    "fig6_band_gaps": "Predicted band gaps of generated, training and enumerated compositions.",
+    "fig7_decodable": "Formulas that the autoencoder decodes, and which of them the GAN finds.",
+    "conditions": "What was asked for and what was drawn, judged by models other than the generator.",
+    "latent_maps": "The latent space of the generator, coloured by property.",
+    "ablation": "Wyckoff augmentation and transfer learning, alone and together.",
+    "parity": "Formation energy as predicted from the gene and as validated by the potential.",
+    "bands": "Phonon bands of the compounds; imaginary frequencies are drawn below zero.",
+    "displacements": "Energy of displaced configurations, by policy for imaginary vibrations, or random.",
+    "cross_table": "Each kind of configuration tested on every other, beside baselines.",
+    "learning_curves": "Test error against the number of training configurations.",
+    "explanations": "Which bonds the networks look at, and whether altering those matters.",
+}
+"""Captions of figures by the beginning of their file's name."""
+
+
+QUESTIONS = {
+    "F_GF": "Does training on generated crystals beside real ones help?",
+    "S_GS": "Does it help where labels are few?",
+}
+"""Training set → what is asked of it in comparison with real rows alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportFiles:
+    """Files of the results by their role; a role is empty where they do not exist.
+
+    Figures are SVG, tables CSV; what they hold is said by the functions that wrote them.
+    """
+
+    table2: Files = ()
+    table2_contrasts: Files = ()
+    table2_figure: Files = ()
+    generator_figures: Files = ()
+    audits: Files = ()
+    audit_figures: Files = ()
+    false_negatives: Files = ()
+    perturbed_table: Files = ()
+    perturbed_contrasts: Files = ()
+    uniqueness: Files = ()
+    compositions: Files = ()
+    composition_figures: Files = ()
+    gene_yields: Files = ()
+    gene_figures: Files = ()
+    configuration_contrasts: Files = ()
+    configuration_figures: Files = ()
+
+    @classmethod
+    def roles(cls) -> tuple[str, ...]:
+        """Return the names of all roles."""
+        return tuple(field.name for field in fields(cls))
+
+    def __bool__(self) -> bool:
+        return any(getattr(self, role) for role in self.roles())
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions:
+    """What the page needs to know beside the results.
+
+    Attributes:
+        titles: dataset → words.
+        units: dataset → unit of its target.
+        drawn_target: label of displaced configurations that the card is about, with its unit at the end.
+        candidate_sheets: candidates per set that get a sheet.
+        listed_candidates: candidates named behind a count of the funnel.
+    """
+
+    titles: Mapping[str, str]
+    units: Mapping[str, str]
+    drawn_target: str
+    candidate_sheets: int
+    listed_candidates: int
+
+
+def report_page(
+    files: ReportFiles,
+    sets: Sequence[JudgedSet],
+    times: pd.DataFrame,
+    *,
+    options: ReportOptions,
+    facts: Mapping[str, str],
+    settings: str,
+) -> Page:
+    """Put the page together.
+
+    Args:
+        files: of the results.
+        sets: candidates, in the order of the page.
+        times: table of `job_times`.
+        options: what else the page needs to know.
+        facts: of the head: seed, versions, commit ...
+        settings: of the run, as text.
+    """
+    sections = [
+        table2_section(files),
+        generators_section(files),
+        candidates_section(files, [one for one in sets if not one.from_genes], options),
+        compositions_section(files),
+        genes_section(files, [one for one in sets if one.from_genes], options),
+        configurations_section(files),
+        perturbed_section(files),
+        trust_section(files, options.titles),
+        budget_section(times, settings),
+    ]
+    return Page(
+        title="matwheel",
+        subtitle="generate → screen → validate → learn again: what this run found",
+        facts=tuple(facts.items()),
+        cards=tuple(verdict_cards(files, sets, options)),
+        sections=tuple(section for section in sections if section.blocks),
+    )
+
+
+def verdict_cards(files: ReportFiles, sets: Sequence[JudgedSet], options: ReportOptions) -> list[Card]:
+    """Return the cards of the verdict, in the order of the sections."""
+    cards: list[Card] = []
+    for path in files.table2_contrasts:
+        for method, question in QUESTIONS.items():
+            cards += training_cards(
+                pd.read_csv(path),
+                options.titles,
+                options.units,
+                question=question,
+                method=method,
+                section="table2",
+            )
+    for path in files.table2:
+        cards += baseline_cards(pd.read_csv(path), options.titles, options.units)
+    for one in sets:
+        if not one.from_genes:  # of those the yields speak, model and nulls together
+            cards += candidate_cards(one.rates, one.candidates, one.title)
+    for path in files.compositions:
+        cards += composition_cards(pd.read_csv(path))
+    for path in files.gene_yields:
+        cards += gene_cards(pd.read_csv(path))
+    unit = options.drawn_target.rpartition("_")[2].replace("ev", "eV").replace("gpa", "GPa")
+    for path in files.configuration_contrasts:
+        cards += configuration_cards(pd.read_csv(path), options.drawn_target, unit)
+    for path in files.perturbed_contrasts:
+        question = "Do thermal copies of the training crystals help?"
+        cards += training_cards(
+            pd.read_csv(path),
+            options.titles,
+            options.units,
+            question=question,
+            method="F_T",
+            section="perturbed",
+        )
+    for path in files.audits:
+        cards += leakage_cards(pd.read_csv(path), options.titles)
+    for path in files.false_negatives:
+        cards += false_negative_cards(pd.read_csv(path), options.titles)
+    return cards
+
+
+def table2_section(files: ReportFiles) -> Section:
+    """Table 2 with its interval plot, the numbers behind both folded."""
+    blocks: list[Block] = [
+        Picture(
+            svg_source(path),
+            "Table 2: test errors of six training sets, and their paired differences",
+            "Dots: runs; bars: one standard deviation above, 95 % intervals of paired differences below.",
+        )
+        for path in files.table2_figure
+    ]
+    for path in files.table2:
+        table = table_of(pd.read_csv(path).to_dict("records"), TABLE2)
+        blocks.append(Folded("The numbers: test errors", (table,)))
+    for path in files.table2_contrasts:
+        blocks.append(Folded("The numbers: paired differences", (_contrasts_table(path),)))
+    return Section(
+        "table2",
+        "Table 2",
+        "Test error of predictors trained on real rows (F, S), on generated crystals (G) or on both. Skill "
+        "is 1 − MAE / MAE of the constant predictor on the same split.",
+        tuple(blocks),
+    )
+
+
+def generators_section(files: ReportFiles) -> Section:
+    """Generator cards, a figure per dataset and scheme."""
+    blocks = tuple(
+        Picture(svg_source(path), f"generator cards of {path.parent.parent.name}", _place(path))
+        for path in files.generator_figures
+    )
+    return Section(
+        "generators",
+        "Generators",
+        "How many generated crystals are valid, unique and novel, and whether they have the property that "
+        "was asked for. Null generators, which learn nothing, show what a figure is worth.",
+        blocks,
+    )
+
+
+def candidates_section(files: ReportFiles, sets: Sequence[JudgedSet], options: ReportOptions) -> Section:
+    """Funnels that open to the candidates, rates, sheets of the best; uniqueness as sets grow."""
+    blocks: list[Block] = list(_blocks_of_sets(sets, options))
+    curves = {path.parent: pd.read_csv(path) for path in files.uniqueness}
+    if curves:
+        names = {folder: "/".join(folder.parts[-4:]) for folder in curves}
+        blocks.append(
+            Picture(
+                uniqueness_source({names[folder]: curve for folder, curve in curves.items()}),
+                "share of distinct structures against the number of generated crystals",
+                "How the share of distinct structures falls as more crystals are generated.",
+            )
+        )
+    return Section(
+        "candidates",
+        "Candidates",
+        "What each screen left of the candidates; a count opens to the crystals behind it, a crystal to its "
+        "sheet with structure, history and CIF. Not judged: left out by a budget, never a failure.",
+        tuple(blocks),
+    )
+
+
+def compositions_section(files: ReportFiles) -> Section:
+    """Compositions by the GAN: validity, uniqueness and recovery curves, maps."""
+    blocks: list[Block] = [_captioned(path) for path in files.composition_figures]
+    for path in files.compositions:
+        table = table_of(pd.read_csv(path).to_dict("records"), RECOVERY)
+        blocks.append(Folded("The numbers: recovery", (table,)))
+    return Section(
+        "compositions",
+        "Compositions",
+        "Compositions drawn by a GAN beside null generators at the same number of samples: which held-out "
+        "formulas are found, how many samples are distinct, valid and new.",
+        tuple(blocks),
+    )
+
+
+def genes_section(files: ReportFiles, sets: Sequence[JudgedSet], options: ReportOptions) -> Section:
+    """Wyckoff genes: conditions, latent maps, funnels, yields."""
+    blocks: list[Block] = list(_blocks_of_sets(sets, options))
+    blocks += [_captioned(path) for path in files.gene_figures]
+    for path in files.gene_yields:
+        blocks.append(
+            Folded("The numbers: yields", (table_of(pd.read_csv(path).to_dict("records"), YIELDS),))
+        )
+    return Section(
+        "genes",
+        "Wyckoff genes",
+        "Genes (space group and Wyckoff positions of each element) drawn for several properties at once, "
+        "built into crystals and taken through the same funnel, beside null generators.",
+        tuple(blocks),
+    )
+
+
+def configurations_section(files: ReportFiles) -> Section:
+    """Displaced configurations: phonon bands, energies, learning curves, explanations."""
+    blocks: list[Block] = [_captioned(path) for path in files.configuration_figures]
+    return Section(
+        "configurations",
+        "Vibrations",
+        "Crystals displaced along their vibrations or at random: phonon bands, the energies of the "
+        "configurations, what a network learns from each kind, and which bonds it looks at.",
+        tuple(blocks),
+    )
+
+
+def perturbed_section(files: ReportFiles) -> Section:
+    """Displaced copies of training crystals as further rows."""
+    blocks: list[Block] = []
+    for path in files.perturbed_table:
+        blocks.append(table_of(pd.read_csv(path).to_dict("records"), PERTURBED))
+    blocks += [
+        Folded("The numbers: paired differences", (_contrasts_table(p),)) for p in files.perturbed_contrasts
+    ]
+    return Section(
+        "perturbed",
+        "Displaced copies",
+        "Test error with thermal copies (T) of the training crystals, with random copies (R), or with as "
+        "many generated crystals (G) as further training rows.",
+        tuple(blocks),
+    )
+
+
+def trust_section(files: ReportFiles, titles: Mapping[str, str]) -> Section:
+    """Leakage between splits, and real crystals in the funnel."""
+    blocks: list[Block] = [
+        Picture(svg_source(path), f"leakage audit of {path.parent.parent.name}", _place(path))
+        for path in files.audit_figures
+    ]
+    for path in files.false_negatives:
+        rows = [
+            row | {"set": titles.get(row["set"].split("/")[1], row["set"])}
+            for row in pd.read_csv(path).to_dict("records")
+        ]
+        blocks.append(Text("Real crystals, the datasets' own test rows, through the same screens:"))
+        blocks.append(table_of(rows, FALSE_NEGATIVES))
+    return Section(
+        "trust",
+        "Can it be trusted?",
+        "Test rows that training rows already hold flatter every test error; real materials that the "
+        "screens reject say what a rejection is worth.",
+        tuple(blocks),
+    )
+
+
+def budget_section(times: pd.DataFrame, settings: str) -> Section:
+    """Times per stage and rule, and the settings."""
+    blocks: list[Block] = []
+    if len(times):
+        stages = times.groupby("stage", sort=True)[["jobs", "wall_hours", "cpu_hours"]].sum()
+        stages = stages.sort_values("cpu_hours", ascending=False)
+        total = f"{_hours(stages['cpu_hours'].sum())} in {int(stages['jobs'].sum())} jobs"
+        blocks.append(
+            Bars(
+                tuple(
+                    (str(stage), row["cpu_hours"], f"{_hours(row['cpu_hours'])} CPU, {int(row['jobs'])} jobs")
+                    for stage, row in stages.iterrows()
+                ),
+                f"CPU time per stage; all: {total}.",
+            )
+        )
+        rows = [
+            row
+            | {
+                "cpu": _hours(row["cpu_hours"]),
+                "wall": _hours(row["wall_hours"]),
+                "longest": _hours(row["longest_job_hours"]),
+                "peak_memory_mb": round(row["peak_memory_mb"]) if row["peak_memory_mb"] > 0 else None,
+            }
+            for row in times.to_dict("records")
+        ]
+        blocks.append(Folded("Times per rule", (table_of(rows, TIMES),)))
+    if settings:
+        blocks.append(Folded("Settings of the run", (Text(settings, verbatim=True),)))
+    return Section(
+        "budgets",
+        "Budgets and times",
+        "What the run was given and what it took, from the benchmark file that each job wrote when it last "
+        "ran.",
+        tuple(blocks),
+    )
+
+
+def uniqueness_source(curves: Mapping[str, pd.DataFrame]) -> str:
+    """Draw how uniqueness falls, one line per set; columns of `uniqueness_curve`."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7.4, 3.6), layout="constrained")
+        axes = figure.subplots()
+        for place, (name, curve) in enumerate(curves.items()):
+            colour = GENERATOR_COLOURS[place % len(GENERATOR_COLOURS)]
+            axes.plot(curve["n"], curve["fraction_unique"], color=colour, label=name)
+        axes.set_xlabel("crystals generated")
+        axes.set_ylabel("share of distinct structures")
+        axes.set_ylim(0, 1.02)
+        axes.legend(frameon=False)
+        return png_source(figure)
+
+
+def _blocks_of_sets(sets: Sequence[JudgedSet], options: ReportOptions) -> list[Block]:
+    funnels: list[Block] = []
+    galleries: list[Gallery] = []
+    for one in sets:
+        gallery = candidate_gallery(one, at_most=options.candidate_sheets)
+        with_page = frozenset(page.candidate_id for page in gallery.pages)
+        funnels.append(funnel_of(one, listed_at_most=options.listed_candidates, with_page=with_page))
+        funnels.append(Folded("Rates: stable, unique and novel", (_rates_table(one.rates),)))
+        if gallery.pages:
+            galleries.append(gallery)
+    return [*funnels, *galleries]
+
+
+def _rates_table(rates: pd.DataFrame) -> Table:
+    return table_of(rates.to_dict("records"), RATES)
+
+
+def _contrasts_table(path: Path) -> Table:
+    return table_of(
+        pd.read_csv(path).to_dict("records"), CONTRASTS, caption="Negative: the first training set is better."
+    )
+
+
+def _place(path: Path) -> str:
+    """Return dataset and scheme of a figure from its folders."""
+    return f"{path.parent.parent.name}, {path.parent.name} splits"
+
+
+def _captioned(path: Path) -> Picture:
+    """Return a figure with the caption of its kind, and what of its name goes beyond the kind."""
+    kind = next((name for name in CAPTIONS if path.stem.startswith(name)), path.stem)
+    caption = CAPTIONS.get(kind, kind.replace("_", " "))
+    what = path.stem.removeprefix(kind).strip("_")
+    return Picture(
+        svg_source(path), caption, f"{what}: {caption[0].lower()}{caption[1:]}" if what else caption
+    )
+
+
+def _hours(hours: float) -> str:
+    if hours >= 1:
+        return f"{in_digits(hours, 3)} h"
+    return f"{in_digits(60 * hours, 2)} min" if hours >= 1 / 60 else f"{in_digits(3600 * hours, 2)} s"
