@@ -63,12 +63,12 @@ ReturnToService=2
 MinJobAge=86400
 KillWait=5
 GresTypes=gpu
-NodeName=cpu1 NodeHostname=localhost NodeAddr=10.77.0.2 Port=17001 CPUs=1 RealMemory=16000
-NodeName=gpu1 NodeHostname=localhost NodeAddr=10.77.0.2 Port=17002 CPUs=1 RealMemory=16000 Gres=gpu:2
+NodeName=cpu1 NodeHostname=localhost NodeAddr=10.77.0.2 Port=17001 CPUs=1 RealMemory=16000 Feature=avx512
+NodeName=gpu1 NodeHostname=localhost NodeAddr=10.77.0.2 Port=17002 CPUs=1 RealMemory=16000 Gres=gpu:a100:2 Feature=gpu80gb
 PartitionName=cpu Nodes=cpu1 Default=YES
 PartitionName=gpu Nodes=gpu1
 CONF
-  printf 'AutoDetect=off\nNodeName=gpu1 Name=gpu File=%s\n' "$folder/dev/nvidia[0-1]" >/etc/slurm/gres.conf
+  printf 'AutoDetect=off\nNodeName=gpu1 Name=gpu Type=a100 File=%s\n' "$folder/dev/nvidia[0-1]" >/etc/slurm/gres.conf
 }
 
 start_munge() {
