@@ -1,4 +1,4 @@
-"""Jobs that a run which was killed left in SLURM: they go on without it, and would be submitted once more."""
+"""Jobs that a killed run left in SLURM, and commands that have patience with a scheduler."""
 
 from __future__ import annotations
 
@@ -57,6 +57,11 @@ def cancel(jobs: Sequence[str], project: Path, *, timeout_seconds: float = 600) 
                 f"{timeout_seconds:.0f} s; see squeue for the reason, then try again"
             )
         time.sleep(_SECONDS_BETWEEN_QUERIES)
+
+
+def prefer_commands(folder: Path) -> None:
+    """Let this process and those it starts find the commands of a folder before others of that name."""
+    os.environ["PATH"] = f"{folder.resolve()}{os.pathsep}{os.environ['PATH']}"
 
 
 def _asked(command: Sequence[str]) -> str:

@@ -1,9 +1,8 @@
 """What happens around a run: one run at a time, and where to look when it has ended."""
 
-from shutil import which
-
 from matwheel.errors import InputError
 from matwheel.run_lock import take_run_lock
+from matwheel.slurm_jobs import prefer_commands
 
 HEADLINES = (
     "results/candidates.csv",
@@ -22,9 +21,8 @@ onstart:
         run_lock = take_run_lock(Path("."))
     except InputError as error:
         raise WorkflowError(str(error)) from None
-    if which("sbatch"):  # SLURM's commands, with patience: see the files there
-        commands = ROOT / "profiles" / "slurm" / "commands"
-        os.environ["PATH"] = f"{commands}{os.pathsep}{os.environ['PATH']}"
+    # SLURM's commands, with patience: see the files there.
+    prefer_commands(ROOT / "profiles" / "slurm" / "commands")
 
 
 onsuccess:
