@@ -11,7 +11,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 export OMP_NUM_THREADS := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: environment quickstart test lint format gpaw
+.PHONY: environment quickstart test slurm-test lint format gpaw
 
 environment: $(VENV)/.ready
 
@@ -31,6 +31,12 @@ quickstart: environment
 
 test: environment
 	python -m pytest -n 2
+
+# As root, on a machine without a SLURM of its own: starts a cluster, and disturbs a run on it in every way.
+# SLURM_TESTS=tests/slurm runs the whole quickstart on it too, which takes an hour.
+SLURM_TESTS ?= tests/slurm/test_disturbances.py
+slurm-test: environment
+	python -m pytest -s $(SLURM_TESTS)
 
 lint: environment
 	ruff check . && ruff format --check .

@@ -1,4 +1,4 @@
-"""The command `matwheel`: why a candidate was kept or rejected; a file of crystals through every screen."""
+"""The command `matwheel`: why a candidate was kept, crystals through all screens, a killed run goes on."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matwheel.errors import InputError
+from matwheel.run_lock import take_run_lock
+from matwheel.slurm_jobs import cancel, left_jobs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +31,10 @@ _VERDICTS, _CRYSTALS, _FUNNEL = "verdicts.parquet", "generated.parquet", "funnel
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status (0, or 1 with one message on standard error)."""
-    options, rest = _parser().parse_known_args(arguments)
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    # `matwheel resume … -- TARGET`: argparse would swallow the mark before snakemake's targets.
+    end = arguments.index("--") if "--" in arguments and arguments[0] == "resume" else len(arguments)
+    options, rest = _parser().parse_known_args(arguments[:end])
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal without UTF-8 shows '?' instead of ending in an error
             stream.reconfigure(errors="replace")
@@ -39,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise InputError(f"matwheel why: unknown argument {rest[0]!r}; see matwheel why --help")
             print(why(options.id, options.results), end="")
             return 0
+        if options.command == "resume":
+            return resume(_project(options.project), [*rest, *arguments[end:]], dry_run=options.dry_run)
         return screen(options, rest)
     except InputError as error:
         print(f"matwheel: {error}", file=sys.stderr)
@@ -76,10 +83,20 @@ def _parser() -> argparse.ArgumentParser:
         "--config", "-C", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
         help="settings of the workflow, as for snakemake",
     )  # fmt: skip
-    judged.add_argument(
-        "--project", type=Path, metavar="FOLDER",
-        help="folder with the Snakefile (default: the current one, else that of the installed source)",
+    resumed = commands.add_parser(
+        "resume", help="go on with a run that was killed on a SLURM cluster", allow_abbrev=False,
+        description="Cancel the jobs that a killed run of this folder left in SLURM, wait until they are "
+        "gone, and run the workflow with profiles/slurm. All other arguments go to snakemake as they are: "
+        "matwheel resume -- results/table2.csv",
     )  # fmt: skip
+    resumed.add_argument(
+        "--dry-run", "-n", action="store_true", help="only show what would be cancelled and what would run"
+    )
+    for command in (judged, resumed):
+        command.add_argument(
+            "--project", type=Path, metavar="FOLDER",
+            help="folder with the Snakefile (default: the current one, else that of the installed source)",
+        )  # fmt: skip
     return parser
 
 
@@ -162,6 +179,28 @@ def snakemake_command(
     command += ["--dry-run"] if dry_run else []
     # The last word on `imported` is ours; '--' ends the list of settings.
     return [*command, "--config", *config, imported, "--", _target(name)]
+
+
+def resume(project: Path, arguments: Sequence[str], *, dry_run: bool) -> int:
+    """Cancel what a killed run left in SLURM and run the workflow there; return snakemake's exit status.
+
+    Args:
+        project: folder with the Snakefile.
+        arguments: of snakemake.
+        dry_run: cancel nothing, only show what would be cancelled and what would run.
+
+    Raises:
+        InputError: a run is still alive in the folder, or SLURM does not answer.
+    """
+    take_run_lock(project).close()
+    jobs = left_jobs(project)
+    if jobs:
+        print(f"{'would cancel' if dry_run else 'cancelling'} SLURM jobs {', '.join(jobs)}", file=sys.stderr)
+    if jobs and not dry_run:
+        cancel(jobs, project)
+    command = [sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/slurm"]
+    command += ["--dry-run"] if dry_run else []
+    return subprocess.run([*command, *arguments], cwd=project, check=False).returncode
 
 
 def _target(name: str) -> str:

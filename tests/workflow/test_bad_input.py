@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import yaml
 from tiny_project import TINY, copy_project, snakemake, write_tiny_dataset
+
+from matwheel.errors import InputError
+from matwheel.run_lock import take_run_lock
 
 
 @pytest.fixture
@@ -121,7 +125,35 @@ def test_results_is_a_file(project: Path) -> None:
 
 
 def test_two_runs_in_one_folder(project: Path) -> None:
-    (project / ".snakemake").mkdir()
-    with (project / ".snakemake" / "run.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with take_run_lock(project):
         assert "another run" in refusal(project)
+
+
+# The hooks of the workflow around a rule that runs until it is released; without the imports of the others.
+WAITING = """
+import os, sys
+from pathlib import Path
+from snakemake.exceptions import WorkflowError
+ROOT = Path(workflow.basedir)
+sys.path.insert(0, str(ROOT / "src"))
+include: "workflow/rules/hooks.smk"
+rule wait_for_release:
+    output: touch("results/released")
+    shell: "touch waiting; while [ ! -e release ]; do sleep .1; done"
+"""
+
+
+def test_a_run_holds_the_lock_as_long_as_it_lives(project: Path) -> None:
+    (project / "Snakefile").write_text(WAITING)
+    with ThreadPoolExecutor() as pool:
+        run = pool.submit(snakemake, project, config="")
+        try:
+            while not (project / "waiting").exists():
+                assert not run.done(), run.result().stderr
+                time.sleep(0.1)
+            with pytest.raises(InputError, match="another run"):
+                take_run_lock(project)
+        finally:
+            (project / "release").touch()
+        assert run.result().returncode == 0, run.result().stderr
+    take_run_lock(project).close()

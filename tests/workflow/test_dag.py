@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
+from declared_requests import declared_rules
 from tiny_project import ROOT, copy_project, snakemake
 
 # Jobs of a run of the flywheel on one dataset, apart from its predictors.
@@ -194,6 +196,23 @@ def test_dry_run_with_the_slurm_profile(tmp_path: Path) -> None:
     done = snakemake(project, "-n", "--workflow-profile", "profiles/slurm", config="")
     assert done.returncode == 0, done.stderr
     assert job_counts(done.stdout + done.stderr) == expected_counts(2, 5)
+
+
+def test_every_submitted_rule_says_what_it_needs() -> None:
+    rules = declared_rules(ROOT).values()
+    for rule in [rule for rule in rules if not rule.is_local]:
+        # Two Snakemake processes around a script take 270 MB.
+        assert rule.memory_grows and rule.megabytes >= 500 and rule.minutes >= 5 and rule.cpus == 1, rule
+    assert {rule.name for rule in rules if rule.name.startswith("fetch_")} <= {
+        rule.name for rule in rules if rule.is_local
+    }, "compute nodes have no network"
+
+
+def test_the_slurm_profile_asks_for_a_gpu_where_something_is_trained_or_generated() -> None:
+    rules = declared_rules(ROOT)
+    requests = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())["set-resources"]
+    assert {name for name, rule in rules.items() if rule.uses_gpu} == set(requests)
+    assert {name: asked["gpu"] for name, asked in requests.items()} == dict.fromkeys(requests, 1)
 
 
 def test_every_scheme_has_a_plan(tmp_path: Path) -> None:

@@ -30,6 +30,11 @@ def job_seed(*names):
     )
 
 
+def grows(megabytes):
+    """Ask for that much memory, and for as much again at each further attempt."""
+    return lambda wildcards, attempt: megabytes * attempt
+
+
 LATENT_POTENTIAL = config["predictor_settings"]["latent"].get("potential", "7net-0")
 
 DATASETS = config["datasets"]

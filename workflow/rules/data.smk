@@ -8,6 +8,8 @@ out: results/data/{dataset}/crystals.parquet, graphs.npz, duplicates.csv, protot
 
 localrules:
     fetch_dataset,
+    split_dataset,
+    audit_splits,
 
 
 rule fetch_dataset:
@@ -54,7 +56,7 @@ rule build_graphs:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=grows(2000),
         runtime=15,
     params:
         code=code("build_graphs"),
@@ -78,7 +80,7 @@ rule find_duplicates:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=grows(2000),
         runtime=30,
     params:
         code=code("find_duplicates"),
@@ -102,7 +104,7 @@ rule label_prototypes:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=grows(2000),
         runtime=30,
     params:
         code=code("label_prototypes"),

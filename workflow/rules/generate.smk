@@ -8,6 +8,10 @@ out: {supervision}/conditions.parquet, generator.pt, generator.json, generated.p
 GENERATOR = config["generator"]
 
 
+localrules:
+    sample_conditions,
+
+
 rule sample_conditions:
     """Draw the property values that crystals are generated for."""
     input:
@@ -55,7 +59,7 @@ rule train_generator:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=6000,
+        mem_mb=grows(6000),
         runtime=720,
         gpu=GPU,
     params:
@@ -87,7 +91,7 @@ rule generate_crystals:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=240,
         gpu=GPU,
     params:

@@ -1,6 +1,8 @@
 """What happens around a run: one run at a time, and where to look when it has ended."""
 
-import fcntl
+from matwheel.errors import InputError
+from matwheel.run_lock import take_run_lock
+from matwheel.slurm_jobs import prefer_commands
 
 NAMED_AT_THE_END = (
     "results/report.html",
@@ -13,16 +15,15 @@ NAMED_AT_THE_END = (
 
 
 onstart:
-    # The kernel frees this lock when its process dies, however it dies; Snakemake's own lock file
+    # A global name, since the lock lasts as long as this process has it open. Snakemake's own lock file
     # would outlive a killed run and demand `--unlock`, so the profiles switch that one off.
-    Path(".snakemake").mkdir(exist_ok=True)
-    run_lock = open(".snakemake/run.lock", "w")
+    global run_lock
     try:
-        fcntl.flock(run_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise WorkflowError(
-            "another run is working in this folder; wait for it or stop it first"
-        )
+        run_lock = take_run_lock(Path("."))
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+    # SLURM's commands, with patience: see the files there.
+    prefer_commands(ROOT / "profiles" / "slurm" / "commands")
 
 
 onsuccess:

@@ -11,6 +11,10 @@ out: results/formulas/{formula_set}/formulas.parquet, provenance.json;
 
 localrules:
     fetch_formula_set,
+    join_compositions,
+    tabulate_compositions,
+    draw_compositions,
+    matgan_report,
 
 
 rule fetch_formula_set:
@@ -65,7 +69,7 @@ rule train_composition_generator:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=720,
         gpu=GPU,
     params:
@@ -98,7 +102,7 @@ rule generate_compositions:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
+        mem_mb=grows(3000),
         runtime=60,
         gpu=GPU,
     params:
@@ -158,7 +162,7 @@ rule generate_null_compositions:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
+        mem_mb=grows(3000),
         runtime=30,
     params:
         code=lambda wildcards: code(
@@ -190,7 +194,7 @@ rule evaluate_compositions:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=60,
     params:
         code=code("evaluate_compositions"),
@@ -294,7 +298,7 @@ rule map_compositions:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=60,
     params:
         code=code("map_compositions"),
@@ -323,7 +327,7 @@ rule train_autoencoder:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=240,
         gpu=GPU,
     params:
@@ -357,7 +361,7 @@ rule compare_decodable:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=60,
     params:
         code=code("compare_decodable"),
@@ -385,7 +389,7 @@ rule train_elemnet:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=6000,
+        mem_mb=grows(6000),
         runtime=720,
         gpu=GPU,
     params:
@@ -419,7 +423,7 @@ rule compare_formation_energies:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=6000,
+        mem_mb=grows(6000),
         runtime=120,
     params:
         code=code("compare_formation_energies"),
@@ -451,7 +455,7 @@ rule compare_band_gaps:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=6000,
+        mem_mb=grows(6000),
         runtime=120,
     params:
         code=code("compare_band_gaps"),

@@ -12,6 +12,11 @@ WHERE_NEXT = """Test MAE, mean (standard deviation over the splits). Where to lo
   results/matwheel/             generators.svg per dataset; crystals (cifs.zip) and models per run"""
 
 
+localrules:
+    take_real_labels,
+    table2,
+
+
 rule take_real_labels:
     """Labels of the fully supervised generator: those of all training rows."""
     input:
@@ -55,7 +60,7 @@ rule pseudo_label:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=grows(2000),
         runtime=30,
     params:
         code=code("pseudo_label", PREDICTORS[config["teacher"]][0]),

@@ -8,6 +8,12 @@ out: results/data/{dataset}/perturbed/perturbed.parquet, status.csv;
 """
 
 
+localrules:
+    collect_perturbed,
+    take_perturbed,
+    table_perturbed,
+
+
 rule perturb_crystals:
     """Thermal and random copies of a shard of a dataset; each crystal gets a status, and none ends the shard."""
     input:
@@ -23,7 +29,7 @@ rule perturb_crystals:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
+        mem_mb=grows(3000),
         runtime=60,
     params:
         code=code("perturb_crystals"),
@@ -140,7 +146,7 @@ rule train_on_perturbed:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=120,
         gpu=GPU,
     params:

@@ -7,6 +7,14 @@ out: results/phonon/{compound}/force_constants.npz, configurations/, configurati
 """
 
 
+localrules:
+    displace_crystal,
+    collect_configurations,
+    take_shipped_labels,
+    draw_displacements,
+    compare_configurations,
+
+
 rule compute_force_constants:
     """Crystal at rest and its harmonic force constants in the supercell."""
     input:
@@ -22,7 +30,7 @@ rule compute_force_constants:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
+        mem_mb=grows(3000),
         runtime=60,
     params:
         code=code("compute_force_constants"),
@@ -52,7 +60,7 @@ rule find_self_consistent_phonons:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
+        mem_mb=grows(3000),
         runtime=60,
     params:
         code=code("find_self_consistent_phonons"),
@@ -112,7 +120,7 @@ rule label_configurations:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
+        mem_mb=grows(3000),
         runtime=120,
     params:
         code=code("label_configurations"),
@@ -240,7 +248,7 @@ else:
             "../../envs/matwheel.yaml"
         threads: 1
         resources:
-            mem_mb=4000,
+            mem_mb=grows(4000),
             runtime=240,
         params:
             code=code("compute_configuration_dft"),
@@ -275,7 +283,7 @@ else:
             "../../envs/matwheel.yaml"
         threads: 1
         resources:
-            mem_mb=1000,
+            mem_mb=grows(1000),
             runtime=10,
         params:
             code=code("collect_dft_labels"),
@@ -301,7 +309,7 @@ rule compare_potential_with_dft:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
+        mem_mb=grows(3000),
         runtime=60,
     params:
         code=code("compare_potential_with_dft"),
@@ -329,7 +337,7 @@ rule learn_from_configurations:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=grows(2000),
         runtime=60,
     params:
         code=code("learn_from_configurations"),
@@ -422,7 +430,7 @@ rule explain_gaps:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=60,
     params:
         code=code("explain_gaps"),

@@ -37,7 +37,7 @@ rule train_predictor:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=120,
         gpu=GPU,
     params:
@@ -70,7 +70,7 @@ rule train_baselines:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=60,
     params:
         code=code(
@@ -98,7 +98,7 @@ rule compute_latent_features:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=60,
     params:
         code=code("compute_latent_features"),

@@ -7,6 +7,13 @@ out: results/table2.svg; results/candidates.csv, candidates/cifs.zip, funnel.csv
 """
 
 
+localrules:
+    draw_table2,
+    collect_generator_cards,
+    collect_candidates,
+    audit_false_negatives,
+
+
 rule draw_table2:
     """Dot-and-interval plot of Table 2."""
     input:

@@ -6,6 +6,11 @@ out: results/{crystal_set}/verdicts/{structure,composition,uniqueness,novelty,sy
 """
 
 
+localrules:
+    take_test_rows,
+    filter_generated,
+
+
 rule import_crystals:
     """Read a user's crystals; a row that is no crystal gets a verdict, not an end."""
     input:
@@ -21,7 +26,7 @@ rule import_crystals:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=grows(2000),
         runtime=30,
     params:
         code=code("import_crystals"),
@@ -70,7 +75,7 @@ rule screen_structures:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=grows(2000),
         runtime=30,
     params:
         code=code("screen_structures"),
@@ -102,7 +107,7 @@ rule screen_compositions:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=grows(2000),
         runtime=30,
     params:
         code=code("screen_compositions"),
@@ -133,7 +138,7 @@ rule screen_uniqueness:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=grows(2000),
         runtime=60,
     params:
         code=code("screen_uniqueness"),
@@ -159,7 +164,7 @@ rule screen_novelty:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=60,
     params:
         code=code("screen_novelty"),
@@ -184,7 +189,7 @@ rule read_known_crystals:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=60,
     params:
         code=code("read_known_crystals"),
@@ -209,7 +214,7 @@ rule screen_synthesizability:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=grows(2000),
         runtime=30,
     params:
         code=code("screen_synthesizability", *SYNTHESIZABILITY_MODULES),
@@ -277,7 +282,7 @@ rule evaluate_generators:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=60,
     params:
         code=code("evaluate_generators", PREDICTORS[config["judge"]][0]),

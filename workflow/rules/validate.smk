@@ -11,7 +11,13 @@ HULL = VALIDATE["hull"]
 
 
 localrules:
+    select_for_relaxation,
+    collect_relaxed,
     fetch_references,
+    select_for_phonons,
+    collect_phonons,
+    join_verdicts,
+    rank_candidates,
 
 
 rule select_for_relaxation:
@@ -58,7 +64,7 @@ rule relax_candidates:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
+        mem_mb=grows(3000),
         runtime=120,
     params:
         code=code("relax_candidates"),
@@ -118,7 +124,7 @@ rule screen_relaxed:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=60,
     params:
         code=code("screen_relaxed"),
@@ -174,7 +180,7 @@ rule build_reference_phases:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=60,
     params:
         code=code("build_reference_phases"),
@@ -200,7 +206,7 @@ rule select_reference_structures:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=30,
     params:
         code=code("select_reference_structures"),
@@ -224,7 +230,7 @@ rule compute_reference_energies:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
+        mem_mb=grows(3000),
         runtime=120,
     params:
         code=code("compute_reference_energies"),
@@ -259,7 +265,7 @@ rule compute_hulls:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=60,
     params:
         code=code("compute_hulls"),
@@ -324,7 +330,7 @@ rule compute_phonons:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=240,
     params:
         code=code("compute_phonons"),
@@ -413,7 +419,7 @@ rule predict_candidates:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=grows(2000),
         runtime=30,
     params:
         code=code("predict_candidates", PREDICTORS[config["judge"]][0]),
@@ -485,7 +491,7 @@ rule compute_dft:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
+        mem_mb=grows(8000),
         runtime=600,
     params:
         code=code("compute_dft"),

@@ -7,6 +7,13 @@ out: results/references/genes.parquet; results/wycryst/genes.parquet, judges/, r
 """
 
 
+localrules:
+    select_genes,
+    collect_built,
+    extend_training_genes,
+    collect_gene_funnels,
+
+
 rule read_archive_crystals:
     """Crystals of matminer's archive with formation energy or band gap, for machines without a mirror."""
     input:
@@ -21,7 +28,7 @@ rule read_archive_crystals:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=30,
     params:
         code=code("read_archive_crystals"),
@@ -45,7 +52,7 @@ rule find_genes:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=60,
     params:
         code=code("find_genes"),
@@ -72,7 +79,7 @@ rule tabulate_genes:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=30,
     params:
         code=code("tabulate_genes"),
@@ -99,7 +106,7 @@ rule train_gene_judges:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=60,
     params:
         code=code("train_gene_judges"),
@@ -126,7 +133,7 @@ rule train_synthesizability:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=60,
     params:
         code=code("train_synthesizability"),
@@ -154,7 +161,7 @@ rule fit_cells:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=30,
     params:
         code=code("fit_cells"),
@@ -179,7 +186,7 @@ rule pretrain_mpvae:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=240,
         gpu=GPU,
     params:
@@ -214,7 +221,7 @@ rule fine_tune_mpvae:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=240,
         gpu=GPU,
     params:
@@ -252,7 +259,7 @@ rule score_ablation:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=60,
     params:
         code=code("score_ablation"),
@@ -281,7 +288,7 @@ rule generate_genes:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=30,
         gpu=GPU,
     params:
@@ -313,7 +320,7 @@ rule generate_null_genes:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=grows(2000),
         runtime=30,
     params:
         code=code("generate_null_genes"),
@@ -350,7 +357,7 @@ rule screen_genes:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=60,
     params:
         code=code("screen_genes"),
@@ -412,7 +419,7 @@ rule build_crystals:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
+        mem_mb=grows(3000),
         runtime=120,
     params:
         code=code("build_crystals"),
@@ -478,7 +485,7 @@ rule screen_relaxed_genes:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=30,
     params:
         code=code("screen_relaxed_genes"),
@@ -547,7 +554,7 @@ rule compare_conditions:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=30,
     params:
         code=code("compare_conditions"),
@@ -580,7 +587,7 @@ rule map_latents:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=grows(4000),
         runtime=30,
     params:
         code=code("map_latents"),
