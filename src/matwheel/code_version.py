@@ -11,10 +11,13 @@ from collections.abc import Iterator
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 
 PACKAGE = "matwheel"
 
 
+# A workflow asks the same for thousands of jobs, and many scripts reach the same modules.
+@cache
 def code_version(script: str | Path, *modules: str, source_root: str | Path) -> str:
     """Return 16 hexadecimal digits that stand for a script and the code it reaches.
 
@@ -28,19 +31,26 @@ def code_version(script: str | Path, *modules: str, source_root: str | Path) -> 
         ModuleNotFoundError: a module of the package does not exist.
     """
     root = Path(source_root).resolve()
-    pending = [*_imports(Path(script).resolve(), root), *modules]
-    reached: set[str] = set()
+    source = _read(Path(script).resolve(), root)
+    pending = [*source.imports, *modules]
+    reached: dict[str, _Source] = {}
     while pending:
         module = pending.pop()
         if module not in reached:
-            reached.add(module)
-            pending.extend(_imports(_file_of(module, root), root))
-    digest = sha256(_meaning(Path(script).resolve()).encode())
+            reached[module] = _read(_file_of(module, root), root)
+            pending.extend(reached[module].imports)
+    digest = sha256(source.meaning.encode())
     for module in sorted(reached):
-        digest.update(f"\n{module}\n{_meaning(_file_of(module, root))}".encode())
+        digest.update(f"\n{module}\n{reached[module].meaning}".encode())
     return digest.hexdigest()[:16]
 
 
+class _Source(NamedTuple):
+    meaning: str  # without comments, docstrings and formatting
+    imports: tuple[str, ...]  # modules of the package, those imported inside functions too
+
+
+@cache
 def _file_of(module: str, root: Path) -> Path:
     path = root.joinpath(*module.split("."))
     for candidate in (path.with_suffix(".py"), path / "__init__.py"):
@@ -50,18 +60,16 @@ def _file_of(module: str, root: Path) -> Path:
 
 
 @cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+def _read(path: Path, root: Path) -> _Source:
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    nodes = list(ast.walk(tree))
+    imports = tuple(sorted(set(_imported_modules(nodes, root))))
+    _drop_docstrings(nodes)
+    return _Source(ast.unparse(tree), imports)
 
 
-@cache
-def _imports(path: Path, root: Path) -> tuple[str, ...]:
-    """Name the package's modules that a file imports anywhere, inside functions too."""
-    return tuple(sorted(set(_imported_modules(_tree(path), root))))
-
-
-def _imported_modules(tree: ast.Module, root: Path) -> Iterator[str]:
-    for node in ast.walk(tree):
+def _imported_modules(nodes: list[ast.AST], root: Path) -> Iterator[str]:
+    for node in nodes:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
@@ -77,14 +85,10 @@ def _is_module(name: str, root: Path) -> bool:
     return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
 
 
-@cache
-def _meaning(path: Path) -> str:
-    """Return the source without comments, docstrings and formatting."""
-    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-    for node in ast.walk(tree):
+def _drop_docstrings(nodes: list[ast.AST]) -> None:
+    for node in nodes:
         body = getattr(node, "body", None)
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and body:
             first = body[0]
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
                 node.body = body[1:] or [ast.Pass()]
-    return ast.unparse(tree)

@@ -24,7 +24,7 @@ def version(tree: Path, *modules: str) -> str:
     # Caches live as long as one parse of the workflow; a test edits files in between.
     from matwheel import code_version as module
 
-    for cached in (module._tree, module._imports, module._meaning):
+    for cached in (module.code_version, module._file_of, module._read):
         cached.cache_clear()
     return code_version(tree / "script.py", *modules, source_root=tree / "src")
 

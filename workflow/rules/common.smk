@@ -18,9 +18,17 @@ from matwheel.seeds import derive_seed
 
 
 def code(script, *modules):
-    """Hash a rule's script with the library code that it reaches."""
+    """Hash a rule's script with the library code that it reaches; modules are names, or functions of wildcards.
+
+    Not before a job asks: on a cluster every job reads the whole workflow, and needs the hash of its own rule only.
+    """
     path = ROOT / "workflow" / "scripts" / f"{script}.py"
-    return code_version(path, *modules, source_root=ROOT / "src")
+
+    def hash_for(wildcards):
+        names = [name(wildcards) if callable(name) else name for name in modules]
+        return code_version(path, *names, source_root=ROOT / "src")
+
+    return hash_for
 
 
 def job_seed(*names):

@@ -165,8 +165,9 @@ rule generate_null_compositions:
         mem_mb=grows(3000),
         runtime=30,
     params:
-        code=lambda wildcards: code(
-            "generate_null_compositions", COMPOSITION_GENERATORS[wildcards.null][0]
+        code=code(
+            "generate_null_compositions",
+            lambda wildcards: COMPOSITION_GENERATORS[wildcards.null][0],
         ),
         seed=job_seed("generate_null_compositions"),
         samples=MATGAN["samples"],

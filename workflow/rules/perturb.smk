@@ -150,8 +150,8 @@ rule train_on_perturbed:
         runtime=120,
         gpu=GPU,
     params:
-        code=lambda wildcards: code(
-            "train_predictor", PREDICTORS[wildcards.predictor][0]
+        code=code(
+            "train_predictor", lambda wildcards: PREDICTORS[wildcards.predictor][0]
         ),
         seed=job_seed("train_predictor"),
         real="train",

@@ -41,8 +41,8 @@ rule train_predictor:
         runtime=120,
         gpu=GPU,
     params:
-        code=lambda wildcards: code(
-            "train_predictor", PREDICTORS[wildcards.predictor][0]
+        code=code(
+            "train_predictor", lambda wildcards: PREDICTORS[wildcards.predictor][0]
         ),
         seed=job_seed("train_predictor"),
         real=lambda wildcards: TRAINING_SETS[wildcards.training_set]["real"],
