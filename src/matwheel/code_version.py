@@ -2,6 +2,8 @@
 
 Snakemake sees neither an edited module that a script imports nor that an edit was only a comment.
 A rule that carries this hash among its parameters reruns exactly when the meaning of its code changed.
+Of a registry (`matwheel.registries`) only the entries count whose module the rule names, so that a new
+predictor does not train the old ones again.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from hashlib import sha256
 from pathlib import Path
 
 PACKAGE = "matwheel"
+REGISTRY = "Registry["
+"""How the annotation of a registry begins."""
 
 
 def code_version(script: str | Path, *modules: str, source_root: str | Path) -> str:
@@ -35,9 +39,11 @@ def code_version(script: str | Path, *modules: str, source_root: str | Path) -> 
         if module not in reached:
             reached.add(module)
             pending.extend(_imports(_file_of(module, root), root))
-    digest = sha256(_meaning(Path(script).resolve()).encode())
+    digest = sha256(_meaning(Path(script).resolve(), frozenset()).encode())
     for module in sorted(reached):
-        digest.update(f"\n{module}\n{_meaning(_file_of(module, root))}".encode())
+        path = _file_of(module, root)
+        used = _registered_modules(path).intersection(modules)
+        digest.update(f"\n{module}\n{_meaning(path, used)}".encode())
     return digest.hexdigest()[:16]
 
 
@@ -78,8 +84,8 @@ def _is_module(name: str, root: Path) -> bool:
 
 
 @cache
-def _meaning(path: Path) -> str:
-    """Return the source without comments, docstrings and formatting."""
+def _meaning(path: Path, used: frozenset[str]) -> str:
+    """Return the source without comments, docstrings, formatting and registry entries of other modules."""
     tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
@@ -87,4 +93,31 @@ def _meaning(path: Path) -> str:
             first = body[0]
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
                 node.body = body[1:] or [ast.Pass()]
+    for registry in _registries(tree):
+        kept = [place for place, entry in enumerate(registry.values) if _module_of(entry) in used]
+        registry.keys = [registry.keys[place] for place in kept]
+        registry.values = [registry.values[place] for place in kept]
     return ast.unparse(tree)
+
+
+@cache
+def _registered_modules(path: Path) -> frozenset[str]:
+    """Name the modules that the registries of a file lead to."""
+    return frozenset(_module_of(entry) for registry in _registries(_tree(path)) for entry in registry.values)
+
+
+def _registries(tree: ast.Module) -> list[ast.Dict]:
+    """Return the dicts that a module annotates as registries."""
+    return [
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.AnnAssign)
+        and isinstance(node.value, ast.Dict)
+        and ast.unparse(node.annotation).startswith(REGISTRY)
+    ]
+
+
+def _module_of(entry: ast.expr) -> str:
+    """Return the module of a registry's entry (module, name in it); empty for another kind of entry."""
+    is_pair = isinstance(entry, ast.Tuple) and isinstance(entry.elts[0], ast.Constant)
+    return str(entry.elts[0].value) if is_pair else ""
