@@ -2,6 +2,8 @@
 
 Snakemake sees neither an edited module that a script imports nor that an edit was only a comment.
 A rule that carries this hash among its parameters reruns exactly when the meaning of its code changed.
+Of a registry (`matwheel.registries`) only the entries count whose module the rule names, so that a new
+predictor does not train the old ones again.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 PACKAGE = "matwheel"
+REGISTRY = "Registry["
+"""How the annotation of a registry begins."""
 
 
 # A workflow asks the same for thousands of jobs, and many scripts reach the same modules.
@@ -41,12 +45,15 @@ def code_version(script: str | Path, *modules: str, source_root: str | Path) -> 
             pending.extend(reached[module].imports)
     digest = sha256(source.meaning.encode())
     for module in sorted(reached):
-        digest.update(f"\n{module}\n{reached[module].meaning}".encode())
+        source = reached[module]
+        used = [text for registered, text in source.entries if registered in modules]
+        digest.update("\n".join(["", module, source.meaning, *used]).encode())
     return digest.hexdigest()[:16]
 
 
 class _Source(NamedTuple):
-    meaning: str  # without comments, docstrings and formatting
+    meaning: str  # without comments, docstrings, formatting and the entries of registries
+    entries: tuple[tuple[str, str], ...]  # of registries: module, text
     imports: tuple[str, ...]  # modules of the package, those imported inside functions too
 
 
@@ -65,7 +72,8 @@ def _read(path: Path, root: Path) -> _Source:
     nodes = list(ast.walk(tree))
     imports = tuple(sorted(set(_imported_modules(nodes, root))))
     _drop_docstrings(nodes)
-    return _Source(ast.unparse(tree), imports)
+    entries = tuple(_take_entries(tree))
+    return _Source(ast.unparse(tree), entries, imports)
 
 
 def _imported_modules(nodes: list[ast.AST], root: Path) -> Iterator[str]:
@@ -92,3 +100,16 @@ def _drop_docstrings(nodes: list[ast.AST]) -> None:
             first = body[0]
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
                 node.body = body[1:] or [ast.Pass()]
+
+
+def _take_entries(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Empty the registries of a file; return each entry, (module, name in it), with its module."""
+    for node in tree.body:
+        is_dict = isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Dict)
+        if not is_dict or not ast.unparse(node.annotation).startswith(REGISTRY):
+            continue
+        for key, value in zip(node.value.keys, node.value.values, strict=True):
+            is_pair = isinstance(value, ast.Tuple) and isinstance(value.elts[0], ast.Constant)
+            module = str(value.elts[0].value) if is_pair else ""
+            yield module, f"{ast.unparse(key)}: {ast.unparse(value)}"
+        node.value.keys, node.value.values = [], []

@@ -29,7 +29,8 @@ def fit(predictor, data, seed=3):
 def test_every_predictor_keeps_the_contract(jarvis_crystals, tmp_path, name):
     crystals, target = jarvis_crystals
     prepare = {"cgcnn": build_graphs, "latent": latent_features}.get(name)
-    predictor = make_predictor(name, QUICK.get(name), prepare(crystals) if prepare else None)
+    settings = {**QUICK.get(name, {}), "device": "cpu"}
+    predictor = make_predictor(name, settings, prepare(crystals) if prepare else None)
     assert predictor.name == name
     with pytest.raises(RuntimeError, match="fit or load the predictor first"):
         predictor.predict(crystals)
@@ -41,7 +42,7 @@ def test_every_predictor_keeps_the_contract(jarvis_crystals, tmp_path, name):
     predicted = predictor.predict(crystals)
     assert predicted.shape == (40,) and predicted.dtype == np.float64 and np.isfinite(predicted).all()
     assert predictor.predict([]).shape == (0,)
-    again = make_predictor(name, QUICK.get(name))
+    again = make_predictor(name, settings)
     fit(again, jarvis_crystals)
     assert np.array_equal(predicted, again.predict(crystals))
 

@@ -57,3 +57,30 @@ def test_modules_reached_by_name_count_when_named(tree: Path) -> None:
 def test_unknown_module_is_an_error(tree: Path) -> None:
     with pytest.raises(ModuleNotFoundError, match=r"matwheel\.nothing"):
         version(tree, "matwheel.nothing")
+
+
+REGISTRY = """MODELS: Registry[tuple[str, str]] = {
+    "one": ("matwheel.models.network", "One"),
+    "other": ("matwheel.other", "Other"),
+}
+POTENTIALS: Registry[Potential] = {"zero": Potential("zero.pt")}
+"""
+
+
+def test_of_a_registry_the_entries_of_named_modules_count(tree: Path) -> None:
+    registry = tree / "src/matwheel/models/registry.py"
+    registry.write_text(REGISTRY)
+    (tree / "script.py").write_text("from matwheel.models.registry import MODELS\n")
+
+    def versions(text: str) -> list[str]:
+        registry.write_text(text)
+        named = ((), ("matwheel.models.network",), ("matwheel.other",))
+        return [version(tree, *modules) for modules in named]
+
+    nothing, network, other = versions(REGISTRY)
+    longer = REGISTRY.replace("\n}", '\n    "third": ("matwheel.third", "Third"),\n}', 1)
+    assert versions(longer) == [nothing, network, other]
+    assert versions(REGISTRY.replace("zero.pt", "one.pt")) == [nothing, network, other]
+    renamed = versions(REGISTRY.replace('"One"', '"Two"'))
+    assert renamed[1] != network and [renamed[0], renamed[2]] == [nothing, other]
+    assert versions(REGISTRY + "VALUE = 1\n")[0] != nothing

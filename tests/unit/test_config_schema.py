@@ -16,7 +16,6 @@ from matwheel.generators.con_cdvae.settings import ConCDVAESettings
 from matwheel.generators.gene_crystals import GeneCrystalSettings
 from matwheel.generators.mpvae.settings import PRESETS as MPVAE_PRESETS
 from matwheel.generators.mpvae.settings import MPVAESettings, SamplingSettings
-from matwheel.generators.registry import GENERATORS
 from matwheel.predictors.cgcnn import NetworkSettings
 from matwheel.predictors.distance_network import DistanceNetworkSettings
 from matwheel.predictors.gene_boosting import GeneBoostingSettings
@@ -26,13 +25,11 @@ from matwheel.predictors.training_settings import CHOICES, PRESETS, TrainingSett
 from matwheel.screening.composition_validity import OXIDATION_TABLES, CompositionSettings
 from matwheel.screening.formula_synthesizability import KINDS, FormulaScoreSettings
 from matwheel.screening.structure_validity import StructureSettings
-from matwheel.screening.synthesizability import SCORES
 from matwheel.validation.dft import BACKENDS, DFTSettings
 from matwheel.validation.displacements import POLICIES, RANDOM_SETS, THERMAL, DisplacementSettings
 from matwheel.validation.hull import HullSettings
 from matwheel.validation.perturbed_crystals import PerturbationSettings
 from matwheel.validation.phonon_settings import PhononSettings
-from matwheel.validation.potentials import POTENTIALS
 from matwheel.validation.relaxation import RelaxationSettings
 from matwheel.validation.self_consistent_phonons import SelfConsistentSettings
 
@@ -67,6 +64,8 @@ def test_unknown_keys_are_refused_at_every_level() -> None:
                 yield from objects(value)
 
     found = list(objects(SCHEMA))
+    # Predictors of a user's own have settings that the schema cannot know; they are refused by the predictor.
+    found.remove(KEYS["predictor_settings"])
     assert len(found) > 6
     assert all(part["additionalProperties"] is False for part in found)
 
@@ -77,12 +76,9 @@ def test_settings_are_those_of_the_library() -> None:
     assert set(settings) == names(TrainingSettings, NetworkSettings) - {"network"}
     for name, allowed in CHOICES.items():
         assert settings[name]["enum"] == list(allowed)
-    generator = KEYS["generator"]["properties"]
-    assert set(generator["settings"]["properties"]) == names(ConCDVAESettings) - {"device"}
-    assert generator["name"]["enum"] == list(GENERATORS)
-    assert set(KEYS["predictor_settings"]["properties"]) == set(KEYS["predictors"]["items"]["enum"])
-    known = {*KEYS["predictors"]["items"]["enum"], *KEYS["baselines"]["items"]["enum"]}
-    assert known == set(PREDICTORS)
+    generator = SCHEMA["$defs"]["con_cdvae_settings"]
+    assert set(generator["properties"]) == names(ConCDVAESettings) - {"device"}
+    assert set(KEYS["predictor_settings"]["properties"]) <= set(PREDICTORS)
 
 
 @pytest.mark.parametrize(
@@ -117,11 +113,8 @@ def test_settings_of_the_phonon_chapter() -> None:
     assert learning["targets"]["items"]["enum"] == list(TARGETS)
 
 
-def test_names_are_those_of_the_registries() -> None:
+def test_names_are_those_of_the_library() -> None:
     validation, screens = KEYS["validate"]["properties"], KEYS["screen"]["properties"]
-    for key in ("potential", "phonon_potential"):
-        assert validation[key]["enum"] == list(POTENTIALS)
-    assert screens["synthesizability"]["properties"]["model"]["enum"] == ["none", *SCORES]
     assert validation["dft"]["properties"]["backend"]["enum"] == list(BACKENDS)
     described = screens["composition"]["properties"]["oxidation_table"]["description"]
     assert all(table in described for table in OXIDATION_TABLES)

@@ -44,6 +44,8 @@ def with_config(project: Path, **changes: object) -> None:
         ({"predcitor": {}}, ["predcitor"]),
         ({"predictor_settings": {"cgcnn": {"stepz": 3}}}, ["stepz"]),
         ({"generator": {"samples": 12, "settings": {"latent": 3}}}, ["latent"]),
+        ({"predictors": ["oracle"]}, ["predictors", "oracle", "cgcnn"]),
+        ({"screen": {"require": ["structure", "luck"]}}, ["screen.require", "luck", "further"]),
         ({"datasets": ["tinny"]}, ["tinny", "tiny_datasets.yaml", "tiny"]),
         ({"split": {"runs": -1}}, ["-1", "runs"]),
         ({"split": {"runs": 6}, "split.schemes": []}, ["split.schemes"]),

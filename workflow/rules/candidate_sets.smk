@@ -2,8 +2,7 @@
 
 from math import ceil
 
-from matwheel.screening.synthesizability import SCORES
-from matwheel.validation.potentials import potential_card
+from matwheel.validation.potentials import definition, potential_card
 
 SCREEN, VALIDATE, FUNNEL = config["screen"], config["validate"], config["funnel"]
 
@@ -37,7 +36,8 @@ if CANDIDATE_SETS:
 
 SYNTHESIZABILITY_MODULES = SCORES.get(SCREEN["synthesizability"]["model"], ())[:1]
 
-# Screen of the config's `require` → file of verdicts that holds it; the order is that of the funnel.
+# Built-in screen of the config's `require` → file of verdicts that holds it; the order is that of the funnel.
+# A screen of `further` has a file of its own name.
 FILE_OF_SCREEN = {
     "structure": "structure",
     "symmetry": "structure",
@@ -50,6 +50,15 @@ FILE_OF_SCREEN = {
     "synthesizability": "synthesizability",
 }
 
+for unknown in [
+    name
+    for name in SCREEN["require"]
+    if name not in (*FILE_OF_SCREEN, *SCREEN["further"])
+]:
+    raise WorkflowError(
+        f"config: screen.require names {unknown!r}, which is none of {', '.join(FILE_OF_SCREEN)} "
+        "nor of screen.further"
+    )
 for run in [run for run in FUNNEL["runs"] if run not in RUNS]:
     raise WorkflowError(
         f"config: funnel.runs has run {run}, but split.runs makes runs 0 to {RUNS[-1]} only"
@@ -123,7 +132,7 @@ def files_of_references(crystal_set):
 def screens_of(crystal_set):
     """Screens before any relaxation, in the order of the funnel."""
     if is_gene_set(crystal_set):
-        return [*GENE_SCREENS, "build", "structure", "symmetry"]
+        return [*GENE_SCREENS, "build", "structure", "symmetry", *SCREEN["further"]]
     novel = [f"novel_{name}" for name in references_of(crystal_set)]
     scored = (
         ["synthesizability"] if SCREEN["synthesizability"]["model"] != "none" else []
@@ -133,6 +142,7 @@ def screens_of(crystal_set):
         "symmetry",
         "charge_neutrality",
         "electronegativity",
+        *SCREEN["further"],
         "unique",
     ]
     parsed = ["parse"] if run_of(crystal_set) is None else []
@@ -144,7 +154,8 @@ def required_screens(crystal_set):
     if crystal_set.startswith("real/"):
         return ["structure"]
     if is_gene_set(crystal_set):
-        return [*REQUIRED_OF_GENES, "build", "structure"]
+        further = [name for name in SCREEN["further"] if name in SCREEN["require"]]
+        return [*REQUIRED_OF_GENES, "build", "structure", *further]
     required = ["parse", *SCREEN["require"]]
     return [name for name in screens_of(crystal_set) if name in required]
 
@@ -260,8 +271,9 @@ def crystals_of_folder(folder):
 
 
 def potential_params(name):
-    """Name and version of a potential, so that other weights are seen."""
-    return {"name": name, "version": potential_card(name).version}
+    """Name, version and entry of a potential, so that other weights or arguments are seen."""
+    version = potential_card(name).version
+    return {"name": name, "version": version, "definition": definition(name)}
 
 
 wildcard_constraints:

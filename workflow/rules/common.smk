@@ -14,7 +14,10 @@ from matwheel.code_version import code_version
 from matwheel.files import sha256_of_file
 from matwheel.generators.registry import GENERATORS
 from matwheel.predictors.registry import PREDICTORS
+from matwheel.screening.registry import SCREENS
+from matwheel.screening.synthesizability import SCORES
 from matwheel.seeds import derive_seed
+from matwheel.validation.potentials import POTENTIALS
 
 
 def code(script, *modules):
@@ -72,6 +75,34 @@ SCREENS_OF_FILTER = {
     "hull": ["hull_dft"],
 }
 
+# The schema leaves open what is a name of a registry.
+for key, names, registry in (
+    ("predictors", config["predictors"], PREDICTORS),
+    ("predictor_settings", config["predictor_settings"], PREDICTORS),
+    ("teacher", [config["teacher"]], PREDICTORS),
+    ("judge", [config["judge"]], PREDICTORS),
+    ("baselines", config["baselines"], PREDICTORS),
+    ("perturbation.predictors", config["perturbation"]["predictors"], PREDICTORS),
+    ("generator.name", [config["generator"]["name"]], GENERATORS),
+    ("screen.further", config["screen"]["further"], SCREENS),
+    ("validate.potential", [config["validate"]["potential"]], POTENTIALS),
+    ("validate.phonon_potential", [config["validate"]["phonon_potential"]], POTENTIALS),
+    ("perturbation.potential", [config["perturbation"]["potential"]], POTENTIALS),
+    (
+        "screen.synthesizability.model",
+        [config["screen"]["synthesizability"]["model"]],
+        ["none", *SCORES],
+    ),
+):
+    for unknown in [name for name in names if name not in registry]:
+        raise WorkflowError(
+            f"config: {key} names {unknown!r}, which is none of {', '.join(registry)}"
+        )
+for twice in [name for name in config["baselines"] if name in config["predictors"]]:
+    raise WorkflowError(
+        f"config: {twice} is in predictors and in baselines; name it in one of them"
+    )
+
 for folder in (Path("results"), Path("logs"), Path(".")):
     if folder.exists() and not (folder.is_dir() and os.access(folder, os.W_OK)):
         raise WorkflowError(
@@ -95,5 +126,5 @@ wildcard_constraints:
     scheme="random|formula|prototype|chang2022",
     seed=r"\d+",
     supervision="full|semi",
-    predictor="cgcnn|latent",
+    predictor="|".join(PREDICTORS),
     training_set="F|GF|F_GF|S|GS|S_GS",

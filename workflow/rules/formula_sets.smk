@@ -48,6 +48,10 @@ COMPOSITION_SETS = [
         *(f"{formula_set}/null/{null}" for null in MATGAN["nulls"]),
     )
 ]
+for unknown in [name for name in MATGAN["nulls"] if name not in COMPOSITION_GENERATORS]:
+    raise WorkflowError(
+        f"config: matgan.nulls names {unknown!r}, which is none of {', '.join(COMPOSITION_GENERATORS)}"
+    )
 EVALUATIONS = [f"results/matgan/{name}/evaluation.json" for name in COMPOSITION_SETS]
 MATGAN_REPORT = ["results/matgan/report"] if FORMULA_SETS else []
 

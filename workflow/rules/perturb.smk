@@ -155,7 +155,7 @@ rule train_on_perturbed:
         ),
         seed=job_seed("train_predictor"),
         real="train",
-        settings=lambda wildcards: config["predictor_settings"][wildcards.predictor],
+        settings=lambda wildcards: settings_of_predictor(wildcards.predictor),
         torch=TORCH,
         device=config["device"],
     message:

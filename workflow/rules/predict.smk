@@ -46,7 +46,7 @@ rule train_predictor:
         ),
         seed=job_seed("train_predictor"),
         real=lambda wildcards: TRAINING_SETS[wildcards.training_set]["real"],
-        settings=lambda wildcards: config["predictor_settings"][wildcards.predictor],
+        settings=lambda wildcards: settings_of_predictor(wildcards.predictor),
         torch=TORCH,
         device=config["device"],
     message:

@@ -48,9 +48,16 @@ def generated_sets(wildcards, supervisions):
     return [f"{run}/{supervision}" for supervision in supervisions]
 
 
+def settings_of_predictor(predictor):
+    """Settings of a predictor that the config changes."""
+    return config["predictor_settings"].get(predictor, {})
+
+
 def prepared_for(predictor, dataset, *sets):
-    """Files of what a predictor needs computed before: of a dataset, and of generated sets."""
+    """Files of what a predictor needs computed before: of a dataset, and of generated sets; most need nothing."""
     if predictor == "cgcnn":  # graphs of generated crystals are built faster than read
         return [f"results/data/{dataset}/graphs.npz"]
+    if predictor != "latent":
+        return []
     folders = [f"data/{dataset}", *sets]
     return [f"results/{folder}/latent_features.npz" for folder in folders]

@@ -1,7 +1,8 @@
 """Screens: what is wrong, or not new, about each crystal of any set, generated here or elsewhere.
 
 in:  results/{crystal_set}/generated.parquet; reference sets of known crystals and formulas
-out: results/{crystal_set}/verdicts/{structure,composition,uniqueness,novelty,synthesizability}.parquet,
+out: results/{crystal_set}/verdicts/{structure,composition,uniqueness,novelty,synthesizability}.parquet
+     and one of each further screen,
      uniqueness.csv; and for the flywheel screened.parquet, generators.csv per run
 """
 
@@ -117,6 +118,33 @@ rule screen_compositions:
         "screen the compositions of {wildcards.crystal_set}"
     script:
         "../scripts/screen_compositions.py"
+
+
+rule apply_screen:
+    """Verdict of a further screen on each crystal."""
+    input:
+        crystals="results/{crystal_set}/generated.parquet",
+    output:
+        verdicts="results/{crystal_set}/verdicts/{screen}.parquet",
+    log:
+        "logs/apply_screen/{screen}/{crystal_set}.log",
+    benchmark:
+        "logs/apply_screen/{screen}/{crystal_set}.tsv"
+    wildcard_constraints:
+        screen="|".join(SCREENS),
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=lambda wildcards: code("apply_screen", SCREENS[wildcards.screen][0]),
+        settings=lambda wildcards: SCREEN["further"].get(wildcards.screen, {}),
+    message:
+        "screen {wildcards.crystal_set} by {wildcards.screen}"
+    script:
+        "../scripts/apply_screen.py"
 
 
 rule screen_uniqueness:

@@ -1,27 +1,25 @@
 """Generators of compositions: what each offers, and all of them by name.
 
-A new one is one module and one line here. The modules are reached by name only, as in
-`matwheel.generators.registry`.
+A new one is one module and one line here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from matwheel.errors import InputError
 from matwheel.progress import Log
+from matwheel.registries import Registry, registered
 
 if TYPE_CHECKING:
     from matwheel.checkpoints import TrainingCheckpoint
 
 # name: (module, class)
-COMPOSITION_GENERATORS: dict[str, tuple[str, str]] = {
+COMPOSITION_GENERATORS: Registry[tuple[str, str]] = {
     "matgan": ("matwheel.generators.matgan.generator", "MatGAN"),
     "uniform": ("matwheel.generators.null_compositions", "UniformCompositions"),
     "stoichiometry": ("matwheel.generators.null_compositions", "StoichiometryCompositions"),
@@ -85,7 +83,7 @@ def make_composition_generator(name: str, settings: Mapping[str, Any] | None = N
     Raises:
         InputError: unknown generator, unknown setting or a value out of range.
     """
-    return _class_of(name).from_settings(settings or {})
+    return registered(COMPOSITION_GENERATORS, name, "generator of compositions").from_settings(settings or {})
 
 
 def load_composition_generator(name: str, path: str | Path) -> CompositionGenerator:
@@ -94,13 +92,4 @@ def load_composition_generator(name: str, path: str | Path) -> CompositionGenera
     Raises:
         InputError: unknown generator.
     """
-    return _class_of(name).load(path)
-
-
-def _class_of(name: str) -> Any:
-    if name not in COMPOSITION_GENERATORS:
-        raise InputError(
-            f"unknown generator of compositions {name!r}; choose one of {', '.join(COMPOSITION_GENERATORS)}"
-        )
-    module, class_name = COMPOSITION_GENERATORS[name]
-    return getattr(import_module(module), class_name)
+    return registered(COMPOSITION_GENERATORS, name, "generator of compositions").load(path)

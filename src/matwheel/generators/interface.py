@@ -22,7 +22,13 @@ class Generator(Protocol):
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:
-        """Return an unfitted generator: its defaults with single settings changed."""
+        """Return an unfitted generator: its defaults with single settings changed.
+
+        `settings["device"]` is always allowed; a generator that runs on the CPU only is deaf to it.
+
+        Raises:
+            InputError: unknown setting or a value out of range.
+        """
         ...
 
     def fit(

@@ -34,8 +34,9 @@ class ConstantPredictor:
         Raises:
             InputError: any setting.
         """
-        if settings:
-            raise InputError(f"unknown setting {min(settings)!r}: the constant predictor has none")
+        unknown = set(settings) - {"device"}
+        if unknown:
+            raise InputError(f"unknown setting {min(unknown)!r}: the constant predictor has none")
         return cls()
 
     def fit(

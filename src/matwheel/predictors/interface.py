@@ -30,6 +30,7 @@ class Predictor(Protocol):
     def from_settings(cls, settings: Mapping[str, Any], prepared: Any = None) -> Predictor:
         """Return an unfitted predictor: its defaults with single settings changed.
 
+        `settings["device"]` is always allowed; a predictor that runs on the CPU only is deaf to it.
         `prepared` is what was computed before for the crystals, found by id (neighbour graphs, latent
         features); only speed depends on it.
 
@@ -72,10 +73,14 @@ class Predictor(Protocol):
 def changed_settings(kind: type[Settings], changes: Mapping[str, Any], predictor: str) -> Settings:
     """Return the defaults of the settings `kind`, a dataclass, with single values changed.
 
+    The workflow tells every predictor the `device`; one whose settings have no such field runs on the CPU.
+
     Raises:
         InputError: unknown setting, or a value that `kind` does not allow.
     """
     known = sorted(item.name for item in fields(kind))
+    if "device" not in known:
+        changes = {name: value for name, value in changes.items() if name != "device"}
     unknown = sorted(set(changes) - set(known))
     if unknown:
         raise InputError(f"unknown {predictor} setting {unknown[0]!r}; known are {', '.join(known)}")

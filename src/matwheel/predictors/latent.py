@@ -136,8 +136,7 @@ class LatentPredictor:
         Raises:
             InputError: unknown setting, a value that is not allowed, or features of another potential.
         """
-        changes = {name: value for name, value in settings.items() if name != "device"}
-        return cls(changed_settings(LatentSettings, changes, cls.name), prepared)
+        return cls(changed_settings(LatentSettings, settings, cls.name), prepared)
 
     @staticmethod
     def read_prepared(paths: Sequence[str | Path]) -> LatentFeatures:

@@ -1,23 +1,18 @@
-"""All predictors by name. A new predictor is one module and one line here.
-
-The modules are reached by name only: an edit of one predictor is no edit of the others, for the
-reruns of `matwheel.code_version` as for the cost of the import.
-"""
+"""All predictors by name. A new one is one module and one line here (see docs/extending.md)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from matwheel.errors import InputError
+from matwheel.registries import Registry, registered
 
 if TYPE_CHECKING:
     from matwheel.predictors.interface import Predictor
 
 # name: (module, class)
-PREDICTORS: dict[str, tuple[str, str]] = {
+PREDICTORS: Registry[tuple[str, str]] = {
     "cgcnn": ("matwheel.predictors.training", "CGCNNPredictor"),
     "constant": ("matwheel.predictors.constant", "ConstantPredictor"),
     "forest": ("matwheel.predictors.forest", "ForestPredictor"),
@@ -34,7 +29,7 @@ def make_predictor(name: str, settings: Mapping[str, Any] | None = None, prepare
     Raises:
         InputError: unknown predictor or setting.
     """
-    return _class_of(name).from_settings(settings or {}, prepared)
+    return registered(PREDICTORS, name, "predictor").from_settings(settings or {}, prepared)
 
 
 def load_predictor(name: str, path: str | Path, prepared: Any = None) -> Predictor:
@@ -43,7 +38,7 @@ def load_predictor(name: str, path: str | Path, prepared: Any = None) -> Predict
     Raises:
         InputError: unknown predictor.
     """
-    return _class_of(name).load(path, prepared)
+    return registered(PREDICTORS, name, "predictor").load(path, prepared)
 
 
 def load_prepared(name: str, paths: Sequence[str | Path]) -> Any:
@@ -53,11 +48,4 @@ def load_prepared(name: str, paths: Sequence[str | Path]) -> Any:
     Raises:
         InputError: unknown predictor.
     """
-    return _class_of(name).read_prepared(paths) if paths else None
-
-
-def _class_of(name: str) -> Any:
-    if name not in PREDICTORS:
-        raise InputError(f"unknown predictor {name!r}; choose one of {', '.join(PREDICTORS)}")
-    module, class_name = PREDICTORS[name]
-    return getattr(import_module(module), class_name)
+    return registered(PREDICTORS, name, "predictor").read_prepared(paths) if paths else None

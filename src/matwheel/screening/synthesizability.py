@@ -1,13 +1,12 @@
-"""Synthesizability: a screen that any score can be plugged into. A new score is one module and one line here.
+"""Synthesizability: a screen that any score can be plugged into.
 
-The modules are reached by name only, so that an edit of one score is no edit of the others.
+A new score is one module and one line here.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from matwheel.crystals.crystal import Crystal
 from matwheel.errors import InputError
+from matwheel.registries import Registry, registered
 from matwheel.screening.verdicts import ERROR, FAIL, PASS, Verdict
 
 SCREEN = "synthesizability"
@@ -22,7 +22,7 @@ NO_SCORE = "none"
 THRESHOLD = 0.5
 
 # name: (module, class)
-SCORES: dict[str, tuple[str, str]] = {
+SCORES: Registry[tuple[str, str]] = {
     "formula": ("matwheel.screening.formula_synthesizability", "FormulaScore"),
 }
 
@@ -60,11 +60,7 @@ def make_score(name: str, settings: Mapping[str, Any] | None = None) -> Synthesi
     """
     if name == NO_SCORE:
         return None
-    if name not in SCORES:
-        known = ", ".join([NO_SCORE, *SCORES])
-        raise InputError(f"unknown synthesizability score {name!r}; choose one of {known}")
-    module, class_name = SCORES[name]
-    return getattr(import_module(module), class_name).from_settings(settings or {})
+    return registered(SCORES, name, "synthesizability score").from_settings(settings or {})
 
 
 def synthesizability_verdicts(

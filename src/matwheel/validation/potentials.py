@@ -1,4 +1,4 @@
-"""All machine-learned (and classical) potentials by name. A new one is one entry here.
+"""All machine-learned (and classical) potentials by name. A new one is one entry here, see docs/extending.md.
 
 A potential is anything that ASE can call: a module, a callable in it that returns an ASE calculator, and the
 keyword arguments. Packages are imported only when a calculator is made. The weights of the potentials below
@@ -13,7 +13,7 @@ import io
 import re
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module, metadata
 from importlib.util import find_spec
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from matwheel.errors import InputError
+from matwheel.registries import Registry
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
@@ -124,7 +125,7 @@ def _sevennet(weights: str) -> Potential:
     )
 
 
-POTENTIALS: dict[str, Potential] = {
+POTENTIALS: Registry[Potential] = {
     "7net-0": _sevennet("SevenNet_0__11Jul2024/checkpoint_sevennet_0.pth"),
     "7net-l3i5": _sevennet("SevenNet_l3i5/checkpoint_l3i5.pth"),
     "chgnet:0.3.0": Potential(
@@ -205,6 +206,17 @@ def potential_card(name: str) -> PotentialCard:
         raise _not_installed(name, potential) from None
     digest = _sha256(weights_path(name)) if potential.weights else ""
     return PotentialCard(name, potential.package, version, digest, potential.energy_kind)
+
+
+def definition(name: str) -> str:
+    """Return 16 hexadecimal digits that stand for a potential's entry, for what must see it change.
+
+    Raises:
+        InputError: unknown potential.
+    """
+    # A set of strings has another order in every process.
+    entry = replace(_potential(name), elements=tuple(sorted(_potential(name).elements)))
+    return hashlib.sha256(repr(entry).encode()).hexdigest()[:16]
 
 
 def weights_path(name: str) -> Path:
