@@ -15,6 +15,7 @@ validate(config, "config/schemas/config.schema.yaml")
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/checks.smk"
 include: "workflow/rules/registry.smk"
 include: "workflow/rules/candidate_sets.smk"
 include: "workflow/rules/formula_sets.smk"

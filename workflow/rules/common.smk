@@ -75,51 +75,6 @@ SCREENS_OF_FILTER = {
     "hull": ["hull_dft"],
 }
 
-# The schema leaves open what is a name of a registry.
-for key, names, registry in (
-    ("predictors", config["predictors"], PREDICTORS),
-    ("predictor_settings", config["predictor_settings"], PREDICTORS),
-    ("teacher", [config["teacher"]], PREDICTORS),
-    ("judge", [config["judge"]], PREDICTORS),
-    ("baselines", config["baselines"], PREDICTORS),
-    ("perturbation.predictors", config["perturbation"]["predictors"], PREDICTORS),
-    ("generator.name", [config["generator"]["name"]], GENERATORS),
-    ("screen.further", config["screen"]["further"], SCREENS),
-    ("validate.potential", [config["validate"]["potential"]], POTENTIALS),
-    ("validate.phonon_potential", [config["validate"]["phonon_potential"]], POTENTIALS),
-    ("perturbation.potential", [config["perturbation"]["potential"]], POTENTIALS),
-    (
-        "screen.synthesizability.model",
-        [config["screen"]["synthesizability"]["model"]],
-        ["none", *SCORES],
-    ),
-):
-    for unknown in [name for name in names if name not in registry]:
-        raise WorkflowError(
-            f"config: {key} names {unknown!r}, which is none of {', '.join(registry)}"
-        )
-for twice in [name for name in config["baselines"] if name in config["predictors"]]:
-    raise WorkflowError(
-        f"config: {twice} is in predictors and in baselines; name it in one of them"
-    )
-
-for folder in (Path("results"), Path("logs"), Path(".")):
-    if folder.exists() and not (folder.is_dir() and os.access(folder, os.W_OK)):
-        raise WorkflowError(
-            f"{folder.resolve()} is not a folder that you may write to; "
-            "change its permissions or run in a copy of the project"
-        )
-if abs(sum(config["split"]["fractions"].values()) - 1) > 1e-9:
-    raise WorkflowError("config: split.fractions do not add up to 1")
-if "chang2022" in SCHEMES and len(RUNS) > 5:
-    raise WorkflowError(
-        "config: scheme chang2022 has five published splits; set split.runs to 5 or fewer"
-    )
-if config["conditions"]["method"] == "target" and not config["conditions"]["targets"]:
-    raise WorkflowError(
-        "config: conditions.method is target, but conditions.targets is empty"
-    )
-
 
 wildcard_constraints:
     dataset="[a-z0-9_]+",
