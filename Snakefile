@@ -34,6 +34,7 @@ include: "workflow/rules/matgan.smk"
 include: "workflow/rules/wycryst.smk"
 include: "workflow/rules/phonon.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/certificate.smk"
 include: "workflow/rules/hooks.smk"
 
 

@@ -1,4 +1,4 @@
-"""The command `matwheel`: why a candidate was kept, crystals through all screens, a killed run goes on."""
+"""The command `matwheel`: histories of candidates, screens for any crystals, killed runs, checked results."""
 
 from __future__ import annotations
 
@@ -44,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise InputError(f"matwheel why: unknown argument {rest[0]!r}; see matwheel why --help")
             print(why(options.id, options.results), end="")
             return 0
+        if options.command == "verify":
+            return verify(options.results, options.project, strict=options.strict)
         if options.command == "resume":
             return resume(_project(options.project), [*rest, *arguments[end:]], dry_run=options.dry_run)
         return screen(options, rest)
@@ -92,6 +94,21 @@ def _parser() -> argparse.ArgumentParser:
     resumed.add_argument(
         "--dry-run", "-n", action="store_true", help="only show what would be cancelled and what would run"
     )
+    verified = commands.add_parser(
+        "verify", help="compare results with their certificate", allow_abbrev=False,
+        description="Compare the files of a results folder, the inputs and the code with what its "
+        "certificate.json says of them, and name what changed. The exit status is 1 where results or inputs "
+        "changed.",
+    )  # fmt: skip
+    verified.add_argument(
+        "results", type=Path, nargs="?", default=Path("results"), metavar="FOLDER",
+        help="folder with the results and their certificate (default: %(default)s)",
+    )  # fmt: skip
+    verified.add_argument("--strict", action="store_true", help="let notes fail too")
+    verified.add_argument(
+        "--project", type=Path, metavar="FOLDER",
+        help="folder of the inputs and the code (default: the one around the results)",
+    )  # fmt: skip
     for command in (judged, resumed):
         command.add_argument(
             "--project", type=Path, metavar="FOLDER",
@@ -201,6 +218,30 @@ def resume(project: Path, arguments: Sequence[str], *, dry_run: bool) -> int:
     command = [sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/slurm"]
     command += ["--dry-run"] if dry_run else []
     return subprocess.run([*command, *arguments], cwd=project, check=False).returncode
+
+
+def verify(results: Path, project: Path | None, *, strict: bool) -> int:
+    """Print what differs from the certificate of a results folder; return 1 where results or inputs do.
+
+    Args:
+        results: folder with the results.
+        project: folder that inputs and code are looked for in; None is the one around the results.
+        strict: whether notes count too: files not certified, inputs not found, changed code.
+
+    Raises:
+        InputError: no certificate there, or a damaged or foreign one.
+    """
+    from matwheel import certificate
+
+    content = certificate.read_certificate(results / certificate.NAME)
+    findings = certificate.verify(content, results, project or results.resolve().parent)
+    for finding in findings:
+        mark = "✗" if finding.is_failure else "·"
+        print(f"{mark} {finding.kind}: {finding.path}{f' ({finding.said})' if finding.said else ''}")
+    failures = sum(finding.is_failure for finding in findings)
+    certified = len(certificate.certified_files(content))
+    print(f"{certified} certified files: {failures} differences, {len(findings) - failures} notes")
+    return int(bool(failures or (strict and findings)))
 
 
 def _target(name: str) -> str:

@@ -20,9 +20,9 @@ from matwheel.evaluation.contrasts import paired_contrasts
 from matwheel.evaluation.false_negatives import false_negatives
 from matwheel.evaluation.figures import save_figure
 from matwheel.evaluation.funnel import funnel_counts, sun_rates
+from matwheel.job_times import job_times
 from matwheel.report.blocks import BAD, GOOD, OPEN, Page, Section, Text, in_digits, render, table_of
 from matwheel.report.candidate_pages import JudgedSet, candidate_gallery, funnel_of
-from matwheel.report.job_times import job_times
 from matwheel.report.pictures import png_source, svg_source, svg_text_source
 from matwheel.report.sections import ReportFiles, ReportOptions, report_page
 from matwheel.report.structure_drawing import conventional_cell, draw_crystal, with_repeated_atoms

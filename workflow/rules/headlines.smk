@@ -1,5 +1,6 @@
 """Headline results of each chapter, and which of them the report and the certificate speak of; no rules."""
 
+import os
 import re
 
 
@@ -113,3 +114,35 @@ STAGE_OF_RULE = {
         re.MULTILINE,
     )
 }
+
+
+# The whole configuration but for where mirrors lie on this machine.
+SETTINGS = {key: config[key] for key in sorted(config) if key != "mirror_folders"}
+
+# Files that went in, whatever rule reads them; mirror files where there are any.
+CERTIFIED_INPUTS = sorted(
+    {
+        os.path.relpath(path)
+        for path in (
+            *map(str, workflow.configfiles),
+            config["dataset_registry"],
+            *config["imported"].values(),
+            *(
+                path
+                for name in DATASETS
+                for path in listed(files_of_dataset(REGISTRY[name]))
+            ),
+            *(PHONON["files"][name] for name in COMPOUNDS),
+            *PHONON["shipped_labels"].values(),
+            *MP_FILES,
+            *(path for files in SYNTHESIZABILITY_FILES.values() for path in files),
+            "resources/published_table2.csv",
+        )
+        if Path(path).is_file()
+    }
+)
+PROVENANCE_OF_DATA = [
+    *(f"results/data/{name}/provenance.json" for name in DATASETS),
+    *(f"results/formulas/{name}/provenance.json" for name in FORMULA_SETS),
+    "results/references/provenance.json",
+]

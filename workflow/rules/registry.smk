@@ -27,6 +27,11 @@ def files_of_dataset(entry):
     return sorted(str(file) for file in path.iterdir()) if path.is_dir() else str(path)
 
 
+def listed(files):
+    """A file or a list of files as a list."""
+    return [files] if isinstance(files, str) else files
+
+
 def without_words(entry):
     """Return what decides the fetched table; titles and units may change without a rerun."""
     entry = {key: value for key, value in entry.items() if key != "title"}

@@ -220,7 +220,7 @@ rule write_report:
         },
         logs="logs",
         stage_of_rule=STAGE_OF_RULE,
-        settings={key: config[key] for key in sorted(config) if key != "mirror_folders"},
+        settings=SETTINGS,
     message:
         "write the report"
     script:

@@ -6,11 +6,11 @@ import yaml
 
 from matwheel.errors import InputError
 from matwheel.files import atomic_path, read_json
+from matwheel.job_times import job_times
 from matwheel.progress import logged
 from matwheel.provenance import library_versions
 from matwheel.report.blocks import render
 from matwheel.report.candidate_pages import JudgedSet
-from matwheel.report.job_times import job_times
 from matwheel.report.sections import ReportFiles, ReportOptions, report_page
 
 PARTS_OF_A_SET = ("candidates", "verdicts", "crystals", "relaxed", "funnel", "rates", "cifs")

@@ -1,0 +1,42 @@
+"""What went into the results, what came out, and what they were made with: one file that can be checked.
+
+in:  the headline results that are there; config, registry, the user's own files and those of mirror folders
+out: results/certificate.json
+"""
+
+
+localrules:
+    certify,
+
+
+rule certify:
+    """Hashes of all results and inputs, with settings, versions, commit, machine and times, as an RO-Crate."""
+    input:
+        results=present([*HEADLINES, "results/report.html"]),
+        sources=CERTIFIED_INPUTS,
+        provenance=present(PROVENANCE_OF_DATA),
+    output:
+        certificate="results/certificate.json",
+    log:
+        "logs/certify/certificate.log",
+    benchmark:
+        "logs/certify/certificate.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=grows(2000),
+        runtime=60,
+    params:
+        code=code("certify"),
+        logs="logs",
+        stage_of_rule=STAGE_OF_RULE,
+        settings=SETTINGS,
+        potentials={
+            "relaxation": potential_params(POTENTIAL),
+            "phonons": potential_params(PHONON_POTENTIAL),
+        },
+    message:
+        "certify the results"
+    script:
+        "../scripts/certify.py"

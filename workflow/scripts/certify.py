@@ -1,0 +1,37 @@
+"""Certify the results: hashes of all that went in and came out, and what they were made with."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from matwheel.certificate import Run, certificate, code_hash
+from matwheel.errors import InputError
+from matwheel.files import read_json, write_json
+from matwheel.job_times import job_times
+from matwheel.machine import git_state, machine_facts
+from matwheel.progress import logged
+from matwheel.provenance import library_versions
+
+with logged(snakemake.log[0]) as log:
+    given, params = snakemake.input, snakemake.params
+    if not given.results:
+        raise InputError(
+            "results: nothing to certify yet; run the workflow first, for instance "
+            "snakemake --cores 2 -- results/table2.csv"
+        )
+    potentials = params.potentials.items()
+    run = Run(
+        headlines=[Path(path).relative_to("results").as_posix() for path in given.results],
+        inputs=[Path(path) for path in given.sources],
+        origins={path: read_json(path) for path in given.provenance},
+        settings=params.settings,
+        code=code_hash(Path(".")),
+        repository=git_state(Path(".")),
+        versions=library_versions(),
+        potentials={role: f"{one['name']} {one['version']}" for role, one in potentials},
+        machine=machine_facts(),
+        times=job_times(Path(params.logs), params.stage_of_rule),
+        written=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    content = certificate(run, Path("results"))
+    log(f"{sum(entity['@type'] == 'File' for entity in content['@graph'])} files of results certified")
+    write_json(content, snakemake.output.certificate)
