@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 from test_dag import job_counts
-from tiny_project import ROOT, TINY, environment, pending_outputs, snakemake
+from tiny_project import ROOT, TINY, copy_project, environment, pending_outputs, snakemake
 
 PAGE = (ROOT / "docs/extending.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"`([\w/.]+\.(?:py|yaml))`:\n\n```(?:python|yaml)\n(.*?)```\n", re.DOTALL)
@@ -56,7 +56,7 @@ def test_the_recipes_of_the_page(editable: Path) -> None:
     added = {
         **TINY,
         "predictors": ["cgcnn", "nearest"],
-        "predictor_settings": {"nearest": {"neighbours": 3}},
+        "predictor_settings": {**TINY["predictor_settings"], "nearest": {"neighbours": 3}},
         "teacher": "nearest",
         "judge": "nearest",
         "generator": {"name": "strained", "samples": 12, "settings": {"strain": 0.05}},
@@ -73,12 +73,13 @@ def test_the_recipes_of_the_page(editable: Path) -> None:
     assert counts["apply_screen"] == 2 and "compute_latent_features" not in counts
 
 
-def test_the_recipes_keep_the_promises_of_the_registries(editable: Path) -> None:
-    follow_the_page(editable)
+def test_the_recipes_keep_the_promises_of_the_registries(tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "project")
+    follow_the_page(project)
     tests = [str(ROOT / "tests/unit" / name) for name in CONFORMANCE]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", *tests],
-        cwd=editable, env=environment(editable), capture_output=True, text=True, check=False,
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n", "0", *tests],
+        cwd=project, env=environment(project), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(CONFORMANCE)} passed" in done.stdout
