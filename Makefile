@@ -28,6 +28,7 @@ $(VENV)/.ready: envs/requirements.txt pyproject.toml
 
 quickstart: environment
 	snakemake --cores $(CORES) --configfile config/quickstart.yaml
+	snakemake --cores $(CORES) --configfile config/quickstart.yaml -- results/certificate.json
 
 test: environment
 	python -m pytest -n 2

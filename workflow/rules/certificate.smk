@@ -1,6 +1,6 @@
 """What went into the results, what came out, and what they were made with: one file that can be checked.
 
-in:  the headline results that are there; config, registry, the user's own files and those of mirror folders
+in:  the headline results that are there and the report on them; config, registry, the user's own files and those of mirror folders
 out: results/certificate.json
 """
 
@@ -12,7 +12,8 @@ localrules:
 rule certify:
     """Hashes of all results and inputs, with settings, versions, commit, machine and times, as an RO-Crate."""
     input:
-        results=present([*HEADLINES, "results/report.html"]),
+        results=present(HEADLINES),
+        report="results/report.html",
         sources=CERTIFIED_INPUTS,
         provenance=present(PROVENANCE_OF_DATA),
     output:

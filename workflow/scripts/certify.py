@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from matwheel.certificate import Run, certificate, code_hash
-from matwheel.errors import InputError
 from matwheel.files import read_json, write_json
 from matwheel.job_times import job_times
 from matwheel.machine import git_state, machine_facts
@@ -13,14 +12,9 @@ from matwheel.provenance import library_versions
 
 with logged(snakemake.log[0]) as log:
     given, params = snakemake.input, snakemake.params
-    if not given.results:
-        raise InputError(
-            "results: nothing to certify yet; run the workflow first, for instance "
-            "snakemake --cores 2 -- results/table2.csv"
-        )
     potentials = params.potentials.items()
     run = Run(
-        headlines=[Path(path).relative_to("results").as_posix() for path in given.results],
+        headlines=[Path(path).relative_to("results").as_posix() for path in [*given.results, given.report]],
         inputs=[Path(path) for path in given.sources],
         origins={path: read_json(path) for path in given.provenance},
         settings=params.settings,
