@@ -92,6 +92,13 @@ def test_the_deciding_screens_can_be_named():
     assert "✓ charge neutrality   [smact14 4.0.2] (for information; does not decide)" in text
 
 
+def test_named_screens_come_in_their_own_order():
+    text = history("made-00001", TABLE, screens=["relaxation", "structure", "hull"])
+    order = ["relaxation", "structure", "hull ", "charge neutrality", "hull dft"]
+    places = [text.index(f" {name}") for name in order]
+    assert places == sorted(places)
+
+
 def test_long_reasons_are_wrapped_and_hashes_shortened():
     reason = "competes with " + ", ".join(f"mp-{number}" for number in range(100, 160))
     table = verdict_table([Verdict("a", "hull_dft", "fail", 0.5, 0.1, reason, "7net-0", "ab" * 32)])

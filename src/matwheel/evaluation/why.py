@@ -54,9 +54,9 @@ def history(
         not_done: screen → why it was not run on this candidate.
 
     Returns:
-        Lines of text: head, overall verdict, then every screen in funnel order with its mark (✓ pass, ✗ fail,
-        ? undecided, ! could not be judged, · not done), the value against the threshold with units, the
-        reason and the tool.
+        Lines of text: head, overall verdict, then every screen with its mark (✓ pass, ✗ fail, ? undecided,
+        ! could not be judged, · not done), the value against the threshold with units, the reason and the
+        tool; those of `screens` first, the others in funnel order.
 
     Raises:
         InputError: no verdict on that candidate; the nearest ids are named.
@@ -64,7 +64,8 @@ def history(
     judged = rows_by_screen(verdicts[verdicts["candidate_id"] == candidate_id]).get(candidate_id)
     if judged is None:
         raise InputError(unknown_id(candidate_id, verdicts["candidate_id"]))
-    known = in_funnel_order([*(screens or ()), *verdicts["screen"]])
+    # Those that decide in the order of their funnel, which a set of genes has of its own; then the others.
+    known = list(dict.fromkeys([*(screens or ()), *in_funnel_order(verdicts["screen"])]))
     deciding = list(screens) if screens is not None else deciding_screens(known)
     judgement = judge_candidate(judged, deciding)
     lines = [candidate_id]
