@@ -352,8 +352,8 @@ def _headings(figure: Figure, height: float, harmonic: bool) -> None:
         x=0.02, y=1 - 0.12 * inch, ha="left", va="top", fontsize=13, fontweight="bold",
     )  # fmt: skip
     reading = (
-        "Faint dots: configurations. Large: mean of a set, bars of one standard deviation. "
-        "Lower at the same displacement: nearer to what the crystal does."
+        "Faint: configurations; large: means with one standard deviation. "
+        "Lower at one displacement: nearer to what the crystal does."
     )
     if harmonic:
         reading += "\nGrey lines: energy of a classical harmonic crystal, ½ (3N − 3)/N k_B T."
