@@ -63,8 +63,8 @@ ReturnToService=2
 MinJobAge=86400
 KillWait=5
 GresTypes=gpu
-NodeName=cpu1 NodeHostname=localhost NodeAddr=10.77.0.2 Port=17001 CPUs=1 RealMemory=16000 Feature=avx512
-NodeName=gpu1 NodeHostname=localhost NodeAddr=10.77.0.2 Port=17002 CPUs=1 RealMemory=16000 Gres=gpu:a100:2 Feature=gpu80gb
+NodeName=cpu1 NodeHostname=localhost NodeAddr=10.77.0.2 Port=17001 CPUs=1 RealMemory=32000 Feature=avx512
+NodeName=gpu1 NodeHostname=localhost NodeAddr=10.77.0.2 Port=17002 CPUs=1 RealMemory=32000 Gres=gpu:a100:2 Feature=gpu80gb
 PartitionName=cpu Nodes=cpu1 Default=YES
 PartitionName=gpu Nodes=gpu1
 CONF
