@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from matwheel import random_draws
 from matwheel.checkpoints import TrainingCheckpoint
 from matwheel.devices import resolve_device
 from matwheel.errors import InputError
@@ -112,7 +113,7 @@ def elemnet_network(
             nn.init.zeros_(layers[-2].bias)
             before = after
         if block < len(dropout) and dropout[block]:
-            layers.append(nn.Dropout(dropout[block]))
+            layers.append(random_draws.Dropout(dropout[block]))
     return nn.Sequential(*layers, nn.Linear(before, 1))
 
 

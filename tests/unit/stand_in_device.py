@@ -1,0 +1,146 @@
+"""A device made of the CPU's own kernels, which refuses what a GPU refuses: to try the device path without one.
+
+Its tensors do not mix with those of the CPU, have no NumPy array, and draw no random numbers. With
+`exact=True` it computes with the CPU's kernels, so a model that runs there ends in the CPU's bits if, and
+only if, nothing on its path depends on the device. With `exact=False` every operation is done in float64 and
+rounded to float32: another rounding, as that of other hardware.
+
+Setting it up changes torch for the whole process and cannot be undone (an experimental interface of torch), so
+tests run it in a process of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+
+_MOVES = {"aten::copy_", "aten::_to_copy"}
+# CUDA tensors take indices that live on the CPU.
+_INDEXING = {"aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_"}
+
+
+class StandInTensor(torch.Tensor):
+    """A tensor of the stand-in device around a tensor of the CPU."""
+
+    exact = True
+
+    @staticmethod
+    def __new__(cls, values: torch.Tensor) -> StandInTensor:
+        made = torch.Tensor._make_wrapper_subclass(
+            cls,
+            values.size(),
+            strides=values.stride(),
+            storage_offset=values.storage_offset(),
+            dtype=values.dtype,
+            device=DEVICE,
+        )
+        made.values_on_cpu = values
+        return made
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        name = func._schema.name
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            raise AssertionError(f"{name} draws random numbers on the device")
+        if name not in _MOVES:
+            judged = args[0] if name in _INDEXING else [args, kwargs]
+            tensors = [leaf for leaf in tree_leaves(judged) if isinstance(leaf, torch.Tensor)]
+            if any(type(leaf) is not cls and leaf.dim() for leaf in tensors):
+                raise AssertionError(f"{name} mixes tensors of two devices")
+        target = torch.device(kwargs.pop("device", None) or DEVICE)
+        owners = {
+            id(leaf.values_on_cpu): leaf for leaf in tree_leaves([args, kwargs]) if isinstance(leaf, cls)
+        }
+        args, kwargs = tree_map(_values, args), tree_map(_values, kwargs)
+        changes = func._schema.is_mutable or "batch_norm" in name  # the latter keeps running statistics
+        computes = not changes and not func.is_view and name not in _MOVES
+        with torch.no_grad():
+            found = _rounded_otherwise(func, args, kwargs) if computes and not cls.exact else func(*args, **kwargs)
+        if target.type == "cpu":
+            return found
+
+        def wrapped(value: Any) -> Any:
+            if not isinstance(value, torch.Tensor):
+                return value
+            # What an operation changes in place stays the same tensor.
+            return owners[id(value)] if id(value) in owners else cls(value)
+
+        return tree_map(wrapped, found)
+
+
+def _values(value: Any) -> Any:
+    return value.values_on_cpu if isinstance(value, StandInTensor) else value
+
+
+def _rounded_otherwise(func: Any, args: Any, kwargs: Any) -> Any:
+    """Compute in float64 and round what comes out to float32."""
+    if kwargs.get("dtype") == torch.float32:
+        return func(*args, **kwargs)
+
+    def changed(before: torch.dtype, after: torch.dtype, tree: Any) -> Any:
+        return tree_map(
+            lambda leaf: leaf.to(after) if isinstance(leaf, torch.Tensor) and leaf.dtype == before else leaf, tree
+        )
+
+    if not any(isinstance(leaf, torch.Tensor) and leaf.dtype == torch.float32 for leaf in tree_leaves(args)):
+        return func(*args, **kwargs)
+    return changed(torch.float64, torch.float32, func(*changed(torch.float32, torch.float64, args), **kwargs))
+
+
+def _empty(
+    size: Any, dtype: Any = None, layout: Any = None, device: Any = None, pin_memory: Any = None,
+    memory_format: Any = None,
+) -> StandInTensor:  # fmt: skip
+    return StandInTensor(torch.empty(size, dtype=dtype or torch.get_default_dtype()))
+
+
+def _empty_strided(
+    size: Any, stride: Any, dtype: Any = None, layout: Any = None, device: Any = None, pin_memory: Any = None
+) -> StandInTensor:
+    return StandInTensor(torch.empty_strided(size, stride, dtype=dtype or torch.get_default_dtype()))
+
+
+def _arange(
+    start: Any, end: Any, step: Any = 1, dtype: Any = None, layout: Any = None, device: Any = None,
+    pin_memory: Any = None,
+) -> StandInTensor:  # fmt: skip
+    return StandInTensor(torch.arange(start, end, step, dtype=dtype))
+
+
+def _copy_from(source: Any, target: Any, non_blocking: bool = False) -> torch.Tensor:
+    _values(target).copy_(_values(source))
+    return target
+
+
+def _gru(
+    inputs: Any, state: Any, weights: Any, has_biases: Any, layers: Any, dropout: Any, training: Any,
+    both_ways: Any, batch_first: Any,
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    """One layer of gated recurrent units, step by step as on a CPU; cuDNN has a kernel of its own."""
+    assert has_biases and layers == 1 and not both_ways and batch_first
+    of_input, of_state, input_bias, state_bias = weights
+    linear, hidden, outputs = torch.nn.functional.linear, state[0], []
+    for step in linear(inputs.transpose(0, 1), of_input, input_bias).unbind(0):
+        given, kept = step.chunk(3, 1), linear(hidden, of_state, state_bias).chunk(3, 1)
+        reset, update = (kept[0] + given[0]).sigmoid(), (kept[1] + given[1]).sigmoid()
+        new = (given[2] + kept[2] * reset).tanh()
+        hidden = (hidden - new) * update + new
+        outputs.append(hidden)
+    return torch.stack(outputs).transpose(0, 1), hidden[None]
+
+
+_setup_privateuseone_for_python_backend("standin")
+DEVICE = torch.device("standin:0")
+_LIBRARY = torch.library.Library("aten", "IMPL")
+for _name, _made in {
+    "empty.memory_format": _empty,
+    "empty_strided": _empty_strided,
+    "arange.start_step": _arange,
+    "_copy_from": _copy_from,
+}.items():
+    _LIBRARY.impl(_name, _made, "PrivateUse1")
+_LIBRARY.impl("gru.input", _gru, "AutogradPrivateUse1")
