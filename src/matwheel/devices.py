@@ -12,8 +12,8 @@ DEVICES = ("auto", "cpu", "cuda")
 def resolve_device(name: str) -> torch.device:
     """Return the device of a setting: 'cpu', 'cuda', or 'auto' for CUDA when the job has it.
 
-    With CUDA, convolutions and recurrent layers then compute in float32 as on a CPU; torch would let them round
-    to TF32, which has 10 bits.
+    With CUDA, convolutions and recurrent layers then compute in float32 as on a CPU; torch would let them
+    round to TF32, which has 10 bits.
 
     Raises:
         InputError: another name, or 'cuda' where there is none.
@@ -22,8 +22,8 @@ def resolve_device(name: str) -> torch.device:
         raise InputError(f"device is {name!r}; choose one of {', '.join(DEVICES)}")
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError(
-            "device is 'cuda', but this job sees no CUDA device; set device to auto or cpu, or ask for a GPU and "
-            "install a CUDA build of torch (docs/gpu.md)"
+            "device is 'cuda', but this job sees no CUDA device; set device to auto or cpu, or ask for a GPU "
+            "and install a CUDA build of torch (docs/gpu.md)"
         )
     if name == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")

@@ -1,21 +1,36 @@
-"""A device made of the CPU's own kernels, which refuses what a GPU refuses: to try the device path without one.
+"""A device made of the CPU's kernels, which refuses what a GPU refuses: to try the device path without one.
 
 Its tensors do not mix with those of the CPU, have no NumPy array, and draw no random numbers. With
 `exact=True` it computes with the CPU's kernels, so a model that runs there ends in the CPU's bits if, and
 only if, nothing on its path depends on the device. With `exact=False` every operation is done in float64 and
 rounded to float32: another rounding, as that of other hardware.
 
-Setting it up changes torch for the whole process and cannot be undone (an experimental interface of torch), so
-tests run it in a process of its own.
+Setting it up changes torch for the whole process and cannot be undone (an experimental interface of torch),
+so tests run it in a process of its own.
 """
 
 from __future__ import annotations
 
+import itertools
+import json
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from device_trials import TRIALS, Outcome, Trial
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+
+import matwheel.generators.con_cdvae.generator
+import matwheel.generators.matgan.generator
+import matwheel.generators.mpvae.generator
+from matwheel import devices
+from matwheel.checkpoints import TrainingCheckpoint
 
 _MOVES = {"aten::copy_", "aten::_to_copy"}
 # CUDA tensors take indices that live on the CPU.
@@ -59,7 +74,11 @@ class StandInTensor(torch.Tensor):
         changes = func._schema.is_mutable or "batch_norm" in name  # the latter keeps running statistics
         computes = not changes and not func.is_view and name not in _MOVES
         with torch.no_grad():
-            found = _rounded_otherwise(func, args, kwargs) if computes and not cls.exact else func(*args, **kwargs)
+            found = (
+                _rounded_otherwise(func, args, kwargs)
+                if computes and not cls.exact
+                else func(*args, **kwargs)
+            )
         if target.type == "cpu":
             return found
 
@@ -83,7 +102,8 @@ def _rounded_otherwise(func: Any, args: Any, kwargs: Any) -> Any:
 
     def changed(before: torch.dtype, after: torch.dtype, tree: Any) -> Any:
         return tree_map(
-            lambda leaf: leaf.to(after) if isinstance(leaf, torch.Tensor) and leaf.dtype == before else leaf, tree
+            lambda leaf: leaf.to(after) if isinstance(leaf, torch.Tensor) and leaf.dtype == before else leaf,
+            tree,
         )
 
     if not any(isinstance(leaf, torch.Tensor) and leaf.dtype == torch.float32 for leaf in tree_leaves(args)):
@@ -139,8 +159,97 @@ _LIBRARY = torch.library.Library("aten", "IMPL")
 for _name, _made in {
     "empty.memory_format": _empty,
     "empty_strided": _empty_strided,
+    "arange": lambda end, **options: _arange(0, end, **options),
+    "arange.start": lambda start, end, **options: _arange(start, end, 1, **options),
     "arange.start_step": _arange,
     "_copy_from": _copy_from,
 }.items():
     _LIBRARY.impl(_name, _made, "PrivateUse1")
 _LIBRARY.impl("gru.input", _gru, "AutogradPrivateUse1")
+
+
+class Interrupted(Exception):
+    """The training was stopped at a checkpoint."""
+
+
+class StandInCheckpoint(TrainingCheckpoint):
+    """A checkpoint of a training on the stand-in device, whose tensors have no file format of their own."""
+
+    saves_left = 10**9
+
+    def save(self, state: dict[str, Any]) -> None:
+        super().save(tree_map(_values, state))
+        self.saves_left -= 1
+        if self.saves_left == 0:
+            raise Interrupted
+
+
+def report_of(trial: Trial, folder: Path) -> dict[str, Any]:
+    """Compare one trial on the CPU with the same, interrupted and resumed, on the stand-in device."""
+    _, cpu = trial.train("cpu", seed=1)
+    _, other_seed = trial.train("cpu", seed=2)
+    checkpoint = StandInCheckpoint(folder / "model.checkpoint", "trial")
+    checkpoint.saves_left = 2
+    try:
+        trial.train("cuda", seed=1, checkpoint=checkpoint)
+    except Interrupted:
+        model, found = trial.train("cuda", seed=1, checkpoint=checkpoint)
+    checkpoint.remove()
+    model.save(folder / "model.pt")
+    StandInTensor.exact = False
+    _, rounded = trial.train("cuda", seed=1)
+    StandInTensor.exact = True
+
+    def reloaded(device: str) -> Outcome:
+        return trial.outcome(trial.load(folder / "model.pt", device), found.losses, seed=1)
+
+    return {
+        "same_bits": cpu.losses == found.losses
+        and all(np.array_equal(values, found.numbers[name]) for name, values in cpu.numbers.items())
+        and (cpu.draws is None or np.array_equal(cpu.draws, found.draws)),
+        "on_the_device": trial.differences(cpu, found),
+        "loaded_on_a_cpu": trial.differences(found, reloaded("cpu"), same_weights=True),
+        "rounded_otherwise": trial.differences(cpu, rounded),
+        "of_another_seed": trial.differences(cpu, other_seed),
+    }
+
+
+def refusals() -> list[str]:
+    """Return what the device says to what a GPU does not do."""
+    here, there = torch.ones(3), torch.ones(3).to(DEVICE)
+    attempts: list[Callable[[], Any]] = [
+        lambda: here + there,
+        lambda: here[there.long()],
+        lambda: torch.rand(3, device=DEVICE),
+        lambda: torch.nn.functional.dropout(there),
+        there.numpy,
+    ]
+    said = []
+    for attempt in attempts:
+        try:
+            attempt()
+            said.append("")
+        except (AssertionError, RuntimeError) as error:
+            said.append(str(error))
+    return said
+
+
+def main() -> None:
+    """Print what the device refuses and what the trials give, as JSON."""
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    resolve = devices.resolve_device
+    generators = matwheel.generators
+    for module in (
+        devices, generators.con_cdvae.generator, generators.matgan.generator, generators.mpvae.generator
+    ):  # fmt: skip
+        module.resolve_device = lambda name: DEVICE if name == "cuda" else resolve(name)
+    # Checkpoints are due every 20 s; a clock that leaps makes one due at each step.
+    time.monotonic = itertools.count(0, 100).__next__
+    with tempfile.TemporaryDirectory() as folder:
+        reports = {name: report_of(trial, Path(folder)) for name, trial in TRIALS.items()}
+    print(json.dumps({"refusals": refusals(), "trials": reports}))
+
+
+if __name__ == "__main__":
+    main()

@@ -259,7 +259,7 @@ class ElemNet:
     @classmethod
     def load(cls, path: str | Path, *, device: torch.device | str = "cpu") -> ElemNet:
         """Read a model written by `save`."""
-        saved = torch.load(path, weights_only=True, map_location=device)
+        saved = torch.load(path, weights_only=True, map_location="cpu")
         model = cls(ElemNetSettings(**saved["settings"]), device=device)
         with torch.random.fork_rng(devices=[]):
             model._network = elemnet_network(model.settings.width_factor, model.settings.dropout).to(device)

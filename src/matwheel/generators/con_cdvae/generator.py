@@ -157,7 +157,9 @@ class ConCDVAE:
         if not isinstance(content, dict) or content.get("generator") != cls.name:
             raise InputError(f"{path} is not a saved Con-CDVAE; train the generator again")
         settings = json.loads(content["settings"])
-        generator = cls(settings_from_mapping(settings | {"device": device or loading_device(settings["device"])}))
+        generator = cls(
+            settings_from_mapping(settings | {"device": device or loading_device(settings["device"])})
+        )
         device = resolve_device(generator.settings.device)
         with torch.random.fork_rng(devices=[]):
             autoencoder = ConditionalAutoencoder(generator.settings, content["max_atoms"])
