@@ -38,9 +38,9 @@ def silent(message: str) -> None:
 
 # Two devices round differently (float32: 6e-8 relative), and training lets that grow. With every operation
 # rounded otherwise on a CPU, losses and outputs differ by at most 9e-5 of the largest; another seed changes
-# one of them by 3e-2 or more.
+# the losses by 0.1 or more.
 AFTER_TRAINING = 1e-3
-# Without training in between nothing grows; the worst was 8e-7.
+# Without training in between nothing grows; other rounding makes 8e-7.
 SAME_WEIGHTS = 1e-4
 # A draw is another one only where two candidates were equal to rounding.
 DIFFERENT_DRAWS = 0.02
@@ -60,12 +60,13 @@ class Trial:
     """A model that is trained for a few steps and asked for what it gives.
 
     Attributes:
-        losses_within, numbers_within: how far two devices may be apart after training, as a share of the
-            largest.
         fit: trains from a device, a seed and a checkpoint; returns the model and its losses.
         gives: what a fitted model gives with a seed: numbers by name, and discrete draws, one row each; None
             where it draws nothing.
         load: reads a saved model onto a device.
+        losses_within, numbers_within: how far two devices may be apart after training, as a share of the
+            largest value.
+        draws_within: the share of the draws that may differ.
     """
 
     fit: Callable[[str, int, Checkpoint], tuple[Any, list[float]]]
@@ -73,6 +74,7 @@ class Trial:
     load: Callable[[Path, str], Any]
     losses_within: float = AFTER_TRAINING
     numbers_within: float = AFTER_TRAINING
+    draws_within: float = DIFFERENT_DRAWS
 
     def outcome(self, model: Any, losses: list[float] | None = None, *, seed: int) -> Outcome:
         """Return what a fitted model gives."""
@@ -95,7 +97,7 @@ class Trial:
                 found[name] = distance
         if one.draws is not None:
             share = float((one.draws != other.draws).any(axis=1).mean())
-            if share > DIFFERENT_DRAWS:
+            if share > self.draws_within:
                 found["draws"] = share
         return found
 
@@ -289,11 +291,13 @@ TRIALS: dict[str, Trial] = {
     "matgan-conv": _matgan({"network": "conv", "lipschitz": "clipping"}, losses_within=0.1),
     "mpvae": _mpvae({}),
     # RMSprop's first steps have the size of the learning rate whatever the gradient's, and the biases before
-    # a normalisation have a gradient of nothing but rounding. The running means follow them: 0.18.
+    # a normalisation have a gradient of nothing but rounding. The running means follow them, slowly: other
+    # rounding changes losses by 1e-3, outputs by 0.06 (0.18 after one step more) and 2 % of the draws.
     "mpvae-published": _mpvae(
         {"network": "published", "optimiser": "rmsprop", "freeze_encoder": True},
         losses_within=5e-3,
         numbers_within=0.4,
+        draws_within=0.1,
     ),
     "elemnet": _elemnet(),
     "matgan_autoencoder": _autoencoder("dense"),

@@ -196,20 +196,23 @@ def report_of(trial: Trial, folder: Path) -> dict[str, Any]:
         model, found = trial.train("cuda", seed=1, checkpoint=checkpoint)
     checkpoint.remove()
     model.save(folder / "model.pt")
-    StandInTensor.exact = False
-    _, rounded = trial.train("cuda", seed=1)
-    StandInTensor.exact = True
 
     def reloaded(device: str) -> Outcome:
         return trial.outcome(trial.load(folder / "model.pt", device), found.losses, seed=1)
 
+    on_a_cpu = reloaded("cpu")
+    StandInTensor.exact = False
+    _, rounded = trial.train("cuda", seed=1)
+    rounded_sample = reloaded("cuda")
+    StandInTensor.exact = True
     return {
         "same_bits": cpu.losses == found.losses
         and all(np.array_equal(values, found.numbers[name]) for name, values in cpu.numbers.items())
         and (cpu.draws is None or np.array_equal(cpu.draws, found.draws)),
         "on_the_device": trial.differences(cpu, found),
-        "loaded_on_a_cpu": trial.differences(found, reloaded("cpu"), same_weights=True),
-        "rounded_otherwise": trial.differences(cpu, rounded),
+        "loaded_on_a_cpu": trial.differences(found, on_a_cpu, same_weights=True),
+        "sampled_with_other_rounding": trial.differences(found, rounded_sample, same_weights=True),
+        "trained_with_other_rounding": trial.differences(cpu, rounded),
         "of_another_seed": trial.differences(cpu, other_seed),
     }
 

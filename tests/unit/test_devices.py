@@ -104,8 +104,8 @@ def test_what_was_saved_on_cuda_loads_on_a_cpu(name: str, tmp_path: Path, monkey
 def test_the_device_path_on_a_stand_in() -> None:
     """Trained there, interrupted and resumed, every model gives what the CPU gives.
 
-    One test for all models, as the process that runs them is what costs time. The tolerances are tried as well:
-    other rounding lies within them, another seed does not.
+    One test for all models, as the process that runs them is what costs time. The tolerances are tried as
+    well: other rounding lies within them, another seed does not.
     """
     script = Path(__file__).with_name("stand_in_device.py")
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
@@ -118,9 +118,9 @@ def test_the_device_path_on_a_stand_in() -> None:
     for name, report in found["trials"].items():
         # Con-CDVAE clips gradients, for which torch takes other kernels on devices.
         assert report["same_bits"] or name == "con_cdvae", name
-        for comparison in ("on_the_device", "loaded_on_a_cpu", "rounded_otherwise"):
-            assert report[comparison] == {}, (name, comparison)
-        assert "losses" in report["of_another_seed"], name
+        assert "losses" in report.pop("of_another_seed"), name
+        del report["same_bits"]
+        assert not any(report.values()), (name, report)
 
 
 @needs_cuda
