@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def test_what_was_saved_on_cuda_loads_on_a_cpu(name: str, tmp_path: Path, monkey
     """Models and checkpoints whose tensors are marked as CUDA's, as a GPU machine writes them."""
     trial = TRIALS[name]
     model, outcome = trial.train("cpu", seed=1)
-    model.settings.__dict__["device"] = "cuda"
+    model.settings = replace(model.settings, device="cuda")
     monkeypatch.setattr(torch.serialization, "location_tag", lambda storage: "cuda:0")
     checkpoint = TrainingCheckpoint(tmp_path / "model.checkpoint", "one")
     checkpoint.save({"weights": torch.arange(3), "random": torch.get_rng_state()})
