@@ -6,6 +6,8 @@ GPAW_VENV := .venv-gpaw
 BIN := $(VENV)/bin
 CORES ?= 2
 # On Linux the plain index carries CUDA builds; this one carries the CPU build of the same version.
+# `make environment TORCH=cuda` takes the plain one (docs/gpu.md).
+TORCH ?= cpu
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 export OMP_NUM_THREADS := 1
@@ -19,8 +21,8 @@ $(VENV)/.ready: envs/requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 environment"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "On Debian and Ubuntu: sudo apt install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'setuptools>=77'
-	@case "$$(uname -s)" in \
-	  Linux) $(BIN)/python -m pip install --quiet --retries 0 --extra-index-url $(TORCH_INDEX) --requirement envs/torch-cpu.txt ;; \
+	@case "$(TORCH) $$(uname -s)" in \
+	  "cpu Linux") $(BIN)/python -m pip install --quiet --retries 0 --extra-index-url $(TORCH_INDEX) --requirement envs/torch-cpu.txt ;; \
 	esac
 	$(BIN)/python -m pip install --quiet --requirement envs/requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .

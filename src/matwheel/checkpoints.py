@@ -26,7 +26,8 @@ class TrainingCheckpoint:
     def load(self) -> dict[str, Any] | None:
         """Return the saved state, or None when there is none for this fingerprint, or a damaged one."""
         try:
-            saved = torch.load(self.path, weights_only=True)
+            # A job that is submitted again may have no GPU; and the generator's state belongs on the CPU.
+            saved = torch.load(self.path, weights_only=True, map_location="cpu")
         except (FileNotFoundError, EOFError, RuntimeError, pickle.UnpicklingError):
             return None
         return saved["state"] if saved["fingerprint"] == self.fingerprint else None

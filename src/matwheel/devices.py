@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import torch
 
+from matwheel.errors import InputError
+
 DEVICES = ("auto", "cpu", "cuda")
 
 
 def resolve_device(name: str) -> torch.device:
     """Return the device of a setting: 'cpu', 'cuda', or 'auto' for CUDA when the job has it.
 
+    With CUDA, convolutions and recurrent layers then compute in float32 as on a CPU; torch would let them
+    round to TF32, which has 10 bits.
+
     Raises:
-        ValueError: another name, or 'cuda' where there is none.
+        InputError: another name, or 'cuda' where there is none.
     """
     if name not in DEVICES:
-        raise ValueError(f"device is {name!r}; choose one of {', '.join(DEVICES)}")
+        raise InputError(f"device is {name!r}; choose one of {', '.join(DEVICES)}")
     if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device is 'cuda', but this job sees no CUDA device; set device to auto or cpu")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+        raise InputError(
+            "device is 'cuda', but this job sees no CUDA device; set device to auto or cpu, or ask for a GPU "
+            "and install a CUDA build of torch (docs/gpu.md)"
+        )
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    torch.backends.cudnn.allow_tf32 = False
+    return torch.device("cuda")
+
+
+def loading_device(name: str) -> str:
+    """Return the setting for a model that was trained with this one: what CUDA made, a CPU can use."""
+    return "auto" if name == "cuda" else name

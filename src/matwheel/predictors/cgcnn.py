@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from matwheel import random_draws
 from matwheel.crystals.graphs import CrystalGraphs
 from matwheel.predictors.element_features import element_features
 
@@ -353,7 +354,7 @@ class CGCNN(nn.Module):
         self.convolutions = nn.ModuleList(
             GraphConvolution(settings.node_width, self.basis.width) for _ in range(settings.convolutions)
         )
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = random_draws.Dropout(settings.dropout)
         self.hidden = nn.Linear(settings.node_width, settings.hidden_width)
         self.output = nn.Linear(settings.hidden_width, 1)
 

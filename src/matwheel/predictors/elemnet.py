@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from matwheel import random_draws
 from matwheel.checkpoints import TrainingCheckpoint
 from matwheel.devices import resolve_device
 from matwheel.errors import InputError
@@ -112,7 +113,7 @@ def elemnet_network(
             nn.init.zeros_(layers[-2].bias)
             before = after
         if block < len(dropout) and dropout[block]:
-            layers.append(nn.Dropout(dropout[block]))
+            layers.append(random_draws.Dropout(dropout[block]))
     return nn.Sequential(*layers, nn.Linear(before, 1))
 
 
@@ -258,7 +259,7 @@ class ElemNet:
     @classmethod
     def load(cls, path: str | Path, *, device: torch.device | str = "cpu") -> ElemNet:
         """Read a model written by `save`."""
-        saved = torch.load(path, weights_only=True, map_location=device)
+        saved = torch.load(path, weights_only=True, map_location="cpu")
         model = cls(ElemNetSettings(**saved["settings"]), device=device)
         with torch.random.fork_rng(devices=[]):
             model._network = elemnet_network(model.settings.width_factor, model.settings.dropout).to(device)

@@ -199,7 +199,7 @@ class CGCNNPredictor:
         cls, path: str | Path, prepared: CrystalGraphs | None = None, *, device: torch.device | str = "cpu"
     ) -> CGCNNPredictor:
         """Read a model written by `save`; `prepared` are graphs, as for a new predictor."""
-        saved = torch.load(path, weights_only=True, map_location=device)
+        saved = torch.load(path, weights_only=True, map_location="cpu")
         network = NetworkSettings(**saved["settings"].pop("network"))
         settings = TrainingSettings(network=network, **saved["settings"])
         predictor = cls(

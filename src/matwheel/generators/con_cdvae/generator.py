@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from matwheel.checkpoints import TrainingCheckpoint
 from matwheel.crystals.crystal import Crystal
-from matwheel.devices import resolve_device
+from matwheel.devices import loading_device, resolve_device
 from matwheel.errors import InputError
 from matwheel.files import atomic_path
 from matwheel.generators.con_cdvae.crystal_tensors import crystal_tensors
@@ -145,8 +145,10 @@ class ConCDVAE:
             torch.save(content, file)
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read a generator written by `save`.
+    def load(cls, path: str | Path, *, device: str | None = None) -> Self:
+        """Read a generator written by `save`, onto another device if one is named.
+
+        Without one it goes where its settings say, or to the CPU where they say CUDA and there is none.
 
         Raises:
             InputError: the file holds something else.
@@ -154,7 +156,10 @@ class ConCDVAE:
         content = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(content, dict) or content.get("generator") != cls.name:
             raise InputError(f"{path} is not a saved Con-CDVAE; train the generator again")
-        generator = cls(settings_from_mapping(json.loads(content["settings"])))
+        settings = json.loads(content["settings"])
+        generator = cls(
+            settings_from_mapping(settings | {"device": device or loading_device(settings["device"])})
+        )
         device = resolve_device(generator.settings.device)
         with torch.random.fork_rng(devices=[]):
             autoencoder = ConditionalAutoencoder(generator.settings, content["max_atoms"])

@@ -336,7 +336,7 @@ class CompositionAutoencoder:
     @classmethod
     def load(cls, path: str | Path, *, device: torch.device | str = "cpu") -> CompositionAutoencoder:
         """Read a model written by `save`."""
-        saved = torch.load(path, weights_only=True, map_location=device)
+        saved = torch.load(path, weights_only=True, map_location="cpu")
         model = cls(AutoencoderSettings(**saved["settings"]), device=device)
         model.elements = tuple(saved["elements"])
         with torch.random.fork_rng(devices=[]):

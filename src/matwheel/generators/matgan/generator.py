@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from matwheel import random_draws
 from matwheel.checkpoints import TrainingCheckpoint
-from matwheel.devices import resolve_device
+from matwheel.devices import loading_device, resolve_device
 from matwheel.errors import InputError
 from matwheel.files import atomic_path
 from matwheel.generators.matgan.networks import make_generator_network
@@ -121,14 +122,14 @@ class MatGAN:
         drawn = np.zeros((n, len(self.elements)), dtype=np.uint8)
         progress = Progress("composition", n, log) if log else None
         network.eval()
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
+        with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             for start in range(0, n, SAMPLING_BATCH):
                 size = min(SAMPLING_BATCH, n - start)
-                rows = self._known[torch.randint(len(self._known), (size,))].long().to(self.device)
+                chosen = random_draws.rows(len(self._known), size, device=self._known.device)
+                rows = self._known[chosen].long().to(self.device)
                 for _ in range(self.settings.refills if self.settings.network == "infill" else 1):
-                    noise = torch.randn(size, self.settings.latent_width, device=self.device)
+                    noise = random_draws.normal(size, self.settings.latent_width, device=self.device)
                     rows = network.compositions(noise, rows)
                 drawn[start : start + size] = rows.to(torch.uint8).cpu().numpy()
                 if progress:
@@ -154,14 +155,16 @@ class MatGAN:
     def load(cls, path: str | Path, *, device: str | None = None) -> Self:
         """Read a generator written by `save`, onto another device if one is named.
 
+        Without one it goes where its settings say, or to the CPU where they say CUDA and there is none.
+
         Raises:
             InputError: the file holds something else.
         """
         content = torch.load(path, weights_only=True, map_location="cpu")
         if not isinstance(content, dict) or "known" not in content:
             raise InputError(f"{path} holds no MatGAN; train it again")
-        settings = content["settings"] | ({"device": device} if device else {})
-        generator = cls.from_settings(settings)
+        settings = content["settings"]
+        generator = cls.from_settings(settings | {"device": device or loading_device(settings["device"])})
         generator.elements, generator._known = tuple(content["elements"]), content["known"]
         network = make_generator_network(len(generator.elements), generator.settings)
         network.load_state_dict(content["weights"])

@@ -20,8 +20,9 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, gumbel_softmax, one_hot
+from torch.nn.functional import cross_entropy, one_hot
 
+from matwheel import random_draws
 from matwheel.errors import InputError
 from matwheel.generators.matgan.representation import MOST_ATOMS, decode
 from matwheel.generators.matgan.settings import MatGANSettings
@@ -63,18 +64,18 @@ class InfillGenerator(nn.Module):
         self.first = nn.Linear(MOST_ATOMS * (elements + 1), width)
         self.second = nn.Linear(width, width)
         self.element = nn.Linear(width, elements)
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = random_draws.Dropout(settings.dropout)
 
     def forward(self, noise: Tensor, known: Tensor) -> Tensor:
         """Return the matrices of the completed compositions."""
         rest, _, amount, logits = self._complete(known)
-        element = gumbel_softmax(logits, self.gumbel_temperature, hard=True)
+        element = random_draws.hard_gumbel_softmax(logits, self.gumbel_temperature)
         return cells_of(rest) + one_hot(amount - 1, MOST_ATOMS)[:, :, None] * element[:, None, :]
 
     def compositions(self, noise: Tensor, known: Tensor) -> Tensor:
         """Return completed compositions, drawn at the sampling temperature."""
         rest, _, amount, logits = self._complete(known)
-        element = torch.multinomial((logits / self.sampling_temperature).softmax(dim=1), 1)
+        element = random_draws.category((logits / self.sampling_temperature).softmax(dim=1))
         return rest.scatter(1, element, amount[:, None])
 
     def reconstruction_loss(self, known: Tensor) -> Tensor:
@@ -84,7 +85,7 @@ class InfillGenerator(nn.Module):
 
     def _complete(self, known: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Take an element from each composition; return the rest, what was taken, how much, and logits."""
-        removed = torch.multinomial((known > 0).to(torch.get_default_dtype()), 1)
+        removed = random_draws.category((known > 0).to(torch.get_default_dtype()))
         amount = known.gather(1, removed).squeeze(1)
         rest = known.scatter(1, removed, 0)
         place = one_hot(amount - 1, MOST_ATOMS).to(torch.get_default_dtype())
@@ -111,9 +112,9 @@ class DenseGenerator(nn.Module):
         """Return the matrices of the drawn compositions."""
         hidden = self.body(noise)
         logits = self.element(hidden).view(-1, PLACES, self.elements + 1)
-        element = gumbel_softmax(logits, self.gumbel_temperature, hard=True)[..., : self.elements]
+        element = random_draws.hard_gumbel_softmax(logits, self.gumbel_temperature)[..., : self.elements]
         logits = self.amount(hidden).view(-1, PLACES, MOST_ATOMS)
-        amount = gumbel_softmax(logits, self.gumbel_temperature, hard=True)
+        amount = random_draws.hard_gumbel_softmax(logits, self.gumbel_temperature)
         # An element drawn twice has two cells on or one cell at 2, which the critic learns to refuse.
         return torch.einsum("npr,npe->nre", amount, element)
 

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from matwheel import random_draws
 from matwheel.checkpoints import TrainingCheckpoint
 from matwheel.generators.matgan.networks import GeneratorNetwork, InfillGenerator, cells_of, make_critic
 from matwheel.generators.matgan.settings import MatGANSettings
@@ -63,7 +64,7 @@ def train(
     """
     device = next(generator.parameters()).device
     rows = torch.from_numpy(counts.astype(np.int64)).to(device)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "critic"))
         critic = make_critic(rows.shape[1], settings).to(device)
     average = copy.deepcopy(generator)
@@ -83,7 +84,7 @@ def train(
         log(f"resume at step {state['step']}")
     progress = Progress("GAN step", settings.steps, log, done=state["step"])
     saved_at = time.monotonic()
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with torch.random.fork_rng(devices=[]):
         while state["step"] < settings.steps:
             step = state["step"]
             torch.manual_seed(derive_seed(seed, "step", step))
@@ -128,13 +129,16 @@ def _step(
     """Update the critic several times and the generator once; return the critic's distance."""
     size = settings.batch_size
 
+    def drawn_rows() -> Tensor:
+        return rows[random_draws.rows(len(rows), size, device=rows.device)]
+
     def drawn() -> Tensor:
-        noise = torch.randn(size, settings.latent_width, device=rows.device)
-        return generator(noise, rows[torch.randint(len(rows), (size,), device=rows.device)])
+        noise = random_draws.normal(size, settings.latent_width, device=rows.device)
+        return generator(noise, drawn_rows())
 
     distance = math.nan
     for _ in range(settings.critic_steps):
-        real = cells_of(rows[torch.randint(len(rows), (size,), device=rows.device)])
+        real = cells_of(drawn_rows())
         with torch.no_grad():
             made = drawn()
         difference = critic(real).mean() - critic(made).mean()
@@ -152,9 +156,8 @@ def _step(
     critic.requires_grad_(False)
     loss = -critic(drawn()).mean()
     if isinstance(generator, InfillGenerator):
-        known = rows[torch.randint(len(rows), (size,), device=rows.device)]
         loss = settings.adversarial_weight * loss
-        loss = loss + settings.reconstruction_weight * generator.reconstruction_loss(known)
+        loss = loss + settings.reconstruction_weight * generator.reconstruction_loss(drawn_rows())
     optimisers["generator"].zero_grad(set_to_none=True)
     loss.backward()
     optimisers["generator"].step()
@@ -164,7 +167,7 @@ def _step(
 
 def _gradient_penalty(critic: nn.Module, real: Tensor, made: Tensor) -> Tensor:
     """Return the mean of (|∇ critic| - 1)² at points between real and generated matrices."""
-    share = torch.rand(len(real), 1, 1, device=real.device)
+    share = random_draws.uniform(len(real), 1, 1, device=real.device)
     between = (share * real + (1 - share) * made).requires_grad_()
     (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
     return (slope.flatten(1).norm(dim=1) - 1).square().mean()

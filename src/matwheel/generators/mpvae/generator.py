@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from matwheel import random_draws
 from matwheel.checkpoints import TrainingCheckpoint
 from matwheel.crystals.wyckoff_genes import GeneArrays, WyckoffGene
 from matwheel.crystals.wyckoff_permutations import augmented
@@ -195,9 +196,8 @@ class MPVAE:
             true_groups: space groups to take instead of drawn ones, shape (n,).
         """
         network = self._fitted()
-        devices = [self.device] if self.device.type == "cuda" else []
         parts = [site_sequences([])]
-        with torch.random.fork_rng(devices=devices):
+        with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             for start in range(0, len(latents), _BATCH):
                 piece = slice(start, start + _BATCH)
@@ -236,7 +236,7 @@ class MPVAE:
             "element_numbers": list(self.element_numbers),
             "centre": self._centre,
             "scale": self._scale,
-            "weights": self._fitted().state_dict(),
+            "weights": {name: value.cpu() for name, value in self._fitted().state_dict().items()},
         }
         with atomic_path(path) as temporary:
             torch.save(state, temporary)
@@ -269,8 +269,7 @@ class MPVAE:
             self._centre[column] = float(values.mean()) if len(values) else 0.0
             deviation = float(values.std()) if len(values) > 1 else 0.0
             self._scale[column] = deviation if deviation > 0 else 1.0
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
+        with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, "weights"))
             self._network = self._new_network().to(self.device).eval()
 
@@ -373,7 +372,9 @@ class MPVAE:
         settings = self.settings
         genes, values = genes.to(self.device), values.to(self.device)
         mean, log_variance = network.encode(genes)
-        noise = torch.randn_like(mean) * (log_variance / 2).exp() if noisy else 0.0
+        noise = 0.0
+        if noisy:
+            noise = random_draws.normal(*mean.shape, device=self.device) * (log_variance / 2).exp()
         parts = network.reconstruction(mean + noise, genes)
         predicted, logits = network.predict(mean)
         errors = (predicted - values).square() * known.to(self.device)

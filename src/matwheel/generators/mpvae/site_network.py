@@ -23,6 +23,7 @@ from matwheel.generators.mpvae.representation import (
     position_tables,
 )
 from matwheel.generators.mpvae.settings import MPVAESettings
+from matwheel.random_draws import Dropout, gumbel_noise
 
 _FORBIDDEN = -1e9
 
@@ -49,10 +50,10 @@ class SiteNetwork(nn.Module):
         for embedding in (self.element_embedding, self.position_embedding, self.group_embedding):
             nn.init.normal_(embedding.weight, std=0.1)
         self.reader = nn.Sequential(
-            nn.Linear(3 * vector + 3, width), nn.GELU(), nn.Dropout(settings.dropout), nn.Linear(width, width)
+            nn.Linear(3 * vector + 3, width), nn.GELU(), Dropout(settings.dropout), nn.Linear(width, width)
         )
         self.mixer = nn.Sequential(
-            nn.Linear(2 * width, width), nn.GELU(), nn.Dropout(settings.dropout), nn.Linear(width, width)
+            nn.Linear(2 * width, width), nn.GELU(), Dropout(settings.dropout), nn.Linear(width, width)
         )
         self.to_latent = nn.Sequential(
             nn.Linear(2 * width + vector, width), nn.GELU(), nn.Linear(width, 2 * latent)
@@ -60,7 +61,7 @@ class SiteNetwork(nn.Module):
         self.head = nn.Sequential(
             nn.Linear(latent, width),
             nn.GELU(),
-            nn.Dropout(settings.dropout),
+            Dropout(settings.dropout),
             nn.Linear(width, properties + 7),
         )
         self.to_group = nn.Sequential(nn.Linear(latent, width), nn.GELU(), nn.Linear(width, SPACE_GROUPS + 1))
@@ -301,5 +302,4 @@ def _draw(logits: Tensor, temperature: float) -> Tensor:
     """Draw one category per row; the Gumbel trick takes one random number per category and row."""
     if temperature == 0:
         return logits.argmax(dim=-1)
-    noise = -torch.empty_like(logits).exponential_().log()
-    return (logits / temperature + noise).argmax(dim=-1)
+    return (logits / temperature + gumbel_noise(logits)).argmax(dim=-1)
