@@ -316,6 +316,10 @@ def test_leakage_and_false_negatives_are_means_and_counts() -> None:
     table = false_negatives(verdicts, ["a", "b"], ["structure"]).assign(set="real/poly/random/seed0")
     card = false_negative_cards(table, OPTIONS.titles)[0]
     assert card.answer == "50 % of them" and "Dielectric constants" in card.about
+    # Eight more that no budget reached could all have passed.
+    table = false_negatives(verdicts, ["a", "b", *map(str, range(8))], ["structure"])
+    card = false_negative_cards(table.assign(set="real/poly/random/seed0"), OPTIONS.titles)[0]
+    assert card.answer == "at least 10 % of them" and "8 were not judged" in card.evidence
 
 
 def test_times_are_summed_by_rule(tmp_path: Path) -> None:
