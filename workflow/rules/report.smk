@@ -12,6 +12,7 @@ localrules:
     collect_generator_cards,
     collect_candidates,
     audit_false_negatives,
+    write_report,
 
 
 rule draw_table2:
