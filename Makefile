@@ -13,7 +13,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 export OMP_NUM_THREADS := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: environment quickstart test slurm-test lint format gpaw
+.PHONY: environment quickstart test slurm-test lint format benchmark gpaw
 
 environment: $(VENV)/.ready
 
@@ -49,6 +49,10 @@ lint: environment
 format: environment
 	ruff check --fix . && ruff format .
 	snakefmt Snakefile workflow
+
+# What every stage costs on this machine, beside public tools.
+benchmark: environment
+	python benchmarks/run.py
 
 # Optional real DFT (dft.backend: gpaw), in an environment of its own; see envs/gpaw/requirements.txt.
 gpaw: $(GPAW_VENV)/.ready

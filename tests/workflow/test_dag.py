@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import pytest
 import yaml
 from declared_requests import declared_rules
 from tiny_project import ROOT, copy_project, snakemake
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+from dag import PLAN, make_project, measure
 
 # Jobs of a run of the flywheel on one dataset, apart from its predictors.
 PER_RUN = {
@@ -263,3 +267,10 @@ def test_what_filters_synthetic_crystals_is_computed_for_every_set(
     expected = {name: sets * PER_CANDIDATE_SET[name] for name in screens}
     assert {name: counts.get(name, 0) for name in screens} == expected
     assert ("relax_candidates" in counts) == (chosen == "hull")
+
+
+def test_the_plan_of_a_thousand_jobs_is_quick_and_small(tmp_path: Path) -> None:
+    cost = measure(make_project(tmp_path, datasets=4, runs=2), "plan", *PLAN)
+    assert cost.jobs >= 1000
+    assert cost.cpu_s < 30, "it takes 8 CPU-s on a shared machine, see docs/scaling.md"
+    assert cost.peak_mb < 500, "it takes 193 MB"

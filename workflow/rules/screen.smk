@@ -139,7 +139,7 @@ rule apply_screen:
         mem_mb=2000,
         runtime=30,
     params:
-        code=lambda wildcards: code("apply_screen", SCREENS[wildcards.screen][0]),
+        code=code("apply_screen", lambda wildcards: SCREENS[wildcards.screen][0]),
         settings=lambda wildcards: SCREEN["further"].get(wildcards.screen, {}),
     message:
         "screen {wildcards.crystal_set} by {wildcards.screen}"
