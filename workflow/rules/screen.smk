@@ -136,7 +136,7 @@ rule apply_screen:
         "../../envs/matwheel.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=grows(2000),
         runtime=30,
     params:
         code=code("apply_screen", lambda wildcards: SCREENS[wildcards.screen][0]),
