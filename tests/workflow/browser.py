@@ -59,8 +59,12 @@ def look_at(page: Path) -> Seen:
         copy.write_text(
             page.read_text(encoding="utf-8").replace("</body>", f"{WITNESS}</body>"), encoding="utf-8"
         )
-        done = _chromium(folder, "--virtual-time-budget=20000", "--dump-dom", copy.as_uri())
-    found = re.search(r'<script type="application/json" id="witness">(.*?)</script>', done.stdout)
+        # Virtual time may run out before a busy machine has decoded the images: the browser is asked again.
+        for _ in range(5):
+            done = _chromium(folder, "--virtual-time-budget=60000", "--dump-dom", copy.as_uri())
+            found = re.search(r'<script type="application/json" id="witness">(.*?)</script>', done.stdout)
+            if found:
+                break
     assert found, f"the page's scripts did not end: {done.stderr[-2000:]}"
     console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     return Seen(console, json.loads(found[1]))
