@@ -43,6 +43,7 @@ def test_every_model_with_a_device_has_a_trial() -> None:
 
 def test_auto_takes_cuda_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert resolve_device("auto") == resolve_device("cpu") == torch.device("cpu")
     with pytest.raises(InputError, match=r"sees no CUDA device; set device to auto or cpu.*docs/gpu\.md"):
@@ -54,6 +55,18 @@ def test_auto_takes_cuda_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> 
     assert resolve_device("cpu") == torch.device("cpu")
     with pytest.raises(InputError, match="'gpu'; choose one of auto, cpu, cuda"):
         resolve_device("gpu")
+
+
+def test_auto_leaves_the_gpus_of_other_slurm_jobs_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SLURM without ConstrainDevices shows every GPU of a node to a job that asked for none."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert resolve_device("auto") == torch.device("cpu")
+    assert resolve_device("cuda") == torch.device("cuda")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert resolve_device("auto") == torch.device("cuda")
 
 
 def test_draws_are_those_of_torch_on_a_cpu() -> None:
