@@ -18,7 +18,8 @@ def resolve_device(name: str) -> torch.device:
     CUDA_VISIBLE_DEVICES: where it does not confine jobs, one that asked for no GPU sees those of all others.
 
     With CUDA, convolutions and recurrent layers then compute in float32 as on a CPU; torch would let them
-    round to TF32, which has 10 bits.
+    round to TF32, which has 10 bits. And sums are added in a fixed order where torch has a kernel for it, so
+    that a seed gives the same bits on the same GPU; it warns of operations that it has none for.
 
     Raises:
         InputError: another name, or 'cuda' where there is none.
@@ -33,6 +34,11 @@ def resolve_device(name: str) -> torch.device:
     if name == "cpu" or not torch.cuda.is_available() or (name == "auto" and _of_other_jobs()):
         return torch.device("cpu")
     torch.backends.cudnn.allow_tf32 = False
+    # cuBLAS reads it when it starts.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # It is on by default, and fills every new tensor before it is written.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     return torch.device("cuda")
 
 
