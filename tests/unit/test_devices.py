@@ -175,7 +175,7 @@ def test_cuda_agrees_with_the_cpu(name: str, tmp_path: Path) -> None:
 @needs_cuda
 @pytest.mark.parametrize("name", TRIALS)
 def test_a_seed_gives_the_same_bits_on_one_cuda_device(name: str) -> None:
-    """As far as torch has kernels that add in a fixed order; what the trials use, it has."""
+    """Torch promises it for every operation of the trials but the running sums of Con-CDVAE."""
     (_, one), (_, other) = (TRIALS[name].train("cuda", seed=1) for _ in range(2))
     assert one.same_bits(other)
 
