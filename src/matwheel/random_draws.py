@@ -13,27 +13,27 @@ from torch import Tensor, nn
 
 def normal(*shape: int, device: torch.device) -> Tensor:
     """Return unit Gaussian numbers, as `torch.randn`."""
-    return torch.randn(shape).to(device)
+    return _moved(torch.randn(shape), device)
 
 
 def uniform(*shape: int, device: torch.device) -> Tensor:
     """Return numbers in [0, 1), as `torch.rand`."""
-    return torch.rand(shape).to(device)
+    return _moved(torch.rand(shape), device)
 
 
 def rows(below: int, number: int, *, device: torch.device) -> Tensor:
     """Return `number` rows of `below`, with replacement, as `torch.randint`."""
-    return torch.randint(below, (number,)).to(device)
+    return _moved(torch.randint(below, (number,)), device)
 
 
 def gumbel_noise(like: Tensor) -> Tensor:
     """Return Gumbel noise in the shape of logits; the largest of logits + noise is a draw of a category."""
-    return (-_exponential(like).log()).to(like.device)
+    return _moved(-_exponential(like).log(), like.device)
 
 
 def category(weights: Tensor) -> Tensor:
     """Draw a category per row of weights (n, k), shape (n, 1), as `torch.multinomial`."""
-    return (weights / _exponential(weights).to(weights.device)).argmax(1, keepdim=True)
+    return (weights / _moved(_exponential(weights), weights.device)).argmax(1, keepdim=True)
 
 
 def hard_gumbel_softmax(logits: Tensor, temperature: float) -> Tensor:
@@ -54,8 +54,15 @@ class Dropout(nn.Dropout):
         if not self.training or self.p == 0:
             return values
         kept = torch.empty(values.shape, dtype=values.dtype).bernoulli_(1 - self.p)
-        return values * kept.div_(1 - self.p).to(values.device)
+        return values * _moved(kept.div_(1 - self.p), values.device)
 
 
 def _exponential(like: Tensor) -> Tensor:
     return torch.empty(like.shape, dtype=like.dtype).exponential_()
+
+
+def _moved(values: Tensor, device: torch.device) -> Tensor:
+    """Return values on a device; to CUDA from pinned memory, or the CPU would wait for all work before it."""
+    if device.type != "cuda":
+        return values.to(device)
+    return values.pin_memory().to(device, non_blocking=True)

@@ -54,6 +54,14 @@ class Outcome:
     numbers: dict[str, NDArray]
     draws: NDArray | None
 
+    def same_bits(self, other: Outcome) -> bool:
+        """Say whether two are the same to the last bit."""
+        return (
+            self.losses == other.losses
+            and all(np.array_equal(values, other.numbers[name]) for name, values in self.numbers.items())
+            and (self.draws is None or np.array_equal(self.draws, other.draws))
+        )
+
 
 @dataclass(frozen=True)
 class Trial:

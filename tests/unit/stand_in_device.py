@@ -20,7 +20,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from device_trials import TRIALS, Outcome, Trial
 from torch.utils._pytree import tree_leaves, tree_map
@@ -206,9 +205,7 @@ def report_of(trial: Trial, folder: Path) -> dict[str, Any]:
     rounded_sample = reloaded("cuda")
     StandInTensor.exact = True
     return {
-        "same_bits": cpu.losses == found.losses
-        and all(np.array_equal(values, found.numbers[name]) for name, values in cpu.numbers.items())
-        and (cpu.draws is None or np.array_equal(cpu.draws, found.draws)),
+        "same_bits": cpu.same_bits(found),
         "on_the_device": trial.differences(cpu, found),
         "loaded_on_a_cpu": trial.differences(found, on_a_cpu, same_weights=True),
         "sampled_with_other_rounding": trial.differences(found, rounded_sample, same_weights=True),

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,19 +43,51 @@ def test_every_model_with_a_device_has_a_trial() -> None:
     assert known - set(TRIALS) == WITHOUT_DEVICE
 
 
-def test_auto_takes_cuda_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def _switches(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Set what CUDA switches in torch as torch has it, and back afterwards."""
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    for name in ("CUBLAS_WORKSPACE_CONFIG", "SLURM_JOB_ID"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    before = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(False)
+    yield
+    torch.use_deterministic_algorithms(before, warn_only=warn_only)
+
+
+@pytest.mark.usefixtures("_switches")
+def test_auto_takes_cuda_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert resolve_device("auto") == resolve_device("cpu") == torch.device("cpu")
     with pytest.raises(InputError, match=r"sees no CUDA device; set device to auto or cpu.*docs/gpu\.md"):
         resolve_device("cuda")
-    assert torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.allow_tf32 and not torch.are_deterministic_algorithms_enabled()
+    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert resolve_device("auto") == resolve_device("cuda") == torch.device("cuda")
     assert not torch.backends.cudnn.allow_tf32
+    assert torch.are_deterministic_algorithms_enabled()
+    assert torch.is_deterministic_algorithms_warn_only_enabled(), "where it has no kernel torch goes on"
+    assert not torch.utils.deterministic.fill_uninitialized_memory
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"]
     assert resolve_device("cpu") == torch.device("cpu")
     with pytest.raises(InputError, match="'gpu'; choose one of auto, cpu, cuda"):
         resolve_device("gpu")
+
+
+@pytest.mark.usefixtures("_switches")
+def test_auto_leaves_the_gpus_of_other_slurm_jobs_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SLURM without ConstrainDevices shows every GPU of a node to a job that asked for none."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert resolve_device("auto") == torch.device("cpu")
+    assert resolve_device("cuda") == torch.device("cuda")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert resolve_device("auto") == torch.device("cuda")
 
 
 def test_draws_are_those_of_torch_on_a_cpu() -> None:
@@ -136,6 +170,14 @@ def test_cuda_agrees_with_the_cpu(name: str, tmp_path: Path) -> None:
     for device in ("cpu", "cuda"):
         loaded = trial.load(tmp_path / "model.pt", device)
         assert trial.differences(cuda, trial.outcome(loaded, cuda.losses, seed=1), same_weights=True) == {}
+
+
+@needs_cuda
+@pytest.mark.parametrize("name", TRIALS)
+def test_a_seed_gives_the_same_bits_on_one_cuda_device(name: str) -> None:
+    """Torch promises it for every operation of the trials but the running sums of Con-CDVAE."""
+    (_, one), (_, other) = (TRIALS[name].train("cuda", seed=1) for _ in range(2))
+    assert one.same_bits(other)
 
 
 @needs_cuda

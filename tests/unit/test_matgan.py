@@ -182,6 +182,17 @@ def test_a_diverged_training_names_its_step(counts: NDArray[np.uint8]) -> None:
         generator.fit(counts, MATGAN_ELEMENTS, validation_counts=counts, seed=1, log=lambda _: None)
 
 
+@pytest.mark.parametrize("network", NETWORKS)
+def test_weights_that_are_no_numbers_draw_nothing(network: str, counts: NDArray[np.uint8]) -> None:
+    generator = MatGAN.from_settings({**TINY, "steps": 1, "network": network})
+    generator.fit(counts, MATGAN_ELEMENTS, validation_counts=counts, seed=1, log=lambda _: None)
+    assert len(generator.sample(3, seed=1, log=lambda _: None)) == 3
+    with torch.no_grad():
+        list(generator._network.parameters())[-1].view(-1)[0] = float("nan")
+    with pytest.raises(FloatingPointError, match="not finite; train again"):
+        generator.sample(3, seed=1, log=lambda _: None)
+
+
 @pytest.mark.parametrize("name", list(COMPOSITION_GENERATORS))
 def test_every_generator_of_compositions_keeps_the_interface(
     name: str, counts: NDArray[np.uint8], tmp_path: Path

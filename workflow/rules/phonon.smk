@@ -38,7 +38,6 @@ rule compute_force_constants:
         lattice=PHONON["lattice"],
         supercell=PHONON["supercell"],
         largest_memory_gb=DISPLACEMENTS.largest_memory_gb,
-        device=config["device"],
     message:
         "force constants of {wildcards.compound}"
     script:
@@ -67,7 +66,6 @@ rule find_self_consistent_phonons:
         potential=potential_params(POTENTIAL),
         settings=PHONON["self_consistent"],
         seed=job_seed("find_self_consistent_phonons"),
-        device=config["device"],
     message:
         "self-consistent phonons of {wildcards.compound} at {wildcards.temperature} K"
     script:
@@ -125,7 +123,6 @@ rule label_configurations:
     params:
         code=code("label_configurations"),
         potential=potential_params(POTENTIAL),
-        device=config["device"],
     message:
         "label {wildcards.compound}: {wildcards.family}, shard {wildcards.shard}"
     script:
@@ -314,7 +311,6 @@ rule compare_potential_with_dft:
     params:
         code=code("compare_potential_with_dft"),
         potential=potential_params(POTENTIAL),
-        device=config["device"],
     message:
         "compare the potential with density-functional theory"
     script:

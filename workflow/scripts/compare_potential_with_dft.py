@@ -15,7 +15,7 @@ with logged(snakemake.log[0]):
     params = snakemake.params
     labelled = read_table(snakemake.input.labelled)
     labelled = labelled[(labelled["status"] == OK) & (labelled["set"] != REST)]
-    calculator = make_calculator(params.potential["name"], device=params.device, double_precision=True)
+    calculator = make_calculator(params.potential["name"], double_precision=True)
     potential = label_with_potential(labelled, calculator)
     failed = potential["id"][potential["status"] != OK]
     agreement = compare_with_dft(labelled[~labelled["id"].isin(failed)], potential[potential["status"] == OK])

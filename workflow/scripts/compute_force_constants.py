@@ -32,7 +32,7 @@ with logged(snakemake.log[0]) as log:
             f"{compound}: {params.potential['name']} does not know {', '.join(sorted(unknown))}; "
             "set validate.potential to one that does"
         )
-    calculator = make_calculator(params.potential["name"], device=params.device, double_precision=True)
+    calculator = make_calculator(params.potential["name"], double_precision=True)
     rest = crystal_at_rest(crystal, calculator, params.lattice)
     constants = force_constants(rest, calculator, params.supercell)
     supercell, masses_amu = supercell_at_rest(constants)

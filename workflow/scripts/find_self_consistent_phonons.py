@@ -17,7 +17,7 @@ with logged(snakemake.log[0]) as log:
     settings = SelfConsistentSettings(**params.settings)
     found = self_consistent_phonons(
         load_force_constants(snakemake.input.constants),
-        make_calculator(params.potential["name"], device=params.device, double_precision=True),
+        make_calculator(params.potential["name"], double_precision=True),
         float(snakemake.wildcards.temperature),
         params.seed,
         settings,

@@ -9,9 +9,7 @@ from matwheel.validation.potentials import make_calculator
 
 with logged(snakemake.log[0]) as log:
     torch.set_num_threads(snakemake.threads)
-    calculator = make_calculator(
-        snakemake.params.potential["name"], device=snakemake.params.device, double_precision=True
-    )
+    calculator = make_calculator(snakemake.params.potential["name"], double_precision=True)
     labels = label_with_potential(read_table(snakemake.input.configurations), calculator)
     log(f"{labels['status'].value_counts().to_dict()}; {labels['seconds'].sum():.1f} s")
     write_table(labels.drop(columns="seconds"), snakemake.output.labels)

@@ -110,6 +110,7 @@ class MatGAN:
 
         Raises:
             InputError: an unfitted generator, or n below 0.
+            FloatingPointError: the network's weights are not finite.
         """
         if self._network is None:
             raise InputError("generator matgan is not fitted; call fit first")
@@ -122,6 +123,11 @@ class MatGAN:
         drawn = np.zeros((n, len(self.elements)), dtype=np.uint8)
         progress = Progress("composition", n, log) if log else None
         network.eval()
+        # Draws of logits that are no numbers would look like compositions.
+        if not all(torch.isfinite(values).all() for values in network.state_dict().values()):
+            raise FloatingPointError(
+                "MatGAN: the generator's weights are not finite; train again with a lower generator_rate"
+            )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             for start in range(0, n, SAMPLING_BATCH):
