@@ -37,6 +37,15 @@ WITHOUT_SLEEP = [
 ]
 CONFIG = "many.yaml"
 PLAN = ["-n", "--quiet", "rules"]
+# The peak memory that Linux reports of a process is at least what the process that started it held by then.
+# Our caller may be large (a pytest worker that has loaded torch), so a small process stands between.
+ACCOUNTANT = """
+import resource, subprocess, sys
+status = subprocess.call(sys.argv[1:])
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+sys.exit(status)
+"""
 FIRST_JOB = re.compile(r"^Execute \d+ jobs")
 
 
@@ -82,7 +91,7 @@ def measure(project: Path, what: str, *arguments: str, command: list[str] = SNAK
     first_job = None
     lines = []
     child = subprocess.Popen(
-        [*command, *arguments, "--configfile", CONFIG],
+        [sys.executable, "-S", "-c", ACCOUNTANT, *command, *arguments, "--configfile", CONFIG],
         cwd=project,
         env=environment(project),
         stdout=subprocess.PIPE,
@@ -93,8 +102,9 @@ def measure(project: Path, what: str, *arguments: str, command: list[str] = SNAK
         lines.append(line)
         if first_job is None and FIRST_JOB.match(line):
             first_job = time.monotonic() - started
-    _, status, used = os.wait4(child.pid, 0)
+    status = child.wait()
     wall = time.monotonic() - started
+    cpu, peak_mb = map(float, lines.pop().split())
     output = "".join(lines)
     if status:
         raise SystemExit(f"{what} failed:\n{output[-4000:]}")
@@ -102,10 +112,9 @@ def measure(project: Path, what: str, *arguments: str, command: list[str] = SNAK
     if total is None and "--list-rules" not in arguments and "Nothing to be done" not in output:
         raise SystemExit(f"{what}: neither a plan nor nothing to be done:\n{output[-4000:]}")
     jobs = int(total[1]) if total else 0
-    cpu = used.ru_utime + used.ru_stime
     stats = output.split("Job stats:")[-1].split("total ")[0] if total else ""
     rules = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", stats, re.MULTILINE)}
-    return Cost(what, jobs, wall, cpu, used.ru_maxrss / 1024, first_job, rules)
+    return Cost(what, jobs, wall, cpu, peak_mb, first_job, rules)
 
 
 def write_results(project: Path, kilobytes: int) -> int:
