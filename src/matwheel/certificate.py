@@ -21,7 +21,7 @@ from matwheel.files import sha256_of_content, sha256_of_file
 NAME = "certificate.json"
 RUN_TERMS = "https://w3id.org/ro/terms/workflow-run/context"
 RUN, WORKFLOW, CONFIGURATION, DIGEST = "#run", "#workflow", "#configuration", "#digest"
-_INPUT = "#input/"
+_INPUT, _CODE = "#input/", "#code/"
 
 CHANGED, MISSING, ADDED = "changed", "missing", "not certified"
 INPUT_CHANGED, INPUT_MISSING, CODE_CHANGED, EDITED = (
@@ -40,7 +40,7 @@ class Run:
         inputs: files that went in, as paths from the project's folder.
         origins: provenance file of what was fetched → its content: source, sha256.
         settings: the whole configuration; `seed` and the table of oxidation states are named apart too.
-        code: see `code_hash`.
+        code: sources of library, rules and scripts, as paths from the project's folder.
         repository: commit and state of the working tree.
         versions: library → version.
         potentials: role → potential with version.
@@ -53,7 +53,7 @@ class Run:
     inputs: Sequence[Path]
     origins: Mapping[str, Mapping[str, Any]]
     settings: Mapping[str, Any]
-    code: str
+    code: Sequence[Path]
     repository: Mapping[str, str]
     versions: Mapping[str, str]
     potentials: Mapping[str, str]
@@ -85,20 +85,6 @@ def result_files(results: Path) -> list[str]:
         and path != results / NAME
         and not any(part.startswith(".") for part in path.relative_to(results).parts)
         and path.suffix != ".checkpoint"
-    )
-
-
-def code_hash(project: Path) -> str:
-    """Return the SHA-256 over the sources of library, rules and scripts, as text."""
-    files = [
-        path
-        for folder in ("src", "workflow", "profiles")
-        for path in sorted((project / folder).rglob("*"))
-        if path.suffix in (".py", ".smk", ".j2", ".css", ".js", ".rst", ".yaml")
-    ]
-    files.append(project / "Snakefile")
-    return sha256_of_content(
-        {path.relative_to(project).as_posix(): sha256_of_file(path) for path in files if path.exists()}
     )
 
 
@@ -150,9 +136,14 @@ def certificate(run: Run, results: Path) -> dict[str, Any]:
         add(f"#library/{name}", "SoftwareApplication", name=name, version=version)
         for name, version in run.versions.items()
     ]
+    code = {path.as_posix(): sha256_of_file(path) for path in run.code}
+    sources = [
+        add(f"{_CODE}{name}", "SoftwareSourceCode", name=name, sha256=digest) for name, digest in code.items()
+    ]
     workflow = add(
-        WORKFLOW, "ComputationalWorkflow", name="matwheel", version=run.versions["matwheel"], sha256=run.code,
-        identifier=run.repository["commit"], softwareRequirements=libraries,
+        WORKFLOW, "ComputationalWorkflow", name="matwheel", version=run.versions["matwheel"],
+        sha256=sha256_of_content(code), identifier=run.repository["commit"], softwareRequirements=libraries,
+        hasPart=sources,
         description=f"changes of tracked files since that commit: {run.repository['changes']}",
     )  # fmt: skip
     facts = [
@@ -242,22 +233,29 @@ def verify(content: Mapping[str, Any], results: Path, project: Path) -> list[Fin
         elif sha256_of_file(path) != entity["sha256"]:
             findings.append(Finding(CHANGED, name, entity.get("description", "")))
     findings += [Finding(ADDED, name) for name in result_files(results) if name not in certified]
-    findings += _verify_inputs(entities, project)
-    if (project / "Snakefile").exists() and code_hash(project) != entities[WORKFLOW]["sha256"]:
-        commit = entities[WORKFLOW]["identifier"]
-        findings.append(Finding(CODE_CHANGED, "src, workflow or profiles", f"certified at commit {commit}"))
+    inputs, code = (
+        [entity for identifier, entity in entities.items() if identifier.startswith(kind)]
+        for kind in (_INPUT, _CODE)
+    )
+    findings += [
+        Finding(INPUT_CHANGED if is_there else INPUT_MISSING, name)
+        for name, is_there in _differences(inputs, project)
+    ]
+    if any((project / entity["name"]).is_file() for entity in code):  # not where only results were copied to
+        commit = f"certified at commit {entities[WORKFLOW]['identifier'][:10]}"
+        findings += [
+            Finding(CODE_CHANGED, name, commit if is_there else f"gone; {commit}")
+            for name, is_there in _differences(code, project)
+        ]
     return findings
 
 
-def _verify_inputs(entities: Mapping[str, Mapping[str, Any]], project: Path) -> Iterator[Finding]:
-    for identifier, entity in entities.items():
-        if not identifier.startswith(_INPUT):
-            continue
+def _differences(entities: Sequence[Mapping[str, Any]], project: Path) -> Iterator[tuple[str, bool]]:
+    """Yield the files that are not what was certified, and whether they are there at all."""
+    for entity in entities:
         path = project / entity["name"]
-        if not path.is_file():
-            yield Finding(INPUT_MISSING, entity["name"])
-        elif sha256_of_file(path) != entity["sha256"]:
-            yield Finding(INPUT_CHANGED, entity["name"])
+        if not path.is_file() or sha256_of_file(path) != entity["sha256"]:
+            yield entity["name"], path.is_file()
 
 
 def _digest(content: Mapping[str, Any]) -> str:

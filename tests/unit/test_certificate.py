@@ -20,7 +20,6 @@ from matwheel.certificate import (
     NAME,
     Run,
     certificate,
-    code_hash,
     read_certificate,
     result_files,
     verify,
@@ -51,7 +50,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         inputs=[Path("config/config.yaml"), Path("my.csv")],
         origins={"results/data/poly/provenance.json": {"origin": "PyPI archive", "sha256": "3faf"}},
         settings={"seed": 1, "screen": {"composition": {"oxidation_table": "smact14"}}},
-        code=code_hash(tmp_path),
+        code=[Path("Snakefile"), Path("src/matwheel/a.py")],
         repository=git_state(tmp_path),
         versions=library_versions(),
         potentials={"relaxation": "7net-0 0.13"},
@@ -112,7 +111,8 @@ def test_it_is_a_crate_that_the_standard_s_own_package_reads(project: Path) -> N
         ("my.csv", "id,cif\n1,x", (INPUT_CHANGED, "my.csv")),
         ("my.csv", None, (INPUT_MISSING, "my.csv")),
         ("config/config.yaml", "seed: 2", (INPUT_CHANGED, "config/config.yaml")),
-        ("src/matwheel/a.py", "A = 2", (CODE_CHANGED, "src, workflow or profiles")),
+        ("src/matwheel/a.py", "A = 2", (CODE_CHANGED, "src/matwheel/a.py")),
+        ("src/matwheel/a.py", None, (CODE_CHANGED, "src/matwheel/a.py")),
     ],
 )
 def test_what_changed_is_named(project: Path, path: str, text: str | None, expected: tuple[str, str]) -> None:

@@ -21,7 +21,18 @@ from matwheel.evaluation.false_negatives import false_negatives
 from matwheel.evaluation.figures import save_figure
 from matwheel.evaluation.funnel import funnel_counts, sun_rates
 from matwheel.job_times import job_times
-from matwheel.report.blocks import BAD, GOOD, OPEN, Page, Section, Text, in_digits, render, table_of
+from matwheel.report.blocks import (
+    BAD,
+    GOOD,
+    OPEN,
+    Page,
+    Section,
+    Text,
+    fitting_page,
+    in_digits,
+    render,
+    table_of,
+)
 from matwheel.report.candidate_pages import JudgedSet, candidate_gallery, funnel_of
 from matwheel.report.pictures import png_source, svg_source, svg_text_source
 from matwheel.report.sections import ReportFiles, ReportOptions, report_page
@@ -203,6 +214,12 @@ def test_a_template_that_asks_for_what_is_not_there_is_an_error() -> None:
     page = Page("t", "s", (), (), (Section("a", "A", "lead", (Text("x"),)),))
     with pytest.raises(UndefinedError):
         render(page, template="{{ page.nothing }}", style="", script="")
+
+
+@pytest.mark.parametrize(("largest", "sheets"), [(1000, 24), (999, 12), (160, 3), (40, 0), (39, 0)])
+def test_a_page_has_as_many_sheets_as_its_size_allows(largest: int, sheets: int) -> None:
+    page, kept = fitting_page(lambda sheets: "ü" * (20 + 20 * sheets), sheets=24, largest_bytes=largest)
+    assert (kept, len(page)) == (sheets, 20 + 20 * sheets)
 
 
 def test_a_table_aligns_its_numbers() -> None:

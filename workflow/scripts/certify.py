@@ -3,22 +3,25 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from matwheel.certificate import Run, certificate, code_hash
+from matwheel.certificate import Run, certificate
 from matwheel.files import read_json, write_json
 from matwheel.job_times import job_times
 from matwheel.machine import git_state, machine_facts
 from matwheel.progress import logged
 from matwheel.provenance import library_versions
 
+CODE = ("Snakefile", "src/**/*.py", "workflow/**/*.*", "profiles/**/*")
+
 with logged(snakemake.log[0]) as log:
     given, params = snakemake.input, snakemake.params
     potentials = params.potentials.items()
+    code = {path for pattern in CODE for path in Path(".").glob(pattern) if path.is_file()}
     run = Run(
         headlines=[Path(path).relative_to("results").as_posix() for path in [*given.results, given.report]],
         inputs=[Path(path) for path in given.sources],
         origins={path: read_json(path) for path in given.provenance},
         settings=params.settings,
-        code=code_hash(Path(".")),
+        code=sorted(path for path in code if "__pycache__" not in path.parts),
         repository=git_state(Path(".")),
         versions=library_versions(),
         potentials={role: f"{one['name']} {one['version']}" for role, one in potentials},

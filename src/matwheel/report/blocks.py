@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -184,6 +184,21 @@ def render(page: Page, *, template: str, style: str, script: str) -> str:
     )  # fmt: skip
     rendered = environment.from_string(template).render(page=page, style=Markup(style), script=Markup(script))
     return rendered.strip() + "\n"
+
+
+def fitting_page(write: Callable[[int], str], *, sheets: int, largest_bytes: int) -> tuple[str, int]:
+    """Return a page that is no larger than asked for, with half as many sheets until it is, and their number.
+
+    Args:
+        write: number of candidates per set that get a sheet → page.
+        sheets: how many there would be if all fits.
+        largest_bytes: size in UTF-8. A page without any sheet is returned as it is.
+    """
+    page = write(sheets)
+    while sheets and len(page.encode()) > largest_bytes:
+        sheets //= 2
+        page = write(sheets)
+    return page, sheets
 
 
 def table_of(rows: Sequence[Mapping[str, object]], columns: Mapping[str, str], *, caption: str = "") -> Table:

@@ -125,7 +125,7 @@ def candidate_gallery(one: JudgedSet, *, at_most: int) -> Gallery:
                 cif=f"data:chemical/x-cif;charset=utf-8,{quote(cif)}" if cif else "",
             )
         )
-    return Gallery(f"The best of {one.title}", tuple(pages))
+    return Gallery(f"The best {len(pages)} of {one.title}", tuple(pages))
 
 
 def texts_of_archives(archives: Sequence[Path], names: set[str]) -> dict[str, str]:
