@@ -14,6 +14,7 @@ from matwheel.errors import InputError
 from matwheel.evaluation.composition_figures import (
     draw_distributions,
     draw_recovery,
+    draw_recovery_curve,
     draw_uniqueness,
     draw_validity,
 )
@@ -28,6 +29,7 @@ from matwheel.evaluation.compositions import (
     counts_of_parquet,
     evaluate_compositions,
     evaluation_table,
+    recovery_curve_table,
     recovery_table,
     table1,
     table2,
@@ -137,6 +139,10 @@ def brute_force(counts, own, others):
     drawn = {text for text, size in zip(texts, sizes, strict=True) if size >= 2}
     known = set(own["formula"])
     by_part = {part: set(own.loc[own["part"] == part, "formula"]) for part in PARTS}
+    firsts = [
+        {text for text, size in zip(texts[:n], sizes, strict=False) if size >= 2}
+        for n in uniqueness_grid(len(counts))
+    ]
     return {
         "unique": len(drawn),
         "new": len(drawn - known),
@@ -145,10 +151,8 @@ def brute_force(counts, own, others):
             name: (len((drawn - known) & set(table["formula"])), len(set(table["formula"]) - known))
             for name, table in others.items()
         },
-        "curve": [
-            len({text for text, size in zip(texts[:n], sizes, strict=False) if size >= 2})
-            for n in uniqueness_grid(len(counts))
-        ],
+        "curve": [len(first) for first in firsts],
+        "recovery_curve": [tuple(len(rows & first) for rows in by_part.values()) for first in firsts],
     }
 
 
@@ -160,6 +164,7 @@ def test_figures_are_those_of_brute_force_however_the_samples_are_cut(step):
     assert {part: result.recovered(part) for part in PARTS} == expected["recovered"]
     assert {item.by: (item.confirmed, item.candidates) for item in result.confirmed} == expected["confirmed"]
     assert [unique for _, unique in result.uniqueness] == expected["curve"]
+    assert list(result.recovery_curve) == expected["recovery_curve"] and sum(result.recovery_curve[-1]) > 0
     assert [n for n, _ in result.uniqueness] == uniqueness_grid(len(SAMPLES))
     assert sum(result.n_elements) == len(SAMPLES) and result.n_elements[0] > 0 and result.n_elements[1] > 0
     assert result.unique_by_elements[:2] == result.new_by_elements[:2] == (0, 0)
@@ -272,6 +277,10 @@ def test_validity_and_curves_as_tables(evaluations):
         assert (validity[test] <= validity[f"{test}_high"]).all()
     curve = uniqueness_table(evaluations)
     assert (curve["share"] <= 1).all() and curve["paper_share"].isna().all()
+    rising = recovery_curve_table(evaluations)
+    for (_, part), rows in rising[rising["generator"] == "matgan"].groupby(["formula_set", "part"]):
+        assert (rows["recovered"].diff().dropna() >= 0).all() and (rows["recovery_high"] <= 1).all()
+        assert tuple(rows[["recovered", "rows"]].iloc[-1]) == evaluations[0].recovered(part)
     recovery = recovery_table(evaluations)
     binary = recovery[(recovery["n_elements"] == 2) & (recovery["part"] == "held_out")].iloc[0]
     assert binary["paper_recovery"] == 0.827
@@ -290,6 +299,7 @@ def test_figures_show_every_generator_and_are_the_same_bytes(evaluations, tmp_pa
         "validity": lambda: draw_validity(validity, "plain"),
         "uniqueness": lambda: draw_uniqueness(uniqueness_table(evaluations)),
         "recovery": lambda: draw_recovery(recovery_table(evaluations)),
+        "recovery_curve": lambda: draw_recovery_curve(recovery_curve_table(evaluations)),
         "distributions": lambda: draw_distributions(evaluations),
     }
     for name, draw in figures.items():

@@ -77,6 +77,7 @@ def test_the_report_holds_every_table_and_figure(project: Path) -> None:
         "fig4a_validity",
         "fig5a_uniqueness",
         "fig5b_recovery",
+        "recovery_curve",
         "fig7_decodable_mine",
     ):
         assert (project / REPORT / f"{figure}.svg").stat().st_size > 1000

@@ -10,7 +10,14 @@ SYMBOLS = {"matgan": list(MATGAN_ELEMENTS), "all": list(ELEMENTS)}.get(
     MATGAN["elements"],
 )
 SAMPLE_SHARDS = range(MATGAN["sample_shards"])
-TABLES_OF_COMPOSITIONS = ["table1", "table2", "validity", "uniqueness", "recovery"]
+TABLES_OF_COMPOSITIONS = [
+    "table1",
+    "table2",
+    "validity",
+    "uniqueness",
+    "recovery",
+    "recovery_curve",
+]
 
 
 def out_of_reach(formula_set):
@@ -76,6 +83,7 @@ COMPOSITION_FIGURES = [
     ),
     "results/matgan/figures/fig5a_uniqueness.svg",
     "results/matgan/figures/fig5b_recovery.svg",
+    "results/matgan/figures/recovery_curve.svg",
     *(f"results/matgan/figures/fig6_band_gaps_{name}.svg" for name in GAPS),
     *(f"results/matgan/figures/fig7_decodable_{name}.svg" for name in DECODED),
     *(f"results/matgan/figures/distributions_{name}.svg" for name in FORMULA_SETS),

@@ -235,12 +235,13 @@ rule tabulate_compositions:
 
 
 rule draw_compositions:
-    """Fig. 4a, 5a and 5b of the paper, and the distributions of elements of each set."""
+    """Fig. 4a, 5a and 5b of the paper, recovery as samples are drawn, and the distributions of elements."""
     input:
         evaluations=EVALUATIONS,
         validity="results/matgan/validity.csv",
         uniqueness="results/matgan/uniqueness.csv",
         recovery="results/matgan/recovery.csv",
+        recovery_curve="results/matgan/recovery_curve.csv",
     output:
         validity=report(
             "results/matgan/figures/fig4a_validity.svg",
@@ -259,6 +260,12 @@ rule draw_compositions:
             caption="../report/compositions.rst",
             category="Compositions",
             labels={"what": "recovery"},
+        ),
+        recovery_curve=report(
+            "results/matgan/figures/recovery_curve.svg",
+            caption="../report/compositions.rst",
+            category="Compositions",
+            labels={"what": "recovery curve"},
         ),
         distributions=[
             f"results/matgan/figures/distributions_{name}.svg" for name in FORMULA_SETS

@@ -14,5 +14,6 @@ with logged(snakemake.log[0]):
         "validity": compositions.validity_table,
         "uniqueness": compositions.uniqueness_table,
         "recovery": compositions.recovery_table,
+        "recovery_curve": compositions.recovery_curve_table,
     }.items():
         write_csv(tabulate(evaluations), snakemake.output[name])

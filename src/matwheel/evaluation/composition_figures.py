@@ -1,4 +1,4 @@
-"""Figures of generated compositions, beside null generators and the paper: MatGAN's Fig. 4a, 5a and 5b."""
+"""Figures of generated compositions, beside null generators and the paper (MatGAN's Fig. 4a, 5a and 5b)."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from matwheel.evaluation.figures import GENERATOR_COLOURS, GENERATOR_MARKERS, GR
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
 _PART_WORDS = {"train": "training rows", "validation": "validation rows", "held_out": "held-out rows"}
 _WIDTH = 8.6
@@ -95,22 +96,12 @@ def draw_uniqueness(table: pd.DataFrame, *, titles: Mapping[str, str] | None = N
     with matplotlib.rc_context(STYLE):
         figure, grid = _panels(len(sets), 9, left=0.1)
         for axes, name in zip(grid, sets, strict=True):
+            here = table[table["formula_set"] == name]
+            _draw_curves(axes, here, names, "share")
             for number, generator in enumerate(names):
-                own = table[(table["formula_set"] == name) & (table["generator"] == generator)]
-                own = own[own["samples"] >= _FEWEST_SAMPLES]
-                if not len(own):
-                    continue
+                paper = here[(here["generator"] == generator) & here["paper_share"].notna()]
                 colour = GENERATOR_COLOURS[number % 7]
-                axes.plot(
-                    own["samples"],
-                    own["share"],
-                    color=colour,
-                    lw=2.2 if number == 0 else 1.3,
-                    label=generator,
-                )
-                paper = own[own["paper_share"].notna()]
                 axes.plot(paper["samples"], paper["paper_share"], "D", mfc="white", mec=colour, ms=7, mew=1.4)
-            axes.set_xscale("log")
             axes.set_ylim(0, 1.02)
             axes.set_ylabel("unique share")
             axes.set_title((titles or {}).get(name, name), fontsize=10)
@@ -121,6 +112,43 @@ def draw_uniqueness(table: pd.DataFrame, *, titles: Mapping[str, str] | None = N
             "How often do generators repeat themselves?",
             "Distinct compositions of at least two elements, after reduction, of all samples drawn so far;\n"
             f"{_PAPER_NOTE}.",
+        )
+    return figure
+
+
+def draw_recovery_curve(
+    table: pd.DataFrame, *, parts: Sequence[str] = PARTS[::2], titles: Mapping[str, str] | None = None
+) -> Figure:
+    """Draw the share of training and of held-out rows that the first n samples hold.
+
+    Args:
+        table: from `matwheel.evaluation.compositions.recovery_curve_table`.
+        parts: the parts drawn, each a column of panels.
+        titles: formula set → words for its title.
+    """
+    import matplotlib
+
+    sets = _sets(table)
+    names = list(dict.fromkeys(table["generator"]))
+    with matplotlib.rc_context(STYLE):
+        figure, grid = _panels_of_parts(len(sets), len(parts))
+        for line, name in enumerate(sets):
+            for axes, part in zip(grid[line], parts, strict=True):
+                here = table[(table["formula_set"] == name) & (table["part"] == part)]
+                _draw_curves(axes, here, names, "recovery")
+                axes.set_ylim(0, 1.02)
+                axes.set_title(
+                    f"{(titles or {}).get(name, name)}: {_PART_WORDS.get(part, part)}", fontsize=10
+                )
+            grid[line, 0].set_ylabel("recovered share")
+        for axes in grid[-1]:
+            axes.set_xlabel("number of samples")
+        grid[0, 0].legend(loc="upper left", frameon=False, fontsize=8)
+        _headings(
+            figure,
+            "How many samples find the known compositions again?",
+            "Share of the rows that were drawn at least once. A curve that rises asks for more samples,\n"
+            "one that levels off has found what its generator can find.",
         )
     return figure
 
@@ -136,14 +164,11 @@ def draw_recovery(
         titles: formula set → words for its title.
     """
     import matplotlib
-    from matplotlib.figure import Figure
 
     sets = _sets(table)
     names = list(dict.fromkeys(table["generator"]))
     with matplotlib.rc_context(STYLE):
-        height = 1.75 + 2.6 * len(sets)
-        figure = Figure(figsize=(_WIDTH, height))
-        grid = figure.subplots(len(sets), len(parts), squeeze=False, sharey=True)
+        figure, grid = _panels_of_parts(len(sets), len(parts))
         for line, name in enumerate(sets):
             for column, part in enumerate(parts):
                 here = table[(table["formula_set"] == name) & (table["part"] == part)]
@@ -162,10 +187,6 @@ def draw_recovery(
             "Which known compositions are found again?",
             f"Share drawn at least once in {samples} samples, with 95 % interval; numbers of elements with "
             f"{_FEWEST_ROWS} rows or more.\n{_PAPER_NOTE.capitalize()}.",
-        )
-        inch = 1 / height
-        figure.subplots_adjust(
-            left=0.09, right=0.98, top=1 - 1.25 * inch, bottom=0.55 * inch, hspace=0.42, wspace=0.06
         )
     return figure
 
@@ -227,6 +248,18 @@ def draw_distributions(
     return figure
 
 
+def _draw_curves(axes: Axes, here: pd.DataFrame, names: Sequence[str], share: str) -> None:
+    """Draw a share against the number of samples, a line per generator, the first one thick."""
+    for number, generator in enumerate(names):
+        own = here[(here["generator"] == generator) & (here["samples"] >= _FEWEST_SAMPLES)]
+        if len(own):
+            axes.plot(
+                own["samples"], own[share], color=GENERATOR_COLOURS[number % 7], label=generator,
+                lw=2.2 if number == 0 else 1.3,
+            )  # fmt: skip
+    axes.set_xscale("log")
+
+
 def _draw_recovery(axes: Axes, here: pd.DataFrame, names: Sequence[str]) -> None:
     here = here[here["rows"] >= _FEWEST_ROWS]
     sizes = sorted(set(here["n_elements"]))
@@ -281,6 +314,20 @@ def _panels(panels: int, rows: int, left: float = 0.22) -> tuple[Figure, list[Ax
         left=left, right=0.92, top=1 - 1.25 * inch, bottom=0.5 * inch, hspace=0.6 / (each - 0.6 + 1e-9)
     )
     return figure, list(grid)
+
+
+def _panels_of_parts(sets: int, parts: int) -> tuple[Figure, NDArray[np.object_]]:
+    """Return a figure of panels, a line per formula set and a column per part of it."""
+    from matplotlib.figure import Figure
+
+    height = 1.75 + 2.6 * sets
+    inch = 1 / height
+    figure = Figure(figsize=(_WIDTH, height))
+    grid = figure.subplots(sets, parts, squeeze=False, sharey=True)
+    figure.subplots_adjust(
+        left=0.09, right=0.98, top=1 - 1.25 * inch, bottom=0.55 * inch, hspace=0.42, wspace=0.06
+    )
+    return figure, grid
 
 
 def _headings(figure: Figure, title: str, note: str) -> None:

@@ -157,6 +157,7 @@ class CompositionEvaluation:
         element_samples: samples that hold each element.
         element_training_rows: training rows that hold each element.
         uniqueness: (number of samples, distinct compositions of at least two elements among them), rising.
+        recovery_curve: for the same numbers of samples, compositions of each of PARTS among them.
         recovery: per part and number of elements.
         confirmed: per other set.
     """
@@ -174,6 +175,7 @@ class CompositionEvaluation:
     element_samples: tuple[int, ...]
     element_training_rows: tuple[int, ...]
     uniqueness: tuple[tuple[int, int], ...]
+    recovery_curve: tuple[tuple[int, ...], ...]
     recovery: tuple[Recovery, ...]
     confirmed: tuple[Confirmation, ...] = field(default=())
 
@@ -205,8 +207,8 @@ class CompositionEvaluation:
             "confirmed": Confirmation,
         }
         made = {name: tuple(kind(**item) for item in content[name]) for name, kind in kinds.items()}
-        pairs = {"uniqueness": tuple((int(n), int(unique)) for n, unique in content["uniqueness"])}
-        return cls(**{**content, **lists, **made, **pairs})
+        curves = {name: tuple(map(tuple, content[name])) for name in ("uniqueness", "recovery_curve")}
+        return cls(**{**content, **lists, **made, **curves})
 
 
 def evaluate_compositions(
@@ -263,6 +265,7 @@ def evaluate_compositions(
         element_samples=tuple(tally.element_rows.tolist()),
         element_training_rows=tuple((training > 0).sum(axis=0).tolist()),
         uniqueness=tally.uniqueness(),
+        recovery_curve=tally.recovery_curve(),
         recovery=known.recovery(tally.seen),
         confirmed=known.confirmed(tally.seen),
     )
@@ -467,6 +470,23 @@ def uniqueness_table(evaluations: Sequence[CompositionEvaluation]) -> pd.DataFra
     return pd.DataFrame(rows)
 
 
+def recovery_curve_table(evaluations: Sequence[CompositionEvaluation]) -> pd.DataFrame:
+    """Return the shares of each part that were drawn among the first samples.
+
+    Columns: formula_set, generator, samples, part, recovered, rows, recovery with low and high.
+    """
+    import pandas as pd
+
+    rows = []
+    for item in evaluations:
+        parts = {part: item.recovered(part)[1] for part in PARTS}
+        for (n, _), counts in zip(item.uniqueness, item.recovery_curve, strict=True):
+            for (part, size), recovered in zip(parts.items(), counts, strict=True):
+                row = _named(item) | {"samples": n, "part": part, "recovered": recovered, "rows": size}
+                rows.append(row | _share("recovery", recovered, size))
+    return pd.DataFrame(rows)
+
+
 def recovery_table(evaluations: Sequence[CompositionEvaluation]) -> pd.DataFrame:
     """Return recovery by number of elements (Fig. 5b).
 
@@ -570,8 +590,9 @@ class _Tally:
         self.unique_by_elements = np.zeros(elements + 1, dtype=np.int64)
         self.element_rows = np.zeros(elements, dtype=np.int64)
         self._valid: dict[str, list[Validity]] = {name: [] for name in rules}
-        self._noted: dict[int, int] = {}
-        self._unique = 0
+        self._noted: dict[int, list[int]] = {}
+        # Distinct compositions of at least two elements so far, and those of them that each part holds.
+        self._found = np.zeros((1 + len(PARTS), 1), dtype=np.int64)
 
     def add(self, counts: NDArray[np.integer], elements: Sequence[str]) -> None:
         if not len(counts):
@@ -587,12 +608,15 @@ class _Tally:
         self.seen[found[found >= 0]] = True
         for name, settings in self.rules.items():
             self._valid[name].append(_validity(name, settings, counts, elements, sizes, is_new))
-        unique = self._unique + np.cumsum(is_new)
+        part = np.full(len(counts), -1)
+        part[np.flatnonzero(is_new)[found >= 0]] = self.known.part[found[found >= 0]]
+        ways = np.stack([is_new, *(part == number for number in range(len(PARTS)))])
+        so_far = self._found + np.cumsum(ways, axis=1)
         for at in uniqueness_grid(self.n + len(counts)):
             if at > self.n:
-                self._noted[at] = int(unique[at - self.n - 1])
+                self._noted[at] = so_far[:, at - self.n - 1].tolist()
         self.n += len(counts)
-        self._unique = int(unique[-1])
+        self._found = so_far[:, -1:]
 
     def validity(self) -> tuple[Validity, ...]:
         return tuple(
@@ -611,7 +635,10 @@ class _Tally:
 
     def uniqueness(self) -> tuple[tuple[int, int], ...]:
         # The end of every piece was noted too; only the last one belongs to the grid.
-        return tuple((at, self._noted[at]) for at in uniqueness_grid(self.n))
+        return tuple((at, self._noted[at][0]) for at in uniqueness_grid(self.n))
+
+    def recovery_curve(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(tuple(self._noted[at][1:]) for at in uniqueness_grid(self.n))
 
 
 def _validity(

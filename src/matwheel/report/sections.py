@@ -53,6 +53,7 @@ CAPTIONS = {
     "fig4a_validity": "Share of charge-neutral and of electronegativity-balanced compositions.",
     "fig4b_formation_energies": "Predicted formation energies of generated and other compositions.",
     "fig5a_uniqueness": "How the share of distinct samples falls as more are drawn.",
+    "recovery_curve": "How many training and held-out formulas are found again as more samples are drawn.",
     "fig5b_recovery": "Which training and held-out formulas are found again, by their number of elements.",
     "fig6_band_gaps": "Predicted band gaps of generated, training and enumerated compositions.",
     "fig7_decodable": "Formulas that the autoencoder decodes, and which of them the GAN finds.",
