@@ -273,14 +273,32 @@ def test_an_interval_that_the_corrected_test_does_not_confirm_only_leans() -> No
     assert (card.answer, card.tone) == ("leans to: harms", BAD)
 
 
-def test_a_forest_that_beats_the_network_is_said() -> None:
-    rows = [("cgcnn", 6.0), ("forest", 5.0), ("constant", 9.0)]
-    table = pd.DataFrame(rows, columns=["predictor", "mae_mean"]).assign(
-        dataset="poly", scheme="random", training_set="F", runs=5
+@pytest.mark.parametrize(
+    ("network", "forest", "splits", "answer", "tone"),
+    [
+        (6.0, 5.0, 5, "forest", BAD),
+        (5.0, 6.0, 5, "cgcnn", GOOD),
+        (5.02, 5.0, 5, "no clear winner", OPEN),
+        (5.0, 6.0, 1, "cannot be told yet", OPEN),
+    ],
+)
+def test_a_predictor_is_best_only_where_its_interval_says_so(
+    network: float, forest: float, splits: int, answer: str, tone: str
+) -> None:
+    noise = np.random.default_rng(0)
+    rows = [
+        (split, name, mean + split + noise.normal(0, 0.1))
+        for split in range(splits)
+        for name, mean in (("cgcnn", network), ("forest", forest), ("constant", 9.0))
+    ]
+    scores = pd.DataFrame(rows, columns=["seed", "predictor", "mae"]).assign(
+        dataset="poly", scheme="random", training_set="F"
     )
-    card = baseline_cards(table, OPTIONS.titles, OPTIONS.units)[0]
-    assert (card.answer, card.tone) == ("forest", BAD)
-    assert card.evidence.startswith("test MAE forest 5, cgcnn 6, constant 9 meV")
+    card = baseline_cards(scores, OPTIONS.titles, OPTIONS.units)[0]
+    assert (card.answer, card.tone) == (answer, tone)
+    means = scores.groupby("predictor")["mae"].mean()
+    assert f"cgcnn {in_digits(means['cgcnn'], 3)}" in card.evidence and "meV" in card.evidence
+    assert ("95 % interval" in card.evidence) == (splits > 1)
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,7 @@ SHOWN_SETS = {
 # What the page shows, by the role that a file has there.
 REPORT_FILES = {
     "table2": ["results/table2.csv"],
+    "table2_scores": ["results/table2_scores.csv"],
     "table2_contrasts": ["results/table2_contrasts.csv"],
     "table2_figure": ["results/table2.svg"],
     "generator_figures": of_datasets(

@@ -85,6 +85,7 @@ class ReportFiles:
     """
 
     table2: Files = ()
+    table2_scores: Files = ()
     table2_contrasts: Files = ()
     table2_figure: Files = ()
     generator_figures: Files = ()
@@ -181,7 +182,7 @@ def verdict_cards(files: ReportFiles, sets: Sequence[JudgedSet], options: Report
                 method=method,
                 section="table2",
             )
-    for path in files.table2:
+    for path in files.table2_scores:
         cards += baseline_cards(pd.read_csv(path), options.titles, options.units)
     for one in sets:
         if not one.from_genes:  # of those the yields speak, model and nulls together

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 import pandas as pd
 
 from matwheel.evaluation.candidates import METASTABLE, STABLE
+from matwheel.evaluation.contrasts import TEST_TO_TRAIN
 from matwheel.evaluation.false_negatives import ALL_SCREENS
+from matwheel.evaluation.paired_statistics import corrected_standard_error
+from matwheel.evaluation.table2 import BASELINES
 from matwheel.report.blocks import BAD, GOOD, OPEN, PLAIN, Card, in_digits
 
 SIGNIFICANCE = 0.05
@@ -57,27 +60,46 @@ def training_cards(
     return cards
 
 
-def baseline_cards(table: pd.DataFrame, titles: Mapping[str, str], units: Mapping[str, str]) -> list[Card]:
-    """Say which predictor has the lowest mean error on all real training rows."""
+def baseline_cards(scores: pd.DataFrame, titles: Mapping[str, str], units: Mapping[str, str]) -> list[Card]:
+    """Say which predictor has the lowest test error on all real training rows, if splits can tell.
+
+    The best one is named where the 95 % interval of its paired difference to the next, by the corrected
+    standard error over splits, is below zero.
+
+    Args:
+        scores: table of `run_scores`.
+        titles: dataset → words.
+        units: dataset → unit of its target.
+    """
+    from scipy.stats import t as student
+
     cards = []
-    for (dataset, scheme), part in table[table["training_set"] == "F"].groupby(
+    for (dataset, scheme), part in scores[scores["training_set"] == "F"].groupby(
         ["dataset", "scheme"], sort=True
     ):
-        rows = part.sort_values(["mae_mean", "predictor"]).to_dict("records")
+        errors = part.pivot(index="seed", columns="predictor", values="mae")
+        means = errors.mean().sort_values(kind="stable")
         unit = f" {units[dataset]}" if units.get(dataset) else ""
-        network = [row["predictor"] for row in rows if row["predictor"] not in ("constant", "forest")]
-        best = rows[0]["predictor"]
-        cards.append(
-            Card(
-                f"{titles.get(dataset, dataset)}, {scheme} splits",
-                "Which predictor is best on real rows?",
-                best,
-                GOOD if best in network else BAD,
-                "test MAE " + ", ".join(f"{row['predictor']} {in_digits(row['mae_mean'], 3)}" for row in rows)
-                + f"{unit}; means over {int(rows[0]['runs'])} splits",
-                "table2",
+        evidence = (
+            "test MAE "
+            + ", ".join(f"{name} {in_digits(mean, 3)}" for name, mean in means.items())
+            + f"{unit}; means over {len(errors)} splits"
+        )
+        best, *others = means.index
+        answer, tone = "cannot be told yet", OPEN
+        differences = (errors[best] - errors[others[0]]).dropna() if others else []
+        if len(differences) > 1:
+            error = corrected_standard_error(differences, TEST_TO_TRAIN)
+            reach = student.ppf(0.975, len(differences) - 1) * error
+            low, high = differences.mean() - reach, differences.mean() + reach
+            answer = best if high < 0 else "no clear winner"
+            tone = (BAD if best in BASELINES else GOOD) if high < 0 else OPEN
+            evidence += (
+                f"; {best} − {others[0]}: {_signed(differences.mean())}, 95 % interval {_signed(low)} to "
+                f"{_signed(high)}"
             )
-        )  # fmt: skip
+        about = f"{titles.get(dataset, dataset)}, {scheme} splits"
+        cards.append(Card(about, "Which predictor is best on real rows?", answer, tone, evidence, "table2"))
     return cards
 
 
