@@ -333,11 +333,13 @@ def test_thermal_rows_are_judged_at_the_largest_size() -> None:
             "method": "distance_network", "reference_method": "distance_network", "training_set": "thermal",
             "reference_training_set": "uniform_one_sided", "target": "band_gap_ev", "test_set": "thermal",
             "size": [8, 40], "mean_difference": [0.1, -0.15], "interval_low": [0.05, -0.2],
-            "interval_high": [0.15, -0.1], "seeds": 10,
+            "interval_high": [0.15, -0.1], "seeds": 10, "p_corrected_t": [0.3, 0.001],
         }
     )  # fmt: skip
     cards = configuration_cards(table, "band_gap_ev", "eV")
     assert [card.answer for card in cards] == ["yes"] and "with 40 rows" in cards[0].evidence
+    unsure = configuration_cards(table.assign(p_corrected_t=0.3), "band_gap_ev", "eV")
+    assert [card.answer for card in unsure] == ["leans to: yes"]
     assert configuration_cards(table, "energy_ev_per_atom", "eV") == []
 
 

@@ -236,6 +236,8 @@ def gene_cards(yields: pd.DataFrame) -> list[Card]:
 def configuration_cards(contrasts: pd.DataFrame, target: str, unit: str) -> list[Card]:
     """Say whether thermal configurations teach more than random ones, at the largest size, on thermal rows.
 
+    As in `training_cards` an interval alone leans; 'yes' and 'no' ask for a corrected t-test below 0.05 too.
+
     Args:
         contrasts: table of `matwheel.evaluation.configuration_transfer`.
         target: label that is looked at.
@@ -255,7 +257,9 @@ def configuration_cards(contrasts: pd.DataFrame, target: str, unit: str) -> list
         if pd.isna(low):
             answer, tone = "cannot be told", OPEN
         else:
-            answer = "yes" if high < 0 else "no, the other way round" if low > 0 else "no difference seen"
+            sign = "yes" if high < 0 else "no, the other way round" if low > 0 else ""
+            certain = row["p_corrected_t"] < SIGNIFICANCE
+            answer = (sign if certain else f"leans to: {sign}") if sign else "no difference seen"
             tone = GOOD if high < 0 else BAD if low > 0 else OPEN
         cards.append(
             Card(
@@ -264,7 +268,8 @@ def configuration_cards(contrasts: pd.DataFrame, target: str, unit: str) -> list
                 answer,
                 tone,
                 f"test MAE {_signed(row['mean_difference'])} {unit} with {row['size']} rows, 95 % interval "
-                f"{_signed(low)} to {_signed(high)}, {row['seeds']} seeds",
+                f"{_signed(low)} to {_signed(high)}, {row['seeds']} seeds, "
+                f"p = {in_digits(row['p_corrected_t'], 2)}",
                 "configurations",
             )
         )
