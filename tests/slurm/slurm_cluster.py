@@ -25,6 +25,8 @@ NAMES_OF_THE_SITE = (
 # Clocks, the only contents that differ between two runs (docs/architecture.md): a column of verdict tables,
 # and the one table that computes rates from it.
 CLOCK_COLUMN, TABLE_OF_CLOCKS = "seconds", "wycryst/yields.csv"
+# `make quickstart` ends with them; they tell times and the machine.
+OF_THE_RUN = {"report.html", "certificate.json"}
 
 
 @dataclass(frozen=True)
@@ -146,14 +148,15 @@ def wait_for(condition: Callable[[], object], what: str, timeout_seconds: float 
 
 
 def differing_files(one: Path, other: Path) -> list[str]:
-    """Files of two results folders that are not the same in both, clocks apart."""
+    """Files of two results folders that are not the same in both, clocks and what tells of the run apart."""
     names = {
         path.relative_to(folder).as_posix()
         for folder in (one, other)
         for path in folder.rglob("*")
         if path.is_file()
     }
-    return sorted(name for name in names - {TABLE_OF_CLOCKS} if not _is_same(one / name, other / name))
+    compared = names - {TABLE_OF_CLOCKS, *OF_THE_RUN}
+    return sorted(name for name in compared if not _is_same(one / name, other / name))
 
 
 def _is_same(one: Path, other: Path) -> bool:
