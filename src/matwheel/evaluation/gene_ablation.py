@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from matwheel.errors import InputError
 from matwheel.evaluation.figures import BLUE, GENERATOR_COLOURS, GREY, ORANGE, STYLE
-from matwheel.evaluation.paired_statistics import corrected_standard_error, corrected_t_test, holm
+from matwheel.evaluation.paired_statistics import corrected_t_interval, corrected_t_test, holm
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -314,21 +314,14 @@ def _contrast(
     if len(differences) < 2:
         return row | {"note": "; ".join([*notes, "one seed: no interval and no test"])}
     row["sd_difference"] = float(differences.std(ddof=1))
-    row["interval_low"], row["interval_high"] = _t_interval(differences, test_to_train, level)
+    row["interval_low"], row["interval_high"] = corrected_t_interval(differences, test_to_train, level)
     row["t"], row["p_t"] = corrected_t_test(differences, test_to_train)
     row["p_sign_flip"] = sign_flip_p(differences)
     floor = 2.0 ** (1 - len(differences))
     if floor > 0.05:
         notes.append(f"sign flips of {len(differences)} seeds cannot go below p = {floor:.3g}")
     if relative is not None:
-        row["relative_low_percent"], row["relative_high_percent"] = _t_interval(
+        row["relative_low_percent"], row["relative_high_percent"] = corrected_t_interval(
             relative, test_to_train, level
         )
     return row | {"note": "; ".join(notes)}
-
-
-def _t_interval(values: NDArray[np.float64], test_to_train: float, level: float) -> tuple[float, float]:
-    from scipy.stats import t as student
-
-    margin = student.ppf(0.5 + level / 2, len(values) - 1) * corrected_standard_error(values, test_to_train)
-    return float(values.mean() - margin), float(values.mean() + margin)

@@ -94,6 +94,24 @@ def corrected_t_test(differences: ArrayLike, test_to_train: float) -> tuple[floa
     return t, float(2 * student.sf(abs(t), len(values) - 1))
 
 
+def corrected_t_interval(
+    differences: ArrayLike, test_to_train: float, level: float = 0.95
+) -> tuple[float, float]:
+    """Return the interval of the mean over overlapping random splits, by the corrected standard error.
+
+    Args:
+        differences: see `corrected_standard_error`.
+        test_to_train: see `corrected_standard_error`.
+        level: share of such intervals that would hold the true mean.
+    """
+    from scipy.stats import t as student
+
+    values = np.asarray(differences, dtype=np.float64).ravel()
+    error = corrected_standard_error(values, test_to_train)
+    margin = student.ppf(0.5 + level / 2, len(values) - 1) * error
+    return float(values.mean() - margin), float(values.mean() + margin)
+
+
 def wilcoxon_p(differences: ArrayLike) -> float:
     """Return the two-sided p of the Wilcoxon signed-rank test over splits; 1 when all are zero.
 

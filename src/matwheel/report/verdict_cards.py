@@ -9,7 +9,7 @@ import pandas as pd
 from matwheel.evaluation.candidates import METASTABLE, STABLE
 from matwheel.evaluation.contrasts import TEST_TO_TRAIN
 from matwheel.evaluation.false_negatives import ALL_SCREENS
-from matwheel.evaluation.paired_statistics import corrected_standard_error
+from matwheel.evaluation.paired_statistics import corrected_t_interval
 from matwheel.evaluation.table2 import BASELINES
 from matwheel.report.blocks import BAD, GOOD, OPEN, PLAIN, Card, in_digits
 
@@ -71,8 +71,6 @@ def baseline_cards(scores: pd.DataFrame, titles: Mapping[str, str], units: Mappi
         titles: dataset → words.
         units: dataset → unit of its target.
     """
-    from scipy.stats import t as student
-
     cards = []
     for (dataset, scheme), part in scores[scores["training_set"] == "F"].groupby(
         ["dataset", "scheme"], sort=True
@@ -89,9 +87,7 @@ def baseline_cards(scores: pd.DataFrame, titles: Mapping[str, str], units: Mappi
         answer, tone = "cannot be told yet", OPEN
         differences = (errors[best] - errors[others[0]]).dropna() if others else []
         if len(differences) > 1:
-            error = corrected_standard_error(differences, TEST_TO_TRAIN)
-            reach = student.ppf(0.975, len(differences) - 1) * error
-            low, high = differences.mean() - reach, differences.mean() + reach
+            low, high = corrected_t_interval(differences, TEST_TO_TRAIN)
             answer = best if high < 0 else "no clear winner"
             tone = (BAD if best in BASELINES else GOOD) if high < 0 else OPEN
             evidence += (
