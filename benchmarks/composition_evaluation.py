@@ -26,9 +26,9 @@ from matwheel.crystals.formula_sets import count_matrix, read_formula_set
 from matwheel.evaluation.compositions import (
     RULES,
     CompositionEvaluation,
-    counts_of_parquet,
     evaluate_compositions,
 )
+from matwheel.generators.composition_samples import counts_of_parquet
 from matwheel.generators.compositions import make_composition_generator
 from matwheel.screening.charge_balance import charge_balance
 from matwheel.screening.composition_keys import KeyIndex, reduced_keys

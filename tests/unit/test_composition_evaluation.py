@@ -19,27 +19,29 @@ from matwheel.evaluation.composition_figures import (
     draw_validity,
 )
 from matwheel.evaluation.composition_report import write_composition_report
-from matwheel.evaluation.compositions import (
-    BALANCED,
-    NEUTRAL,
+from matwheel.evaluation.composition_tables import (
     PAPER_TABLE1,
-    PARTS,
     TRAINING_ROWS,
-    CompositionEvaluation,
-    counts_of_parquet,
-    evaluate_compositions,
-    evaluation_table,
     recovery_curve_table,
     recovery_table,
     table1,
     table2,
-    uniqueness_grid,
     uniqueness_table,
-    validity_of,
     validity_table,
+)
+from matwheel.evaluation.compositions import (
+    BALANCED,
+    NEUTRAL,
+    PARTS,
+    CompositionEvaluation,
+    evaluate_compositions,
+    evaluation_table,
+    uniqueness_grid,
+    validity_of,
 )
 from matwheel.evaluation.figures import save_figure
 from matwheel.files import write_csv
+from matwheel.generators.composition_samples import counts_of_parquet
 from matwheel.screening.charge_balance import CompositionSettings, charge_balance
 from matwheel.screening.composition_keys import KeyIndex, reduced_keys
 from matwheel.screening.formulas import MATGAN_ELEMENTS, reduce_counts
@@ -306,6 +308,11 @@ def test_figures_show_every_generator_and_are_the_same_bytes(evaluations, tmp_pa
         for number in (1, 2):
             save_figure(draw(), tmp_path / f"{name}{number}.svg")
         assert (tmp_path / f"{name}1.svg").read_bytes() == (tmp_path / f"{name}2.svg").read_bytes()
+    rising = recovery_curve_table(evaluations)
+    drawn = figures["recovery_curve"]().axes[1].lines[0].get_xydata()
+    expected = rising[(rising["generator"] == "matgan") & (rising["part"] == "held_out")]
+    expected = expected[expected["samples"] >= 100]
+    assert drawn == pytest.approx(expected[["samples", "recovery"]].to_numpy()) and len(drawn) > 3
     bars = figures["validity"]().axes[0]
     assert [label.get_text() for label in bars.get_yticklabels()] == [TRAINING_ROWS, "matgan", "uniform"]
     lengths = sorted(patch.get_width() for patch in bars.patches)

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from matwheel.errors import InputError
-from matwheel.evaluation.compositions import counts_of_parquet
 from matwheel.evaluation.drawn_compositions import distinct_compounds, found_among
-from matwheel.generators.composition_samples import join_samples, write_samples
+from matwheel.generators.composition_samples import counts_of_parquet, join_samples, write_samples
 from matwheel.screening.formulas import MATGAN_ELEMENTS, formula_counts
 
 DRAWN = ["Li2O2", "Na", "LiO", "MgO", "Mg3O3", "NaCl", "Li2O"]

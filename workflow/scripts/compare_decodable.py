@@ -4,10 +4,10 @@ import pandas as pd
 
 from matwheel.crystals.formula_sets import count_matrix, read_formula_set
 from matwheel.evaluation.composition_maps import MapSettings, composition_map, draw_composition_maps
-from matwheel.evaluation.compositions import counts_of_parquet
 from matwheel.evaluation.drawn_compositions import found_among
 from matwheel.evaluation.figures import save_figure
 from matwheel.files import write_csv
+from matwheel.generators.composition_samples import counts_of_parquet
 from matwheel.generators.matgan.autoencoder import decodability_link, decodable_shares
 from matwheel.progress import logged
 

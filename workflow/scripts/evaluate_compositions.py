@@ -1,8 +1,9 @@
 """Evaluate the compositions of one generator against its own and the other formula sets."""
 
 from matwheel.crystals.formula_sets import read_formula_set
-from matwheel.evaluation.compositions import counts_of_parquet, evaluate_compositions, evaluation_table
+from matwheel.evaluation.compositions import evaluate_compositions, evaluation_table
 from matwheel.files import write_csv, write_json
+from matwheel.generators.composition_samples import counts_of_parquet
 from matwheel.progress import logged
 from matwheel.screening.charge_balance import CompositionSettings
 

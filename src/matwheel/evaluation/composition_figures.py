@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from matwheel.evaluation.compositions import (
-    BALANCED,
-    NEUTRAL,
-    PAPER_RULE,
-    PARTS,
-    TRAINING_ROWS,
-    CompositionEvaluation,
-)
+from matwheel.evaluation.composition_tables import PAPER_RULE, TRAINING_ROWS
+from matwheel.evaluation.compositions import BALANCED, NEUTRAL, PARTS, CompositionEvaluation
 from matwheel.evaluation.figures import GENERATOR_COLOURS, GENERATOR_MARKERS, GREY, STYLE
 
 if TYPE_CHECKING:
@@ -35,7 +29,7 @@ def draw_validity(
     """Draw Fig. 4a: shares that are charge-neutral and balanced, training rows, generators and nulls.
 
     Args:
-        table: from `matwheel.evaluation.compositions.validity_table`.
+        table: from `matwheel.evaluation.composition_tables.validity_table`.
         rule: the one whose figures are drawn.
         titles: formula set → words for its title.
 
@@ -86,7 +80,7 @@ def draw_uniqueness(table: pd.DataFrame, *, titles: Mapping[str, str] | None = N
     """Draw Fig. 5a: share of distinct compositions among the first n samples, generators and nulls.
 
     Args:
-        table: from `matwheel.evaluation.compositions.uniqueness_table`.
+        table: from `matwheel.evaluation.composition_tables.uniqueness_table`.
         titles: formula set → words for its title.
     """
     import matplotlib
@@ -122,27 +116,19 @@ def draw_recovery_curve(
     """Draw the share of training and of held-out rows that the first n samples hold.
 
     Args:
-        table: from `matwheel.evaluation.compositions.recovery_curve_table`.
+        table: from `matwheel.evaluation.composition_tables.recovery_curve_table`.
         parts: the parts drawn, each a column of panels.
         titles: formula set → words for its title.
     """
     import matplotlib
 
-    sets = _sets(table)
     names = list(dict.fromkeys(table["generator"]))
     with matplotlib.rc_context(STYLE):
-        figure, grid = _panels_of_parts(len(sets), len(parts))
-        for line, name in enumerate(sets):
-            for axes, part in zip(grid[line], parts, strict=True):
-                here = table[(table["formula_set"] == name) & (table["part"] == part)]
-                _draw_curves(axes, here, names, "recovery")
-                axes.set_ylim(0, 1.02)
-                axes.set_title(
-                    f"{(titles or {}).get(name, name)}: {_PART_WORDS.get(part, part)}", fontsize=10
-                )
-            grid[line, 0].set_ylabel("recovered share")
-        for axes in grid[-1]:
-            axes.set_xlabel("number of samples")
+
+        def draw(axes: Axes, here: pd.DataFrame) -> None:
+            _draw_curves(axes, here, names, "recovery")
+
+        figure, grid = _recovery_panels(table, parts, titles or {}, draw, "number of samples")
         grid[0, 0].legend(loc="upper left", frameon=False, fontsize=8)
         _headings(
             figure,
@@ -159,27 +145,20 @@ def draw_recovery(
     """Draw Fig. 5b: recovery of training and held-out rows by number of elements.
 
     Args:
-        table: from `matwheel.evaluation.compositions.recovery_table`.
+        table: from `matwheel.evaluation.composition_tables.recovery_table`.
         parts: the parts drawn, each a column of panels.
         titles: formula set → words for its title.
     """
     import matplotlib
 
-    sets = _sets(table)
     names = list(dict.fromkeys(table["generator"]))
     with matplotlib.rc_context(STYLE):
-        figure, grid = _panels_of_parts(len(sets), len(parts))
-        for line, name in enumerate(sets):
-            for column, part in enumerate(parts):
-                here = table[(table["formula_set"] == name) & (table["part"] == part)]
-                axes = grid[line, column]
-                _draw_recovery(axes, here, names)
-                axes.set_title(
-                    f"{(titles or {}).get(name, name)}: {_PART_WORDS.get(part, part)}", fontsize=10
-                )
-            grid[line, 0].set_ylabel("recovered share")
-        for axes in grid[-1]:
-            axes.set_xlabel("number of elements (rows of that part)")
+
+        def draw(axes: Axes, here: pd.DataFrame) -> None:
+            _draw_recovery(axes, here, names)
+
+        label = "number of elements (rows of that part)"
+        figure, grid = _recovery_panels(table, parts, titles or {}, draw, label)
         grid[0, -1].legend(loc="upper right", frameon=False, fontsize=8)
         samples = ", ".join(f"{n:,}" for n in sorted(set(table["samples"])))
         _headings(
@@ -278,7 +257,6 @@ def _draw_recovery(axes: Axes, here: pd.DataFrame, names: Sequence[str]) -> None
             label = None
     rows = here.drop_duplicates("n_elements").set_index("n_elements")["rows"]
     axes.set_xticks(range(len(sizes)), [f"{size}\n({rows[size]:,})" for size in sizes], fontsize=8)
-    axes.set_ylim(0, 1.02)
 
 
 def _paper_mark(axes: Axes, value: float, y: float) -> None:
@@ -316,14 +294,29 @@ def _panels(panels: int, rows: int, left: float = 0.22) -> tuple[Figure, list[Ax
     return figure, list(grid)
 
 
-def _panels_of_parts(sets: int, parts: int) -> tuple[Figure, NDArray[np.object_]]:
-    """Return a figure of panels, a line per formula set and a column per part of it."""
+def _recovery_panels(
+    table: pd.DataFrame,
+    parts: Sequence[str],
+    titles: Mapping[str, str],
+    draw: Callable[[Axes, pd.DataFrame], None],
+    label: str,
+) -> tuple[Figure, NDArray[np.object_]]:
+    """Return a figure of panels, a line per formula set and a column per part, each with its rows drawn."""
     from matplotlib.figure import Figure
 
-    height = 1.75 + 2.6 * sets
+    sets = _sets(table)
+    height = 1.75 + 2.6 * len(sets)
     inch = 1 / height
     figure = Figure(figsize=(_WIDTH, height))
-    grid = figure.subplots(sets, parts, squeeze=False, sharey=True)
+    grid = figure.subplots(len(sets), len(parts), squeeze=False, sharey=True)
+    for line, name in zip(grid, sets, strict=True):
+        for axes, part in zip(line, parts, strict=True):
+            draw(axes, table[(table["formula_set"] == name) & (table["part"] == part)])
+            axes.set_ylim(0, 1.02)
+            axes.set_title(f"{titles.get(name, name)}: {_PART_WORDS.get(part, part)}", fontsize=10)
+        line[0].set_ylabel("recovered share")
+    for axes in grid[-1]:
+        axes.set_xlabel(label)
     figure.subplots_adjust(
         left=0.09, right=0.98, top=1 - 1.25 * inch, bottom=0.55 * inch, hspace=0.42, wspace=0.06
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from matwheel.evaluation.compositions import counts_of_parquet
+from matwheel.generators.composition_samples import counts_of_parquet
 from matwheel.screening.composition_keys import KeyIndex, reduced_keys
 from matwheel.screening.formulas import reduce_counts
 
