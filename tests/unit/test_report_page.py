@@ -35,7 +35,7 @@ from matwheel.report.blocks import (
 )
 from matwheel.report.candidate_pages import JudgedSet, candidate_gallery, funnel_of
 from matwheel.report.pictures import png_source, svg_source, svg_text_source
-from matwheel.report.sections import ReportFiles, ReportOptions, report_page
+from matwheel.report.sections import ReportFiles, ReportOptions, report_html, report_page
 from matwheel.report.structure_drawing import conventional_cell, draw_crystal, with_repeated_atoms
 from matwheel.report.verdict_cards import (
     baseline_cards,
@@ -206,6 +206,31 @@ def test_the_page_escapes_what_it_shows_and_leaves_out_what_is_not_there(judged:
     for id_ in judged.candidates["id"][:3]:
         assert f'id="{id_}"' in html
     assert not report_page(ReportFiles(), [], pd.DataFrame(), options=OPTIONS, facts={}, settings="").sections
+
+
+def test_a_page_too_large_has_fewer_sheets_and_no_link_to_those_left_out(judged: JudgedSet) -> None:
+    said: list[str] = []
+
+    def page_of(largest_bytes: int) -> str:
+        said.clear()
+        return report_html(
+            ReportFiles(), [judged], pd.DataFrame(), options=OPTIONS, facts={}, settings="",
+            parts={"template": TEMPLATE, "style": STYLE, "script": SCRIPT},
+            largest_bytes=largest_bytes, log=said.append,
+        )  # fmt: skip
+
+    def sheets(html: str) -> list[str]:
+        return re.findall(r'<details class="candidate" id="([^"]+)">', html)
+
+    whole = page_of(10_000_000)
+    assert sheets(whole) == list(judged.candidates["id"][:3]) and len(said) == 1
+    size = len(whole.encode())
+    fewer = page_of(size - 1)
+    assert sheets(fewer) == sheets(whole)[:1] and len(fewer.encode()) < size
+    assert "fewer sheets than asked for" in said[-1]
+    targets = {target for target in re.findall(r'href="#([^"]+)"', fewer) if target in sheets(whole)}
+    assert targets == set(sheets(fewer))
+    assert sheets(page_of(1)) == [] and "too large even without sheets" in said[-1]
 
 
 def test_a_template_that_asks_for_what_is_not_there_is_an_error() -> None:

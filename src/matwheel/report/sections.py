@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import pandas as pd
 
 from matwheel.evaluation.figures import GENERATOR_COLOURS, STYLE
+from matwheel.progress import Log
 from matwheel.report.blocks import (
     Bars,
     Block,
@@ -20,7 +21,9 @@ from matwheel.report.blocks import (
     Section,
     Table,
     Text,
+    fitting_page,
     in_digits,
+    render,
     table_of,
 )
 from matwheel.report.candidate_pages import JudgedSet, candidate_gallery, funnel_of
@@ -128,6 +131,43 @@ class ReportOptions:
     drawn_target: str
     candidate_sheets: int
     listed_candidates: int
+
+
+def report_html(
+    files: ReportFiles,
+    sets: Sequence[JudgedSet],
+    times: pd.DataFrame,
+    *,
+    options: ReportOptions,
+    facts: Mapping[str, str],
+    settings: str,
+    parts: Mapping[str, str],
+    largest_bytes: int,
+    log: Log,
+) -> str:
+    """Return the page as HTML, with fewer sheets of candidates where it would be too large.
+
+    Args:
+        files, sets, times, options, facts, settings: see `report_page`.
+        parts: template, style and script of `render`.
+        largest_bytes: size that the page should keep to.
+        log: told of the page, and of what was left out for its size.
+    """
+
+    def with_sheets(sheets: int) -> str:
+        chosen = replace(options, candidate_sheets=sheets)
+        page = report_page(files, sets, times, options=chosen, facts=facts, settings=settings)
+        html = render(page, **parts)
+        anchors = ", ".join(section.anchor for section in page.sections)
+        log(f"{len(page.cards)} cards; {anchors}; {sheets} sheets per set: {len(html.encode()) / 1e6:.2f} MB")
+        return html
+
+    html, sheets = fitting_page(with_sheets, sheets=options.candidate_sheets, largest_bytes=largest_bytes)
+    if len(html.encode()) > largest_bytes:
+        log("too large even without sheets; list fewer candidates (report.listed_candidates)")
+    elif sheets < options.candidate_sheets:
+        log(f"fewer sheets than asked for: the page may have {largest_bytes / 1e6:.0f} MB")
+    return html
 
 
 def report_page(
