@@ -11,7 +11,16 @@ import pandas as pd
 import pytest
 import yaml
 from filelock import FileLock
-from tiny_project import PARTS, RESULTS, ROOT, TINY, copy_project, snakemake, write_tiny_dataset
+from tiny_project import (
+    PARTS,
+    RESULTS,
+    ROOT,
+    TINY,
+    clone_with_results,
+    copy_project,
+    snakemake,
+    write_tiny_dataset,
+)
 
 from matwheel.crystals.table import read_table
 from matwheel.files import read_json
@@ -129,6 +138,21 @@ def test_more_configurations_compute_only_what_is_new(phonon_copy: Path) -> None
         "collect_configurations": 1,
         "draw_displacements": 1,
     }
+
+
+def test_a_fresh_clone_with_the_results_copied_in_has_nothing_to_do(phonon_run: Path, tmp_path: Path) -> None:
+    assert planned(clone_with_results(tmp_path / "clone", phonon_run), *TARGETS) == {}
+
+
+def test_a_shipped_crystal_or_label_that_changed_runs_what_saw_it(phonon_copy: Path) -> None:
+    labels = phonon_copy / "resources/phonon/Ag3SBr_pbe.parquet"
+    frame = pd.read_parquet(labels)
+    frame.iloc[:-1].to_parquet(labels)
+    pending = planned(phonon_copy, *TARGETS)
+    assert pending.get("take_shipped_labels") == 1 and "compute_force_constants" not in pending
+    crystal = phonon_copy / "resources/phonon/Ag3SBr.cif"
+    crystal.write_text(crystal.read_text() + "# other\n")
+    assert planned(phonon_copy, *TARGETS).get("compute_force_constants") == 1
 
 
 def test_another_length_of_training_displaces_nothing_again(phonon_copy: Path) -> None:

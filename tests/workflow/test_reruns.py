@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from pathlib import Path
 
 import yaml
-from tiny_project import PARTS, TINY, copy_project, pending_outputs, snakemake
+from tiny_project import TINY, clone_with_results, pending_outputs, snakemake
 
 from matwheel.crystals.table import read_table
 
@@ -97,16 +96,7 @@ def test_touched_files_rerun_nothing(editable: Path) -> None:
 
 
 def test_fresh_clone_with_results_copied_in_has_nothing_to_do(finished: Path, tmp_path: Path) -> None:
-    clone = tmp_path / "clone"
-    clone.mkdir()
-    for part in PARTS:
-        source = finished / part
-        if source.is_dir():
-            shutil.copytree(source, clone / part, copy_function=shutil.copy)
-        else:
-            shutil.copy(source, clone / part)
-    # What Snakemake remembers stays behind; `cp -a` keeps the times of results and of a user's own files.
-    copy_project(clone, finished, ("results", "tiny.csv", "tiny.yaml", "tiny_datasets.yaml"))
+    clone = clone_with_results(tmp_path / "clone", finished)
     assert "Nothing to be done" in snakemake(clone).stderr
 
 

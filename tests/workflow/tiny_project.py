@@ -51,6 +51,22 @@ def copy_project(destination: Path, source: Path = ROOT, parts: tuple[str, ...] 
     return destination
 
 
+def clone_with_results(destination: Path, finished: Path) -> Path:
+    """Copy a finished project as a user does who clones it and brings the results over with `cp -a`.
+
+    The project's files get new times, results and the user's own files keep theirs, and what Snakemake
+    remembers stays behind.
+    """
+    for part in PARTS:
+        target = destination / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (finished / part).is_dir():
+            shutil.copytree(finished / part, target, copy_function=shutil.copy)
+        else:
+            shutil.copy(finished / part, target)
+    return copy_project(destination, finished, ("results", "tiny.csv", "tiny.yaml", "tiny_datasets.yaml"))
+
+
 def write_tiny_dataset(project: Path) -> None:
     """Give a project a user's own dataset: a CSV with CIFs, a registry entry, a config."""
     frame = read_table(ROOT / "tests" / "data" / "poly40.parquet")

@@ -18,7 +18,8 @@ localrules:
 rule compute_force_constants:
     """Crystal at rest and its harmonic force constants in the supercell."""
     input:
-        crystal=lambda wildcards: PHONON["files"][wildcards.compound],
+        # A clone gives what came with the project new times; its content is a parameter.
+        crystal=lambda wildcards: ancient(PHONON["files"][wildcards.compound]),
     output:
         constants="results/phonon/{compound}/force_constants.npz",
         card="results/phonon/{compound}/force_constants.json",
@@ -34,6 +35,9 @@ rule compute_force_constants:
         runtime=60,
     params:
         code=code("compute_force_constants"),
+        crystal_sha256=lambda wildcards: sha256_of_file(
+            PHONON["files"][wildcards.compound]
+        ),
         potential=potential_params(POTENTIAL),
         lattice=PHONON["lattice"],
         supercell=PHONON["supercell"],
@@ -208,7 +212,9 @@ if PHONON_DFT["settings"]["backend"] == "none":
     rule take_shipped_labels:
         """Labels by density-functional theory that came with the project."""
         input:
-            labelled=lambda wildcards: PHONON["shipped_labels"][wildcards.compound],
+            labelled=lambda wildcards: ancient(
+                PHONON["shipped_labels"][wildcards.compound]
+            ),
         output:
             labelled="results/phonon/{compound}/labelled.parquet",
         log:
@@ -223,6 +229,9 @@ if PHONON_DFT["settings"]["backend"] == "none":
             runtime=10,
         params:
             code=code("take_shipped_labels"),
+            labelled_sha256=lambda wildcards: sha256_of_file(
+                PHONON["shipped_labels"][wildcards.compound]
+            ),
         message:
             "take the labels of {wildcards.compound} that came with the project"
         script:
