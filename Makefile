@@ -36,7 +36,7 @@ test: environment
 	python -m pytest -n 2
 
 # As root, on a machine without a SLURM of its own: starts a cluster, and disturbs a run on it in every way.
-# SLURM_TESTS=tests/slurm runs the whole quickstart on it too, which takes half an hour more.
+# SLURM_TESTS=tests/slurm runs the whole quickstart on it too, which takes half an hour more, a local run included.
 SLURM_TESTS ?= tests/slurm/test_disturbances.py
 slurm-test: environment
 	python -m pytest -s $(SLURM_TESTS)
