@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 
+class UnreadableCrystal(ValueError):
+    """A text or an object that gives no crystal; the message says in one line what is wrong."""
+
+
 @dataclass(frozen=True, eq=False)
 class Crystal:
     """An ordered periodic crystal.

@@ -1,0 +1,446 @@
+"""Crystals from CIF texts: gemmi reads the syntax; what the file states is held against what was read.
+
+Each text gives the crystal that it states, or is refused with the reason. What is decided on the way (a
+setting looked up, coordinates moved onto a special position) or left out (magnetic moments) is a note.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import gemmi
+import numpy as np
+from numpy.typing import NDArray
+
+from matwheel.crystals.cif_statements import Statements, as_counts, number_of_cif, spelled, statements_of
+from matwheel.crystals.cif_symmetry import Operations, stated_operations
+from matwheel.crystals.crystal import Crystal, UnreadableCrystal
+from matwheel.crystals.species import element_of_label, element_of_symbol
+
+SAME_PLACE_ANGSTROM = 0.01
+"""Two sites of a file closer than this stand at one place."""
+
+# Below this an occupancy is partial; above it, the rest is rounding.
+_FULL_OCCUPANCY = 0.999
+# An atom this close to its own image stands on the special position between them, however many digits its
+# coordinates have; with few digits the rounding allows more, up to the second figure.
+_SPECIAL_ANGSTROM, _LARGEST_ROUNDING_ANGSTROM = 0.05, 0.25
+# A shift onto a special position that deserves a note.
+_NOTED_ANGSTROM = 1e-4
+
+_CELL = tuple(f"_cell_{name}" for name in (
+    "length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma",
+))  # fmt: skip
+_LABEL, _SYMBOL, _OCCUPANCY = "_atom_site_label", "_atom_site_type_symbol", "_atom_site_occupancy"
+_COORDINATES = ("_atom_site_fract_x", "_atom_site_fract_y", "_atom_site_fract_z")
+_NOT_READ = {
+    "_atom_site_moment": "magnetic moments",
+    "_atom_type_oxidation_number": "oxidation numbers",
+    "_atom_site_charge": "charges of sites",
+}
+_MODULATED = ("_cell_wave_vector", "_space_group_ssg", "_cell_modulation_dimension")
+
+
+@dataclass(frozen=True, eq=False)
+class _Sites:
+    """The sites that a block lists.
+
+    Attributes:
+        labels: as in the file.
+        species: element of each.
+        positions: fractional, shape (sites, 3).
+        rounding: how far each coordinate may be from what was meant, by its digits, shape (sites, 3).
+    """
+
+    labels: tuple[str, ...]
+    species: tuple[str, ...]
+    positions: NDArray[np.float64] = field(repr=False)
+    rounding: NDArray[np.float64] = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class _Cell:
+    """A cell filled by symmetry: species, positions, atoms per site, and notes on what was moved."""
+
+    species: tuple[str, ...]
+    positions: NDArray[np.float64] = field(repr=False)
+    orbits: tuple[int, ...]
+    notes: tuple[str, ...]
+
+
+def crystal_of_cif(crystal_id: str, text: str) -> tuple[Crystal, tuple[str, ...]]:
+    """Return the crystal of a CIF text that holds one, and notes.
+
+    Atoms stand in the order of pymatgen's reader: by electronegativity, then as listed.
+
+    Raises:
+        UnreadableCrystal: the text is no CIF, holds none or several crystals, or what it states is not
+            understood, is disordered, or contradicts itself.
+    """
+    blocks = crystal_blocks(text)
+    if len(blocks) != 1:
+        count = len(blocks) or "no"
+        raise UnreadableCrystal(f"the CIF holds {count} structures, must hold one")
+    return crystal_of_block(crystal_id, blocks[0])
+
+
+def crystal_blocks(text: str) -> list[gemmi.cif.Block]:
+    """Return the data blocks of a CIF text that have a cell or atoms.
+
+    Raises:
+        UnreadableCrystal: the text is empty or no CIF.
+    """
+    if not isinstance(text, str) or not text.strip():
+        raise UnreadableCrystal("the CIF is empty")
+    # Line ends of old Macs, and marks and bytes that some editors leave, are no content.
+    cleaned = text.replace("\r\n", "\n").replace("\r", "\n").lstrip("\ufeff")
+    if "\x00" in cleaned:
+        raise UnreadableCrystal("the CIF does not parse (it holds NUL bytes); save it as plain text")
+    try:
+        document = gemmi.cif.read_string(cleaned, check_level=2)
+    except Exception as error:  # gemmi raises several types
+        said = re.sub(r"^string:", "line ", " ".join(str(error).split()))
+        raise UnreadableCrystal(f"the CIF does not parse ({said})") from None
+    return [block for block in document if _is_crystal(block)]
+
+
+def crystal_of_block(crystal_id: str, block: gemmi.cif.Block) -> tuple[Crystal, tuple[str, ...]]:
+    """Return the crystal of one data block, and notes; raises as `crystal_of_cif`."""
+    tags = _tags(block)
+    for tag in tags:
+        if tag.startswith(_MODULATED):
+            raise UnreadableCrystal(f"the structure is modulated ({tag}); give an approximant without it")
+    lattice = _lattice(tags)
+    sites = _sites(tags)
+    statements, unread = statements_of(tags)
+    readings, found = stated_operations(tags, lattice)
+    notes = [*unread, *found]
+    notes += [
+        f"{what} were not read" for tag, what in _NOT_READ.items() if any(it.startswith(tag) for it in tags)
+    ]
+    tried = [_read_as(operations, sites, lattice, statements) for operations in readings]
+    cell, decided = _decided(tried, statements, lattice)
+    order = _order(cell.species)
+    crystal = Crystal(crystal_id, tuple(cell.species[i] for i in order), lattice, cell.positions[order])
+    return crystal, tuple(dict.fromkeys([*notes, *decided, *cell.notes]))
+
+
+def _is_crystal(block: gemmi.cif.Block) -> bool:
+    tags = (
+        tag for item in block for tag in (item.pair[:1] if item.pair else item.loop.tags if item.loop else ())
+    )
+    return any(tag.lower().startswith(("_atom_site", "_cell_length", "_cell.length")) for tag in tags)
+
+
+def _tags(block: gemmi.cif.Block) -> dict[str, list[str]]:
+    """Return the values of a block by tag: in lower case, dots as underscores, quotes taken off.
+
+    Raises:
+        UnreadableCrystal: two tags differ by their spelling only.
+    """
+    tags: dict[str, list[str]] = {}
+
+    def add(tag: str, values: list[str]) -> None:
+        name = tag.lower().replace(".", "_").rstrip("_")
+        if name in tags:
+            raise UnreadableCrystal(f"the tag {tag} occurs twice; keep one of them")
+        tags[name] = values
+
+    for item in block:
+        if item.pair:
+            add(item.pair[0], [gemmi.cif.as_string(item.pair[1]) or item.pair[1]])
+        elif item.loop:
+            width, values = item.loop.width(), item.loop.values
+            for place, tag in enumerate(item.loop.tags):
+                if width and _is_read(tag):
+                    add(tag, [gemmi.cif.as_string(text) or text for text in values[place::width]])
+    return tags
+
+
+def _is_read(tag: str) -> bool:
+    return tag.lower().startswith(("_atom_site", "_atom_type", "_sym", "_space", "_cell", "_chem", "_exptl"))
+
+
+def _lattice(tags: Mapping[str, Sequence[str]]) -> NDArray[np.float64]:
+    from pymatgen.core import Lattice
+
+    parameters = []
+    for tag in _CELL:
+        if tag not in tags:
+            raise UnreadableCrystal(f"the cell parameter {tag} is missing")
+        value = number_of_cif(tags[tag][0])
+        if not np.isfinite(value):
+            raise UnreadableCrystal(f"{tag} is {tags[tag][0]!r}, which is not a finite number")
+        if value <= 0 or ("angle" in tag and value >= 180):
+            raise UnreadableCrystal(f"{tag} is {value:g}: that is no cell, and so no structure")
+        parameters.append(value)
+    alpha, beta, gamma = np.cos(np.radians(parameters[3:]))
+    if not 1 - alpha**2 - beta**2 - gamma**2 + 2 * alpha * beta * gamma > 1e-9:
+        raise UnreadableCrystal(f"the angles {parameters[3:]} make no cell, and so no structure")
+    return np.asarray(Lattice.from_parameters(*parameters).matrix, dtype=np.float64)
+
+
+def _sites(tags: Mapping[str, Sequence[str]]) -> _Sites:
+    labels = list(tags.get(_LABEL) or tags.get(_SYMBOL) or ())
+    if not labels:
+        raise UnreadableCrystal("the CIF gives no structure (it lists no atoms)")
+    missing = [tag for tag in _COORDINATES if len(tags.get(tag, ())) != len(labels)]
+    if missing:
+        cartesian = ", its positions are Cartesian" if "_atom_site_cartn_x" in tags else ""
+        raise UnreadableCrystal(f"the CIF gives no structure (column {missing[0]} is missing{cartesian})")
+    _refuse_hidden_atoms(tags, labels)
+    symbols = tags.get(_SYMBOL)
+    species = tuple(_element(label, symbols[place] if symbols else "") for place, label in enumerate(labels))
+    _check_occupancies(tags, labels)
+    positions, rounding = _positions(tags, labels)
+    return _Sites(tuple(labels), species, positions, rounding)
+
+
+def _element(label: str, symbol: str) -> str:
+    if symbol in ("", "?", "."):
+        return element_of_label(label)
+    if "+" in symbol.strip("+") and re.search(r"[A-Za-z].*\+.*[A-Za-z]", symbol):
+        raise UnreadableCrystal(f"site {label} is {symbol!r}: a mixed site is disorder, order it")
+    return element_of_symbol(symbol)
+
+
+def _refuse_hidden_atoms(tags: Mapping[str, Sequence[str]], labels: Sequence[str]) -> None:
+    """Refuse hydrogens that a site carries without a position of their own, and sites that are no atoms."""
+    for label, count in zip(labels, tags.get("_atom_site_attached_hydrogens", ()), strict=False):
+        if number_of_cif(count) > 0:
+            raise UnreadableCrystal(f"site {label} carries {count} hydrogens that have no position; add them")
+    for label, flag in zip(labels, tags.get("_atom_site_calc_flag", ()), strict=False):
+        if flag.lower() == "dum":
+            raise UnreadableCrystal(f"site {label} is marked as a dummy, no atom; delete it")
+
+
+def _check_occupancies(tags: Mapping[str, Sequence[str]], labels: Sequence[str]) -> None:
+    for label, text in zip(labels, tags.get(_OCCUPANCY, ()), strict=False):
+        if text.strip() in (".", "?", ""):
+            raise UnreadableCrystal(f"the occupancy is not given for site {label} ({text}); write 1")
+        occupancy = number_of_cif(text)
+        if not _FULL_OCCUPANCY <= occupancy <= 2 - _FULL_OCCUPANCY:
+            fault = (
+                "partial occupancy is disorder, order it"
+                if 0 < occupancy < 1
+                else "write 1 or delete the site"
+            )
+            raise UnreadableCrystal(f"site {label} has occupancy {text}; {fault}")
+
+
+def _positions(
+    tags: Mapping[str, Sequence[str]], labels: Sequence[str]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    positions, rounding = np.empty((len(labels), 3)), np.empty((len(labels), 3))
+    for axis, tag in enumerate(_COORDINATES):
+        for place, text in enumerate(tags[tag]):
+            value = number_of_cif(text)
+            if not np.isfinite(value):
+                said = "NaN" if text.lower() == "nan" else "not given" if text in ("?", ".") else "no number"
+                raise UnreadableCrystal(
+                    f"the CIF gives no structure (a coordinate of site {labels[place]} is {text!r}, {said})"
+                )
+            positions[place, axis] = value
+            digits = re.sub(r"\(.*", "", text).lower()
+            decimals = len(digits.partition(".")[2]) if "e" not in digits else 8
+            rounding[place, axis] = 10.0**-decimals if decimals else 0.0
+    return positions, rounding
+
+
+@dataclass(frozen=True, eq=False)
+class _Reading:
+    """One reading of the symmetry: the operations, the cell that they give, and what speaks against it."""
+
+    operations: Operations
+    cell: _Cell | None
+    faults: tuple[str, ...]
+
+    @property
+    def formula(self) -> str:
+        """Content of the cell, or what is wrong with it."""
+        return spelled(as_counts(self.cell.species)) if self.cell else self.faults[0]
+
+
+def _read_as(
+    operations: Operations, sites: _Sites, lattice: NDArray[np.float64], statements: Statements
+) -> _Reading:
+    try:
+        cell = _filled(sites, operations, lattice)
+    except UnreadableCrystal as error:
+        return _Reading(operations, None, (str(error),))
+    volume = float(abs(np.linalg.det(lattice)))
+    counts = as_counts(cell.species)
+    return _Reading(
+        operations, cell, tuple(statements.contradictions(counts, cell.orbits, len(operations), volume))
+    )
+
+
+def _decided(
+    readings: Sequence[_Reading], statements: Statements, lattice: NDArray[np.float64]
+) -> tuple[_Cell, list[str]]:
+    """Return the filled cell of the reading that everything stated agrees with, and notes.
+
+    Raises:
+        UnreadableCrystal: no reading agrees with the file, or several do and differ.
+    """
+    agreeing = [reading for reading in readings if not reading.faults]
+    first = readings[0]
+    if not agreeing:
+        tried = "; ".join(f"{it.operations.said} gives {it.formula}" for it in readings if it.cell)
+        raise UnreadableCrystal(f"{first.faults[0]}{f' ({tried})' if tried else ''}")
+    chosen = agreeing[0]
+    if len(readings) == 1:
+        return chosen.cell, []
+    if first.operations.is_listed:
+        return _beside_a_larger_group(readings, agreeing, statements, lattice)
+    for other in agreeing[1:]:
+        if not _equal(chosen.cell, other.cell, lattice):
+            raise UnreadableCrystal(
+                f"{chosen.operations.said} and {other.operations.said} are both possible and give "
+                f"{chosen.formula} or {other.formula}; write the symmetry operations or the setting "
+                "(:1, :2, :H, :R)"
+            )
+    return chosen.cell, [f"read as {chosen.operations.said}, the one that agrees with the file"]
+
+
+def _beside_a_larger_group(
+    readings: Sequence[_Reading],
+    agreeing: Sequence[_Reading],
+    statements: Statements,
+    lattice: NDArray[np.float64],
+) -> tuple[_Cell, list[str]]:
+    """Decide for a file that lists few operations, mostly x,y,z alone, and names a group of more."""
+    listed = readings[0]
+    if listed is agreeing[0]:
+        others = [reading.operations for reading in readings[1:]]
+        if statements.counts_atoms or _is_whole(listed.cell, others, lattice):
+            return listed.cell, []
+    elif len(agreeing) == 1:
+        said = f"lists {listed.operations.said} beside {agreeing[0].operations.said}, which was applied"
+        return agreeing[0].cell, [f"{said}: without it {listed.faults[0]}"]
+    raise UnreadableCrystal(
+        f"lists {listed.operations.said} beside {readings[1].operations.said}, which would make "
+        f"{readings[1].formula} of {listed.formula}, and states nothing that decides; list all operations"
+    )
+
+
+def _filled(sites: _Sites, operations: Operations, lattice: NDArray[np.float64]) -> _Cell:
+    """Return all atoms of the cell; sites within rounding of a special position are moved onto it.
+
+    Raises:
+        UnreadableCrystal: a site and its images do not make an orbit, or two sites stand at one place.
+    """
+    species: list[str] = []
+    positions: list[NDArray[np.float64]] = []
+    orbits, notes = [], []
+    for label, element, position, rounding in zip(
+        sites.labels, sites.species, sites.positions, sites.rounding, strict=True
+    ):
+        orbit, moved_angstrom = _orbit(label, position, rounding, operations, lattice)
+        if moved_angstrom > _NOTED_ANGSTROM:
+            notes.append(
+                f"site {label} was moved by {moved_angstrom:.4f} Å onto the special position beside it"
+            )
+        species += [element] * len(orbit)
+        positions.append(orbit)
+        orbits.append(len(orbit))
+    cell = _Cell(tuple(species), np.concatenate(positions), tuple(orbits), tuple(notes))
+    _refuse_one_place(sites.labels, cell, lattice)
+    return cell
+
+
+def _orbit(
+    label: str,
+    position: NDArray[np.float64],
+    rounding: NDArray[np.float64],
+    operations: Operations,
+    lattice: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], float]:
+    """Return the images of a site in the cell, shape (atoms, 3), and how far it was moved, Å."""
+    if len(operations) == 1:
+        return (position - np.floor(position))[None], 0.0
+    images = operations.rotations @ position + operations.translations
+    shifts = images - position
+    shifts -= np.round(shifts)
+    distances = np.linalg.norm(shifts @ lattice, axis=1)
+    allowed = np.linalg.norm(rounding * np.linalg.norm(lattice, axis=1))
+    tolerance = max(_SPECIAL_ANGSTROM, min(2 * allowed, _LARGEST_ROUNDING_ANGSTROM))
+    own = distances < tolerance
+    centre = position + shifts[own].mean(axis=0)
+    moved_angstrom = float(np.linalg.norm((centre - position) @ lattice))
+    images = operations.rotations @ centre + operations.translations
+    images -= np.floor(images + 1e-9)
+    orbit = _distinct(images, lattice)
+    if len(orbit) * int(own.sum()) != len(operations):
+        raise UnreadableCrystal(
+            f"site {label} lies so near a special position that its {len(orbit)} images make no orbit of "
+            f"{len(operations)} operations; give its coordinates with more digits"
+        )
+    return orbit, moved_angstrom
+
+
+def _distinct(images: NDArray[np.float64], lattice: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the images that differ, in order, modulo the lattice."""
+    differences = images[:, None] - images[None]
+    differences -= np.round(differences)
+    same = (np.abs(differences) @ np.abs(lattice)).max(axis=2) < SAME_PLACE_ANGSTROM
+    first = same.argmax(axis=1)
+    return images[first == np.arange(len(images))]
+
+
+def _refuse_one_place(labels: Sequence[str], cell: _Cell, lattice: NDArray[np.float64]) -> None:
+    """Refuse two sites at one place: one of them is too many, or they share it as disorder."""
+    from scipy.spatial import cKDTree
+
+    if len(cell.species) < 2:
+        return
+    wrapped = cell.positions - np.floor(cell.positions)
+    wrapped[wrapped >= 1.0] = 0.0
+    shortest = float(np.linalg.norm(np.linalg.inv(lattice), axis=0).max())
+    near = cKDTree(wrapped, boxsize=1.0).query_pairs(SAME_PLACE_ANGSTROM * max(shortest, 1e-9))
+    site = np.repeat(np.arange(len(labels)), cell.orbits)
+    for one, other in sorted(near):
+        difference = cell.positions[one] - cell.positions[other]
+        difference -= np.round(difference)
+        if np.linalg.norm(difference @ lattice) < SAME_PLACE_ANGSTROM:
+            raise UnreadableCrystal(
+                f"two atoms at one place: sites {labels[site[one]]} and {labels[site[other]]}; "
+                "a shared place is disorder, a repeated one a mistake"
+            )
+
+
+def _is_whole(cell: _Cell, others: Sequence[Operations], lattice: NDArray[np.float64]) -> bool:
+    """Whether the larger groups add no atom: the listed ones are all."""
+    species = np.array(cell.species)
+    for operations in others:
+        for symbol, position in zip(cell.species, cell.positions, strict=True):
+            images = operations.rotations @ position + operations.translations
+            differences = images[:, None] - cell.positions[species == symbol][None]
+            differences -= np.round(differences)
+            nearest = np.linalg.norm(differences @ lattice, axis=2).min(axis=1)
+            if nearest.max() > _LARGEST_ROUNDING_ANGSTROM:
+                return False
+    return True
+
+
+def _equal(one: _Cell, other: _Cell, lattice: NDArray[np.float64]) -> bool:
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+    from pymatgen.core import Lattice, Structure
+
+    if as_counts(one.species) != as_counts(other.species):
+        return False
+    structures = [Structure(Lattice(lattice), it.species, it.positions) for it in (one, other)]
+    return bool(StructureMatcher(scale=False).fit(*structures))
+
+
+def _order(species: Sequence[str]) -> NDArray[np.int64]:
+    """Return the order of atoms by electronegativity, then symbol, then as listed."""
+    from pymatgen.core import Element
+
+    keys = {}
+    for symbol in set(species):
+        electronegativity = Element(symbol).X
+        keys[symbol] = (electronegativity if electronegativity == electronegativity else np.inf, symbol)
+    return np.array(sorted(range(len(species)), key=lambda place: keys[species[place]]), dtype=np.int64)

@@ -1,0 +1,253 @@
+"""The one reader of crystals: what states one becomes a `Crystal` with notes, or is refused by name.
+
+Everything from outside passes here: imports, own datasets, archives, mirrors, reference structures.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from matwheel.crystals.cif import crystal_of_block, crystal_of_cif
+from matwheel.crystals.crystal import Crystal, UnreadableCrystal
+from matwheel.crystals.species import element_of_symbol, is_element
+
+__all__ = ["FORMS", "Reading", "UnreadableCrystal", "read_crystal"]
+
+_FULL_OCCUPANCY = 0.999
+_LONGEST_MESSAGE = 400
+# What programs call the moments and charges that a crystal here does not carry.
+_NOT_READ = {
+    "magmom": "magnetic moments",
+    "magmoms": "magnetic moments",
+    "initial_magmoms": "magnetic moments",
+    "initial_charges": "charges of atoms",
+    "charge": "charges of atoms",
+    "charges": "charges of atoms",
+}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A crystal that was read, and what was decided or left out on the way, one line each."""
+
+    crystal: Crystal
+    notes: tuple[str, ...] = ()
+
+
+def read_crystal(content: Any, form: str, crystal_id: str) -> Reading:
+    """Return the crystal that a text or an object states.
+
+    Args:
+        content: what `form` says: 'cif' (text with one crystal), 'cif_block' (a data block of gemmi),
+            'poscar' (text), 'extxyz' (text of one frame), 'structure' (pymatgen Structure or its mapping),
+            'jarvis' (mapping with lattice_mat, coords, elements, cartesian), 'arrays' (mapping with species,
+            lattice, frac_coords).
+        form: one of `FORMS`.
+        crystal_id: id of the crystal.
+
+    Raises:
+        UnreadableCrystal: it states no crystal, one that is disordered, or contradicts itself.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            crystal, notes = FORMS[form](crystal_id, content)
+            _check(crystal)
+        except UnreadableCrystal as error:
+            raise UnreadableCrystal(_one_line(error)) from error
+        except Exception as error:  # parsers raise many types; whatever it was, there is no crystal
+            raise UnreadableCrystal(f"{_NAMES[form]} does not parse ({_one_line(error)})") from error
+    return Reading(crystal, (*notes, *_said(caught)))
+
+
+def _said(caught: list[warnings.WarningMessage]) -> list[str]:
+    """Return what libraries warned of; what concerns their programmers only is left out."""
+    of_users = [item for item in caught if not issubclass(item.category, DeprecationWarning | FutureWarning)]
+    return list(dict.fromkeys(" ".join(str(item.message).split())[:200] for item in of_users))
+
+
+def _poscar(crystal_id: str, text: Any) -> tuple[Crystal, list[str]]:
+    from pymatgen.io.vasp import Poscar
+
+    text = str(text).replace("\\n", "\n").replace("\r\n", "\n").lstrip("\ufeff")
+    lines = [line.strip() for line in text.splitlines()]
+    if len(lines) < 8:
+        raise UnreadableCrystal("the POSCAR does not parse (it has fewer than eight lines)")
+    symbols = re.split(r"\s+", lines[5])
+    if symbols[0].isdecimal():
+        raise UnreadableCrystal(
+            "the POSCAR does not say which elements it holds (VASP 4); write their symbols above the numbers"
+        )
+    elements = [element_of_symbol(re.split(r"[_/]", symbol)[0]) for symbol in symbols]
+    counts = lines[6].split()
+    if len(counts) != len(elements) or not all(count.isdecimal() for count in counts):
+        raise UnreadableCrystal(f"the POSCAR has symbols {lines[5]!r} and numbers of atoms {lines[6]!r}")
+    lines[5] = " ".join(elements)
+    crystal, notes = _structure(crystal_id, Poscar.from_str("\n".join(lines)).structure)
+    species = tuple(
+        element for element, count in zip(elements, counts, strict=True) for _ in range(int(count))
+    )
+    if crystal.species != species:
+        raise UnreadableCrystal(f"the POSCAR's symbols {lines[5]!r} are not those of its atoms")
+    _check_poscar_symbols(lines, species)
+    return crystal, notes
+
+
+def _check_poscar_symbols(lines: list[str], species: tuple[str, ...]) -> None:
+    """Hold symbols at the ends of coordinate lines against the order of the atoms."""
+    start = 7 + lines[7].lower().startswith("s") + 1
+    for number, (line, element) in enumerate(zip(lines[start:], species, strict=False), 1):
+        for word in line.split()[3:]:
+            stated = re.split(r"[_/]", word.strip("!#"))[0]
+            if is_element(stated) and stated not in ("T", "F") and stated != element:
+                raise UnreadableCrystal(
+                    f"atom {number} of the POSCAR is {element} by order and {word} by its line"
+                )
+
+
+def _structure(crystal_id: str, content: Any) -> tuple[Crystal, list[str]]:
+    """Return a pymatgen Structure, or its mapping, as a crystal."""
+    from pymatgen.core import Structure
+
+    structure = content if isinstance(content, Structure) else Structure.from_dict(dict(content))
+    notes: list[str] = []
+    species = []
+    for number, site in enumerate(structure, 1):
+        (occupant, share), *others = site.species.items()
+        if others or not _FULL_OCCUPANCY <= share <= 2 - _FULL_OCCUPANCY:
+            raise UnreadableCrystal(
+                f"atom {number} is {site.species_string!r}: partial occupancy is disorder, order it"
+            )
+        species.append(element_of_symbol(str(getattr(occupant, "symbol", occupant))))
+        notes += ["oxidation states were not read"] if getattr(occupant, "oxi_state", None) else []
+        notes += ["magnetic moments were not read"] if getattr(occupant, "spin", None) else []
+    notes += [
+        f"{what} were not read" for name, what in _NOT_READ.items() if name in structure.site_properties
+    ]
+    if structure._charge:
+        notes.append(f"the charge of the cell ({structure._charge:g}) was not read")
+    notes += _periodicity(structure.lattice.pbc)
+    crystal = Crystal(crystal_id, tuple(species), structure.lattice.matrix, structure.frac_coords)
+    return crystal, list(dict.fromkeys(notes))
+
+
+def _jarvis(crystal_id: str, content: Mapping[str, Any]) -> tuple[Crystal, list[str]]:
+    """Return a crystal of JARVIS' JSON (jarvis.core.atoms.Atoms.to_dict)."""
+    lattice = np.asarray(content["lattice_mat"], dtype=float).reshape(3, 3)
+    positions = np.asarray(content["coords"], dtype=float).reshape(-1, 3)
+    if content.get("cartesian"):
+        positions = positions @ np.linalg.inv(lattice)
+    return Crystal(crystal_id, _elements(content["elements"]), lattice, positions), []
+
+
+def _arrays(crystal_id: str, row: Mapping[str, Any]) -> tuple[Crystal, list[str]]:
+    """Return a row of a crystal table as a crystal."""
+    for name in ("species", "lattice", "frac_coords"):
+        if row[name] is None or np.ndim(row[name]) == 0:
+            raise UnreadableCrystal(f"{name} is missing")
+    lattice, positions = _flat(row["lattice"]), _flat(row["frac_coords"])
+    if lattice.size != 9:
+        raise UnreadableCrystal(f"lattice has {lattice.size} numbers, must have 9")
+    if positions.size != 3 * len(row["species"]):
+        raise UnreadableCrystal(f"{positions.size} coordinates for {len(row['species'])} atoms; three each")
+    return Crystal(crystal_id, _elements(row["species"]), lattice, positions), []
+
+
+def _flat(values: Any) -> NDArray[np.float64]:
+    """Return numbers, or rows of numbers as Parquet nests them, as one array."""
+    return np.array([float(number) for part in values for number in np.ravel(part)])
+
+
+def _extxyz(crystal_id: str, frame: str) -> tuple[Crystal, list[str]]:
+    from ase.io import read
+
+    count, comment, *lines = frame.splitlines()
+    if not int(count):
+        raise UnreadableCrystal("the crystal has no atoms")
+    if "lattice=" not in comment.lower():
+        raise UnreadableCrystal("no Lattice in the comment line: a molecule without a cell is no crystal")
+    if (column := _species_column(comment)) is not None:
+        lines = [_with_element(line, column) for line in lines]
+    atoms = read(io.StringIO("\n".join([count, comment, *lines]) + "\n"), index=0, format="extxyz")
+    if not atoms.pbc.any():
+        raise UnreadableCrystal("periodic in no direction (pbc): a molecule is no crystal")
+    lattice = np.asarray(atoms.cell, dtype=float)
+    if not np.isfinite(lattice).all():
+        raise UnreadableCrystal("the lattice is not finite")
+    if abs(np.linalg.det(lattice)) == 0.0:
+        raise UnreadableCrystal("the cell has no volume")
+    carried = {*atoms.arrays, *(atoms.calc.results if atoms.calc is not None else ())}
+    notes = [f"{what} were not read" for name, what in _NOT_READ.items() if name in carried]
+    crystal = Crystal(crystal_id, _elements(atoms.symbols), lattice, atoms.positions @ np.linalg.inv(lattice))
+    return crystal, list(dict.fromkeys([*notes, *_periodicity(atoms.pbc)]))
+
+
+def _species_column(comment: str) -> int | None:
+    """Return the column of the symbols in a frame of extxyz; None where atoms are numbers."""
+    found = re.search(r"properties=(?:\"([^\"]*)\"|(\S+))", comment, flags=re.IGNORECASE)
+    if found is None:
+        return 0
+    parts = (found.group(1) or found.group(2)).split(":")
+    column = 0
+    for name, _, width in zip(parts[::3], parts[1::3], parts[2::3], strict=False):
+        if name.lower() == "species":
+            return column
+        column += int(width)
+    return None
+
+
+def _with_element(line: str, column: int) -> str:
+    words = line.split()
+    if column < len(words):
+        words[column] = element_of_symbol(words[column])
+    return " ".join(words)
+
+
+def _periodicity(pbc: Sequence[bool]) -> list[str]:
+    """Return a note where a crystal is not periodic in all directions."""
+    if all(pbc):
+        return []
+    marks = " ".join("T" if periodic else "F" for periodic in pbc)
+    kind = {2: "a layer", 1: "a wire"}.get(int(sum(pbc)), "a molecule")
+    return [f'the file says pbc="{marks}", {kind}; it is treated as periodic in all three directions']
+
+
+def _elements(symbols: Sequence[str]) -> tuple[str, ...]:
+    return tuple(element_of_symbol(str(symbol)) for symbol in symbols)
+
+
+def _check(crystal: Crystal) -> None:
+    if not crystal.species:
+        raise UnreadableCrystal("the crystal has no atoms")
+    if not (np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac_coords).all()):
+        raise UnreadableCrystal("the lattice or a position is not finite")
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= _LONGEST_MESSAGE else text[: _LONGEST_MESSAGE - 3] + "..."
+
+
+FORMS: dict[str, Callable[[str, Any], tuple[Crystal, Sequence[str]]]] = {
+    "cif": crystal_of_cif,
+    "cif_block": crystal_of_block,
+    "poscar": _poscar,
+    "extxyz": _extxyz,
+    "structure": _structure,
+    "jarvis": _jarvis,
+    "arrays": _arrays,
+}
+"""What `read_crystal` understands, by name."""
+
+_NAMES = {
+    "cif": "the CIF", "cif_block": "the CIF", "poscar": "the POSCAR", "extxyz": "the frame",
+    "structure": "the structure", "jarvis": "the structure", "arrays": "the row",
+}  # fmt: skip
