@@ -89,11 +89,16 @@ def test_ids_are_numbered_when_there_are_none(tmp_path):
     [
         (ROCK_SALT, "abc", "b", r"row 2 \(id b\): target target is 'abc', which is not a number; correct"),
         (ROCK_SALT, float("nan"), "b", r"row 2 \(id b\): target target is missing \(NaN or empty\); correct"),
-        (ROCK_SALT, "inf", "b", r"row 2 \(id b\): target target is inf, which is not finite; correct"),
+        (ROCK_SALT, "inf", "b", r"row 2 \(id b\): target target is 'inf', which is not a number; correct"),
         ("data_x\nnonsense", 1, "b", r"row 2 \(id b\): the CIF does not parse .*; correct it or delete"),
         ("", 1, "b", r"row 2 \(id b\): the CIF is empty; correct it or delete"),
         (ROCK_SALT + ONE_ATOM, 1, "b", r"row 2 \(id b\): the CIF holds 2 structures"),
-        (PARTIAL, 1, "b", r"row 2 \(id b\): partial occupancy; order the structure first"),
+        (
+            PARTIAL,
+            1,
+            "b",
+            r"row 2 \(id b\): site Cu1 has occupancy 0.5; partial occupancy is disorder, order it",
+        ),
         (ONE_ATOM.replace("3.35", "0.1"), 1, "b", r"row 2 \(id b\): the cell volume is 0.001"),
         (ROCK_SALT, 1, "a", r"row 2 \(id a\): the id occurs twice, first in row 1"),
         (ROCK_SALT, 1, "", r"row 2 \(id \): the id is missing"),
@@ -111,8 +116,8 @@ def test_a_bad_row_is_named(tmp_path, cif, target, crystal_id, complaint):
 def test_bad_files(tmp_path):
     path = tmp_path / "data.csv"
     entry = _csv(path, [ROCK_SALT], [1.0])
-    path.write_text("id,structure,target\na,x,1\n")
-    with pytest.raises(DatasetError, match=r"data.csv: column 'cif' is missing; found id, structure, target"):
+    path.write_text("id,energy,target\na,x,1\n")
+    with pytest.raises(DatasetError, match=r"data.csv: column 'cif' is missing, .*found id, energy, target"):
         load_dataset(entry)
     path.write_text("cif,target\n")
     with pytest.raises(DatasetError, match=r"data.csv: has no data rows"):
@@ -121,7 +126,7 @@ def test_bad_files(tmp_path):
     with pytest.raises(DatasetError, match=r"data.csv: the file is empty"):
         load_dataset(entry)
     path.write_text('cif,target\n"unclosed,1\n')
-    with pytest.raises(DatasetError, match=r"data.csv: cannot be read as .csv"):
+    with pytest.raises(DatasetError, match=r"data.csv, line 2: a quote is opened and never closed"):
         load_dataset(entry)
     path.unlink()
     with pytest.raises(DatasetError, match=r"dataset mine: .*data.csv does not exist; correct `path`"):
@@ -141,7 +146,7 @@ def test_bad_folders(tmp_path):
     (tmp_path / "targets.csv").write_text("id,target\nx1,1\n")
     with pytest.raises(DatasetError, match=r"targets.csv, row 1 \(id x1\): the file .*x1.cif does not exist"):
         load_dataset(entry)
-    (tmp_path / "targets.csv").write_text("x1,1\n")
+    (tmp_path / "targets.csv").write_text("x1,one\n")
     with pytest.raises(DatasetError, match=r"column 'id' is missing|has no data rows"):
         load_dataset(entry)
 
@@ -187,8 +192,8 @@ def test_what_differs_from_the_registry_is_refused(tmp_path, expected, complaint
 
 def test_bad_arrays_are_named(tmp_path):
     for change, complaint in (
-        ({"species": []}, r"row 1 \(id a\): 0 species, 1 positions"),
-        ({"species": ["D"]}, r"row 1 \(id a\): 'D' is not a chemical element \(write H for D and T\)"),
+        ({"species": []}, r"row 1 \(id a\): 3 coordinates for 0 atoms; three each"),
+        ({"species": ["D"]}, r"row 1 \(id a\): 'D' is deuterium, .*write H for D and T"),
         ({"species": ["Xx"]}, r"row 1 \(id a\): 'Xx' is not a chemical element"),
         ({"frac_coords": [[0, 0, float("nan")]]}, r"row 1 \(id a\): the lattice or a position is not finite"),
     ):

@@ -16,6 +16,7 @@ from matwheel.crystals.table import crystal_table, write_cif_archive, write_tabl
 from matwheel.errors import InputError
 
 HEAD = """data_{name}
+_symmetry_space_group_name_H-M 'P 1'
 _cell_length_a 4
 _cell_length_b 4
 _cell_length_c 4
@@ -102,7 +103,7 @@ def test_every_format_gives_the_same_crystals(written, crystals):
     assert [verdict.verdict for verdict in verdicts] == ["pass"] * len(crystals)
     assert [verdict.candidate_id for verdict in verdicts] == [crystal.id for crystal in read]
     if written.suffix == ".cif":
-        assert [crystal.id for crystal in read] == [f"made-{i:05d}" for i in range(1, len(crystals) + 1)]
+        assert [crystal.id for crystal in read] == [f"made-many-{i:05d}" for i in range(1, len(crystals) + 1)]
         expected = list(crystals)
     else:
         by_id = {crystal.id: crystal for crystal in crystals}
@@ -119,12 +120,12 @@ def test_every_format_gives_the_same_crystals(written, crystals):
 
 BAD_CIFS = {
     "empty": ("", "empty"),
-    "no cif": ("nothing of the kind", "no structure|does not parse"),
+    "no cif": ("nothing of the kind", "does not parse"),
     "partial": (cif(" Cs Cs0 0 0 0 0.5\n Cl Cl0 .5 .5 .5 1\n"), "occupancy 0.5"),
     "mixed": (cif(" Cs Cs0 0 0 0 0.5\n K K0 0 0 0 0.5\n Cl Cl0 .5 .5 .5 1\n"), "partial occupancy"),
     "no occupancy": (cif(" Cs Cs0 0 0 0 nan\n Cl Cl0 .5 .5 .5 1\n"), "occupancy nan"),
     "zero occupancy": (cif(" Cs Cs0 0 0 0 0\n Cl Cl0 .5 .5 .5 1\n"), "occupancy 0"),
-    "nan": (cif(" Cs Cs0 nan 0 0 1\n Cl Cl0 .5 .5 .5 1\n"), "NaN"),
+    "nan": (cif(" Cs Cs0 nan 0 0 1\n Cl Cl0 .5 .5 .5 1\n"), "site Cs0 is 'nan', NaN"),
     "unknown position": (cif(" Cs Cs0 ? ? ? 1\n Cl Cl0 .5 .5 .5 1\n"), "no structure"),
     "occupancy not given": (cif(" Cs Cs0 0 0 0 .\n Cl Cl0 .5 .5 .5 1\n"), "occupancy is not given"),
     "one place": (cif(" Cs Cs0 0 0 0 1\n Cl Cl0 0 0 0 1\n"), "two atoms at one place"),
@@ -163,7 +164,7 @@ def test_rows_with_too_many_or_too_few_cells_cost_only_themselves(tmp_path):
     crystals, verdicts = read_imported(path)
     assert [crystal.id for crystal in crystals] == ["a", "d"]
     assert [verdict.verdict for verdict in verdicts] == ["pass", "error", "error", "pass"]
-    assert "has 1 cells, the header has 2" in verdicts[1].reason and verdicts[2].candidate_id == "c"
+    assert "has 1 cells for 2 columns" in verdicts[1].reason and verdicts[2].candidate_id == "c"
 
 
 def test_bad_frames_of_extxyz_cost_only_themselves(tmp_path, crystals):
@@ -267,9 +268,9 @@ def test_strange_but_parsable_crystals_reach_the_screens(tmp_path):
         ("empty.csv", "", ["empty"]),
         ("blank.extxyz", "\n \n", ["empty"]),
         ("header.csv", "id,cif\n", ["holds no crystal"]),
-        ("columns.csv", "id,structure\n1,2\n", ["'cif' is missing", "id, structure"]),
+        ("columns.csv", "id,energy\n1,2\n", ["'cif' is missing", "id, energy", "--crystal-column"]),
         ("damaged.zip", "no zip", ["damaged zip"]),
-        ("damaged.parquet", "no parquet", ["cannot be read as Parquet"]),
+        ("damaged.parquet", "no parquet", ["cannot be read as .parquet"]),
         ("damaged.csv.gz", "no gzip", ["damaged gzip"]),
         ("table.xlsx", "something", [".xlsx", ".extxyz"]),
         ("plain", "something", ["no suffix"]),

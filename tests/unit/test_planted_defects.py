@@ -276,7 +276,7 @@ def test_every_planted_candidate_has_a_history_and_a_row(planted):
         text = history(name, table, rows.loc[name] if name in rows.index else None, screens=FUNNEL)
         assert text.startswith(f"{name}\n") and max(map(len, text.splitlines())) <= 110
     assert "copy of SrTiO3" in history("copy-skewed", table, screens=FUNNEL)
-    assert "made.csv, row 2: a site has occupancy 0.5" in history("disordered", table, screens=FUNNEL)
+    assert "made.csv, row 2: site K0 has occupancy 0.5" in history("disordered", table, screens=FUNNEL)
     ranked = candidates_table([CandidateSet("planted", rows.reset_index(drop=True), table, FUNNEL)])
     assert sorted(ranked["id"]) == sorted(ids) and set(ranked["id"][:2]) == {"CuAu", "cubic"}
     verdicts, reasons = ranked.set_index("id")["verdict"], ranked.set_index("id")["reason"]

@@ -14,6 +14,6 @@ with logged(snakemake.log[0]) as log:
     systems = sorted({system_of(species) for species in relaxed["species"]})
     known = [read_table(path) for path in snakemake.input.known]
     archives = [read_file(path) for path in sorted(Path(snakemake.input.archives).glob("*.csv"))]
-    structures = reference_structures(systems, known, archives)
+    structures = reference_structures(systems, known, archives, log=log)
     log(f"{len(structures)} structures in {len(systems)} chemical systems")
     write_table(structures, snakemake.output.structures)

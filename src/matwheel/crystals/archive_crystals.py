@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Iterator
 from math import nan
 from pathlib import Path
@@ -11,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from matwheel.crystals.crystal import Crystal, from_structure
+from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.gene_rows import GENE_PROPERTIES
+from matwheel.crystals.reader import read_crystal
 from matwheel.crystals.table import crystal_table
 from matwheel.errors import InputError
 from matwheel.progress import Log, log_to_stderr
@@ -50,9 +50,6 @@ def archive_materials(folder: str | Path, log: Log = log_to_stderr) -> pd.DataFr
 def _archive_rows(path: Path, log: Log) -> Iterator[tuple[str, Crystal, dict[str, float]]]:
     import ast
 
-    from pymatgen.core import Structure
-    from pymatgen.io.vasp import Poscar
-
     lines = path.read_text(encoding="utf-8-sig").splitlines(keepends=True)
     try:
         frame = pd.read_csv(io.StringIO("".join(line for line in lines if line[:1] != "#")), dtype=str)
@@ -65,13 +62,9 @@ def _archive_rows(path: Path, log: Log) -> Iterator[tuple[str, Crystal, dict[str
     }
     for row in frame.to_dict("records"):
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                if isinstance(row.get("poscar"), str):
-                    structure = Poscar.from_str(row["poscar"].replace("\\n", "\n")).structure
-                else:
-                    structure = Structure.from_dict(ast.literal_eval(row["structure"]))
-            crystal = from_structure(row["material_id"], structure)
+            form = "poscar" if isinstance(row.get("poscar"), str) else "structure"
+            content = row["poscar"] if form == "poscar" else ast.literal_eval(row["structure"])
+            crystal = read_crystal(content, form, row["material_id"]).crystal
             values = {
                 ours: float(row[theirs]) for theirs, ours in columns.items() if row.get(theirs) is not None
             }

@@ -51,7 +51,7 @@ class _Sites:
         labels: as in the file.
         species: element of each.
         positions: fractional, shape (sites, 3).
-        rounding: how far each coordinate may be from what was meant, by its digits, shape (sites, 3).
+        rounding: one unit of the last digit of each coordinate, shape (sites, 3).
     """
 
     labels: tuple[str, ...]
@@ -211,6 +211,9 @@ def _refuse_hidden_atoms(tags: Mapping[str, Sequence[str]], labels: Sequence[str
     for label, count in zip(labels, tags.get("_atom_site_attached_hydrogens", ()), strict=False):
         if number_of_cif(count) > 0:
             raise UnreadableCrystal(f"site {label} carries {count} hydrogens that have no position; add them")
+    groups = {text for text in tags.get("_atom_site_disorder_group", ()) if text not in ("", ".", "?", "0")}
+    if len(groups) > 1:
+        raise UnreadableCrystal(f"the sites belong to disorder groups {', '.join(sorted(groups))}; keep one")
     for label, flag in zip(labels, tags.get("_atom_site_calc_flag", ()), strict=False):
         if flag.lower() == "dum":
             raise UnreadableCrystal(f"site {label} is marked as a dummy, no atom; delete it")
@@ -365,9 +368,9 @@ def _orbit(
     shifts = images - position
     shifts -= np.round(shifts)
     distances = np.linalg.norm(shifts @ lattice, axis=1)
-    allowed = np.linalg.norm(rounding * np.linalg.norm(lattice, axis=1))
-    tolerance = max(_SPECIAL_ANGSTROM, min(2 * allowed, _LARGEST_ROUNDING_ANGSTROM))
-    own = distances < tolerance
+    # Half of a shift leads to the special position: within one unit of the last digit it is rounding.
+    rounded = (np.abs(shifts) / 2 <= rounding * 1.01).all(axis=1)
+    own = (distances < _SPECIAL_ANGSTROM) | (rounded & (distances < _LARGEST_ROUNDING_ANGSTROM))
     centre = position + shifts[own].mean(axis=0)
     moved_angstrom = float(np.linalg.norm((centre - position) @ lattice))
     images = operations.rotations @ centre + operations.translations

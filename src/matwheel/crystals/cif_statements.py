@@ -1,4 +1,4 @@
-"""What a CIF says of its content, held against the atoms that were read: formula, Z, multiplicities, density."""
+"""What a CIF says of its content, held against what was read: formula, Z, multiplicities, density."""
 
 from __future__ import annotations
 

@@ -204,7 +204,7 @@ def _named(tags: Mapping[str, Sequence[str]], lattice: NDArray[np.float64]) -> t
         settings = list(_by_name(text))
         groups += [(f"the space group {text!r}", settings)] if settings else []
         unknown += [] if settings else [f"the space group {text!r}"]
-    if number and not groups:
+    if number:
         settings = list(_by_number(number))
         groups += [(f"the space group number {number}", settings)] if settings else []
         unknown += [] if settings else [f"the space group number {number!r}"]

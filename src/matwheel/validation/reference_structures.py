@@ -12,18 +12,18 @@ import contextlib
 import io
 import re
 import time
-import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import nan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from matwheel.crystals.crystal import Crystal, from_structure
+from matwheel.crystals.crystal import Crystal, UnreadableCrystal, from_structure
+from matwheel.crystals.reader import read_crystal
 from matwheel.crystals.registry import Source
 from matwheel.crystals.sources import (
     DatasetError,
@@ -82,6 +82,7 @@ _MEASURED: Mapping[str, tuple[str, tuple[float, ...], tuple[tuple[float, float, 
     "U": ("Cmcm", (2.85, 5.87, 4.96, *_ORTHORHOMBIC), ((0.0, 0.102, 0.25),)),
 }
 
+_NAMED = 10
 _RELAXATION_STEPS = 100
 _RELAXATION_FMAX_EV_PER_ANGSTROM = 0.01
 
@@ -107,11 +108,12 @@ def reference_structures(
     *,
     largest_e_above_hull_ev_per_atom: float = LARGEST_E_ABOVE_HULL_EV_PER_ATOM,
     largest_atoms: int = LARGEST_REFERENCE_ATOMS,
+    log: Log = log_to_stderr,
 ) -> pd.DataFrame:
     """Return the structures of reference phases in chemical systems and all their subsystems.
 
     Structures far above the hull compete with nothing and are left out. Of an element all are taken, and its
-    prototype beside them. A structure that cannot be read is left out.
+    prototype beside them. Structures that cannot be read are left out and named in the log.
 
     Args:
         systems: names of chemical systems ('Ag-Br-S') whose phases are wanted; one of more than 12 elements
@@ -122,6 +124,7 @@ def reference_structures(
             `reads`.
         largest_e_above_hull_ev_per_atom: by the table's own figure, where it has one.
         largest_atoms: larger cells are left out.
+        log: receives which structures cannot be read.
 
     Returns:
         A crystal table sorted by id, with the columns reference_source ('known', name of the table,
@@ -132,19 +135,22 @@ def reference_structures(
     """
     wanted = {frozenset(part.split("-")) for system in systems for part in _parts(system)}
     found: dict[str, tuple[Crystal, str, bool]] = {}
+    unread: dict[str, str] = {}
     for source, row in _materials(known, reads):
         if row.elements not in wanted or row.id in found or row.atoms > largest_atoms:
             continue
         if len(row.elements) > 1 and row.e_above_hull > largest_e_above_hull_ev_per_atom:
             continue
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                crystal = row.parse()
-        except Exception:  # parsers raise many types; whatever it was, the material cannot serve
+            crystal = row.parse()
+        except (UnreadableCrystal, ValueError, SyntaxError) as error:
+            unread[row.id] = " ".join(str(error).split())
             continue
         ground_state = len(row.elements) == 1 and row.e_above_hull <= GROUND_STATE_EV_PER_ATOM
         found[row.id] = crystal, source, ground_state
+    if unread:
+        shown = "; ".join(f"{name}: {reason}" for name, reason in list(unread.items())[:_NAMED])
+        log(f"{len(unread)} reference structures cannot be read and are left out: {shown}")
     elements = sorted({symbol for system in wanted for symbol in system})
     found |= {crystal.id: (crystal, PROTOTYPE, True) for crystal in elemental_prototypes(elements)}
     ids = sorted(found)
@@ -294,11 +300,12 @@ def _rows(read: SourceBytes) -> Iterator[_Row]:
         if column not in frame:
             raise DatasetError(f"{read.origin}: column {column!r} is missing; fetch it again")
     above = pd.to_numeric(frame["e_above_hull"]) if "e_above_hull" in frame else pd.Series(nan, frame.index)
-    parse = _poscar_crystal if structure == "poscar" else _dictionary_crystal
     table = zip(frame["material_id"], frame["formula"], frame["nsites"], above, frame[structure], strict=True)
     for name, formula, sites, distance, content in table:
         elements = frozenset(re.findall("[A-Z][a-z]?", formula))
-        yield _Row(name, elements, int(float(sites)), float(distance), partial(parse, name, content))
+        yield _Row(
+            name, elements, int(float(sites)), float(distance), partial(_read, structure, name, content)
+        )
 
 
 def _mirror_rows(read: SourceBytes) -> Iterator[_Row]:
@@ -310,29 +317,10 @@ def _mirror_rows(read: SourceBytes) -> Iterator[_Row]:
             frozenset(counts),
             sum(counts.values()),
             float(row.e_above_hull),
-            partial(_cif_crystal, name, row.cif),
+            partial(_read, "cif", name, row.cif),
         )
 
 
-def _cif_crystal(name: str, text: str) -> Crystal:
-    from pymatgen.io.cif import CifParser
-
-    return from_structure(name, CifParser(io.StringIO(text)).parse_structures(primitive=False)[0])
-
-
-def _poscar_crystal(name: str, text: str) -> Crystal:
-    from pymatgen.io.vasp import Poscar
-
-    return from_structure(name, Poscar.from_str(text.replace("\\n", "\n")).structure)
-
-
-def _dictionary_crystal(name: str, text: str) -> Crystal:
-    content: dict[str, Any] = ast.literal_eval(text)
-    species = []
-    for site in content["sites"]:
-        (occupant,) = site["species"]  # more than one is a mixed site
-        if occupant["occu"] != 1:
-            raise ValueError(f"{name}: partial occupancy")
-        species.append(occupant["element"])
-    positions = np.array([site["abc"] for site in content["sites"]])
-    return Crystal(name, tuple(species), np.array(content["lattice"]["matrix"]), positions)
+def _read(form: str, name: str, content: str) -> Crystal:
+    written = ast.literal_eval(content) if form == "structure" else content
+    return read_crystal(written, form, name).crystal
