@@ -1,4 +1,5 @@
 import itertools
+import re
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ from matwheel.screening.formulas import (
 
 WELL_FORMED = [
     "NaCl", "HgPb2(ClO)2", "Ca(OH)2", "[Fe(CN)6]3K4", "{Al2[Si(O)2]2}3", "CH3COOH", "Li1 Fe1 P1 O4", "Li 2 O",
-    "Co", "CO", "Cf2Og0F", "B12H12", "((Na))Cl", "H007", "(NaCl)0K",
+    "Co", "CO", "B12H12", "((Na))Cl", "H007", "B2.0Mg1.0", "Ca1.0 (O 1.00 H1)2.0", "Na10.0Cl010.000",
 ]  # fmt: skip
 
 
@@ -38,7 +39,7 @@ def test_elements_are_those_of_smact():
 
 def test_formulas_are_read_as_pymatgen_reads_them(jarvis_crystals, poly_crystals):
     real = [reduced_formula(crystal) for crystal in (*jarvis_crystals[0], *poly_crystals[0])]
-    formulas = [one for one in WELL_FORMED if "{" not in one and "Og" not in one] + real
+    formulas = [one for one in WELL_FORMED if "{" not in one] + real
     counts = formula_counts(formulas)
     for formula, row in zip(formulas, counts, strict=True):
         assert as_dict(row) == Composition(formula).as_dict(), formula
@@ -48,13 +49,13 @@ def test_formulas_are_read_as_pymatgen_reads_them(jarvis_crystals, poly_crystals
 @pytest.mark.parametrize(
     ("formula", "complaint"),
     [
-        ("", "empty"), ("  ", "empty"), ("H0", "empty"), (None, "missing"),
+        ("", "empty"), ("  ", "empty"), (None, "missing"),
         ("Xx2", "'Xx'"), ("NaClx2", "'Clx'"), ("D2O", "'D'"), ("Rf", "'Rf'"),
-        ("Na2Cl0.5", "whole number"), ("Na1.0Cl", "whole number"),
+        ("Na2Cl0.5", "whole number"), ("Na1.0000001Cl", "whole number"),
         ("Ca(OH", "brackets"), ("CaOH)2", "brackets"), ("K(OH]2", "brackets"),
         ("(" * 20 + "H" + ")" * 20, "brackets"), ("2NaCl", "character 1"), ("na2Cl", "character 1"),
         ("Na2+Cl", "character 4"), ("Ná", "character 2"), ("Na2 3Cl", "character 3"), ("Na2(3)", "character"),
-        ("Na\u2082O", "character 3"), ("nan", "character 1"),
+        ("nan", "character 1"),
         ("H10001", "10000 atoms"), ("(H5000)3", "10000 atoms"), ("H9000OH9000", "10000 atoms"),
         ("H9999999999999999999999", "10000 atoms"), ("(((H100)100)100)100", "10000 atoms"),
     ],
@@ -68,6 +69,97 @@ def test_bad_formulas_are_named_and_stop_nobody(formula, complaint):
         formula_counts(["NaCl", formula, "MgO"], source="list.csv")
 
 
+@pytest.mark.parametrize(
+    ("formula", "plain"),
+    [
+        ("CuSO4·5H2O", "CuSO4(H2O)5"), ("CuSO4*5H2O", "CuSO4(H2O)5"), ("CuSO4 • 5 H2O", "CuSO4(H2O)5"),
+        ("CaSO4⋅2H2O", "CaSO4(H2O)2"), ("KAl(SO4)2·12(H2O)", "KAl(SO4)2(H2O)12"), ("Li0·5CoO2", None),
+        ("Al2O3·2SiO2·2H2O", "Al2Si2O7(H2O)2"), ("K2SO4*Al2(SO4)3*24H2O", "K2Al2(SO4)4(H2O)24"),
+        ("[Cu(NH3)4]SO4·H2O", "Cu(NH3)4SO4H2O"), ("NiSO4·6.0H2O", "NiSO4(H2O)6"),
+        # a full stop that no number follows, or between blanks, or before water of a salt
+        ("LiOH.H2O", "LiOHH2O"), ("MgO.Al2O3", "MgAl2O4"), ("CaSO4 . 2 H2O", "CaSO4(H2O)2"),
+        ("CuSO4.5H2O", "CuSO4(H2O)5"), ("Na2CO3.10H2O", "Na2CO3(H2O)10"), ("MgCl2.6H2O", "MgCl2(H2O)6"),
+        ("Ca(NO3)2.4H2O", "Ca(NO3)2(H2O)4"), ("NaBr.2H2O", "NaBr(H2O)2"), ("Na2B4O7.10H2O", "Na2B4O7(H2O)10"),
+        ("KMgCl3.6(H2O)", "KMgCl3(H2O)6"), ("MgCl2 .6H2O", "MgCl2(H2O)6"),
+        ("KCl.MgCl2.6H2O", "KMgCl3(H2O)6"), ("CaSO4.2.0H2O", "CaSO4(H2O)2"),
+        # a whole number with decimals is one
+        ("CuSO4.0H2O", "CuSO4H2O"), ("Fe2.O3.", None), ("Fe2.O3", "Fe2O3"),
+        # subscripts, blanks
+        ("H₂O", "H2O"), ("Na₂S₂O₃·5H₂O", "Na2S2O3(H2O)5"), ("Al₂O₃.3H₂O", "Al2O3(H2O)3"),
+        ("  NaCl\t", "NaCl"), ("Na\u00a0Cl", "NaCl"), ("Mg₁₂Al₁₇", "Mg12Al17"),
+    ],
+)  # fmt: skip
+def test_hydrates_subscripts_and_blanks(formula, plain):
+    parsed = parse_formulas(["NaCl", formula])
+    if plain is None:
+        assert list(parsed.errors) == [1] and not parsed.counts[1].any()
+    else:
+        assert not parsed.errors and as_dict(parsed.counts[1]) == Composition(plain).as_dict()
+
+
+@pytest.mark.parametrize(
+    ("formula", "said"),
+    [
+        # the fraction itself, where it stands, and the formula multiplied up where up to 100 does it
+        ("Li0.5CoO2", ["amount 0.5 at character 3", "LiCo2O4"]),
+        ("La1.85Sr0.15CuO4", ["amount 0.15 at character 9", "La37Sr3Cu20O80"]),
+        ("Li0.333CoO2", ["amount 0.333 at character 3", "correct it"]),
+        ("Mn2.9999999O4", ["amount 2.9999999 at character 3", "correct it"]),
+        ("(Mg0.5Fe0.5)2SiO4", ["amount 0.5", "MgFeSiO4"]),
+        ("Ca3(PO4)1.5", ["amount 1.5 at character 9", "Ca6P3O12"]),
+        ("Na0.75[Mn0.5Fe0.5]1O2", ["write Na3Mn2Fe2O8"]),
+        ("CaSO4·0.5H2O", ["0.5", "Ca2S2O9H2"]), ("CaSO4.0.5H2O", ["0.5", "Ca2S2O9H2"]),
+        ("CaSO4*1/2H2O", ["1/2", "Ca2S2O9H2"]), ("V2O5.1.5H2O", ["1.5", "V4O13H6"]),
+        # a full stop that may be either: both readings
+        ("O4.5H2O", ["4.5", "O11H4", "O4·5H2O"]), ("Al2O3.3H2O", ["3.3", "Al20O43H20", "Al2O3·3H2O"]),
+        ("WO2.9H2O", ["2.9", "W10O39H20", "WO2·9H2O"]), ("CaO.2SiO2", [".2", "Ca5O11Si5", "CaO·2SiO2"]),
+        ("MoS2.5H2O", ["2.5", "MoS2·5H2O"]), ("Li.5CoO2", [".5", "LiCo2O4", "Li·5CoO2"]),
+        ("NaOH.3H2O", [".3", "NaOH·3H2O"]),
+        # amounts of zero
+        ("Fe0O2", ["amount 0", "Fe", "character 3"]), ("H0", ["amount 0"]), ("(NaCl)0K", ["amount 0"]),
+        ("Fe0.0O2", ["amount 0", "character 3"]), ("MgO000", ["amount 0"]), ("CuSO4·0H2O", ["amount 0"]),
+        # charges, oxidation states
+        ("Fe3+", ["charge", "character 4"]), ("SO4^2-", ["charge", "character 4"]), ("(NH4)+", ["charge"]),
+        ("SO4²⁻", ["charge", "character 4"]), ("Ca(2+)F2", ["charge"]), ("O2−", ["charge"]),
+        ("Fe(II)O", ["oxidation state", "(II)"]), ("Mn(IV)O2", ["oxidation state"]),
+        ("Cu(I)2O", ["oxidation state"]), ("Fe[III]2O3", ["oxidation state"]),
+        # isotopes
+        ("D2O", ["'D'", "deuterium", "write H"]), ("LiT", ["'T'", "tritium", "write H"]),
+        ("CuSO4·5D2O", ["'D'", "write H"]),
+        # letter case
+        ("nacl", ["character 1", "capital"]), ("NACL", ["'L'", "capital"]), ("CACO3", ["'A'", "capital"]),
+        ("mgO", ["capital"]),
+        # what is no part of a formula
+        ("B2.0Mg1.0.", ["full stop"]), ("NaCl·", ["nothing"]), ("·5H2O", ["nothing"]), ("Fe..O", ["nothing"]),
+        ("CuSO4·nH2O", ["'n'"]), ("(CuSO4·5H2O)2", ["bracket"]), ("2CaSO4·H2O", ["(CaSO4)2"]),
+        ("2NaCl", ["character 1", "(NaCl)2"]), ("Li0,5CoO2", ["','"]), ("YBa2Cu3O7-x", ["'-'"]),
+        ("CuSO4·5Xx2O", ["'Xx'", "CuSO4·5Xx2O"]), ("H9000·9000H2O", ["10000 atoms"]),
+        ("NaCl·99999999999999999999H2O", ["10000"]), ("Mg10001.0", ["10000 atoms"]),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_formula_and_what_to_write(formula, said):
+    parsed = parse_formulas([formula, "MgO"])
+    assert list(parsed.errors) == [0] and not parsed.counts[0].any()
+    assert [part for part in said if part not in parsed.errors[0]] == [], parsed.errors[0]
+    assert "\n" not in parsed.errors[0] and formula in parsed.errors[0]
+
+
+def test_a_remedy_is_a_formula_of_the_same_proportions():
+    for formula in ["Li0.5CoO2", "Ca3(PO4)1.5", "CaSO4·0.5H2O", "YBa2Cu3O6.95", "Na0.35(Mn0.5Ni0.5)0.9O2"]:
+        written = parse_formulas([formula]).errors[0].split("write ")[1].split()[0].strip(",;")
+        whole = Composition(formula.replace("·0.5H2O", "H1O0.5"))
+        assert as_dict(formula_counts([written])[0]) == pytest.approx(
+            (whole * (Composition(written).num_atoms / whole.num_atoms)).as_dict()
+        )
+
+
+def test_many_hydrates_among_formulas():
+    formulas = ["NaCl", "CuSO4·5H2O", "Fe0O2", "CuSO4.5H2O", "H2O"] * 1000
+    parsed = parse_formulas(pa.array(formulas)[3:])
+    assert list(parsed.errors) == list(range(4, 4997, 5))
+    assert (parsed.counts[0] == parsed.counts[3]).all() and parsed.counts[0].sum() == 21
+
+
 def test_no_string_of_few_characters_breaks_the_parser():
     alphabet = "NaO2(]0. é"
     texts = ["".join(letters) for n in range(5) for letters in itertools.product(alphabet, repeat=n)]
@@ -75,7 +167,8 @@ def test_no_string_of_few_characters_breaks_the_parser():
     unreadable = (parsed.counts == 0).all(axis=1)
     assert sorted(parsed.errors) == np.flatnonzero(unreadable).tolist()
     for row in np.flatnonzero(~unreadable)[::7]:
-        assert as_dict(parsed.counts[row]) == Composition(texts[row]).as_dict()
+        # pymatgen does not know that a full stop without a digit behind it parts two formulas.
+        assert as_dict(parsed.counts[row]) == Composition(re.sub("[.](?![0-9])", "", texts[row])).as_dict()
 
 
 def test_columns_may_be_fewer():

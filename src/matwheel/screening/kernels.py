@@ -9,7 +9,7 @@ from numba import njit
 
 # Constants of compiled code belong into this file: what numba keeps on disk is renewed when the file changes.
 # What the parser says of a row; 0 is a formula that was read.
-EMPTY, UNKNOWN_ELEMENT, UNEXPECTED, BRACKETS, FRACTION, TOO_LARGE = range(1, 7)
+EMPTY, UNKNOWN_ELEMENT, UNEXPECTED, BRACKETS, FRACTION, TOO_LARGE, ZERO, OXIDATION_STATE = range(1, 9)
 _DEEPEST_BRACKETS = 16
 _WORD = 64
 
@@ -257,18 +257,28 @@ def parse_bytes(text, offsets, symbols, largest_amount, counts, codes, places):
                 if number >= 0:
                     code = UNEXPECTED
                     break
-                number, power = np.int64(0), np.int64(1)
-                while at >= begin and 48 <= text[at] <= 57:
-                    number += power * (text[at] - 48)
-                    if number > largest_amount:
-                        break
-                    # Leading zeros must not overflow the power.
-                    power = min(power * 10, np.int64(10) ** 12)
-                    at -= 1
-                if number > largest_amount:
-                    place, code = at - begin, TOO_LARGE
+                number = np.int64(byte - 48)
+                at -= 1
+                # Most amounts have one digit; to read it here saves a sixth of the whole time.
+                if at >= begin and text[at] <= 57:
+                    number, at = _digits(text, begin, at + 1, largest_amount)
+                    if at >= begin and text[at] == 46:  # decimals: 2.0 is a whole number, 2.5 is none
+                        decimals = number
+                        number, at = _digits(text, begin, at - 1, largest_amount)
+                        if decimals > 0 or text[at + 1] == 46:  # 46: no digit before the point
+                            place, code = at + 1 - begin, FRACTION
+                            break
+                if number == 0 or number > largest_amount:
+                    place, code = at + 1 - begin, ZERO if number == 0 else TOO_LARGE
                     break
             elif byte == 41 or byte == 93 or byte == 125:  # ) ] }
+                # (II), (IV): roman numbers are an oxidation state, not iodine and vanadium.
+                inner = at - 1
+                while inner >= begin and (text[inner] == 73 or text[inner] == 86):  # I, V
+                    inner -= 1
+                if begin <= inner < at - 1 and (text[inner] == 40 or text[inner] == 91 or text[inner] == 123):
+                    place, code = inner - begin, OXIDATION_STATE
+                    break
                 if depth == _DEEPEST_BRACKETS:
                     code = BRACKETS
                     break
@@ -315,7 +325,7 @@ def parse_bytes(text, offsets, symbols, largest_amount, counts, codes, places):
                 number = np.int64(-1)
                 at -= 1
             else:
-                code = FRACTION if byte == 46 and number >= 0 else UNEXPECTED  # a point before digits
+                code = UNEXPECTED
                 break
         if code == 0:
             if number >= 0:
@@ -328,3 +338,18 @@ def parse_bytes(text, offsets, symbols, largest_amount, counts, codes, places):
             codes[row] = code
             places[row] = place
             counts[row, :] = 0
+
+
+@_compiled
+def _digits(text, begin, at, largest):
+    """Read the digits that end at `at`; return their number, at most `largest` + 1, and the place before."""
+    number, power = np.int64(0), np.int64(1)
+    while at >= begin and 48 <= text[at] <= 57:
+        number += power * (text[at] - 48)
+        at -= 1
+        # Neither many digits nor leading zeros may overflow.
+        if power <= largest:
+            power *= 10
+        elif number > largest:
+            number = largest + 1
+    return number, at
