@@ -13,5 +13,7 @@ with logged(snakemake.log[0]) as log:
         entry, snakemake.params.mirror_folders, command_without=snakemake.params.command_without
     )
     log(f"{len(table)} crystals from {provenance['source']}")
+    for note in provenance["notes"]:
+        log(note)
     write_table(table, snakemake.output.crystals)
     write_json(provenance, snakemake.output.provenance)

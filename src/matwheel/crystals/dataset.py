@@ -25,7 +25,7 @@ from matwheel.crystals.crystal_files import (
     open_crystal_file,
     stem_of,
 )
-from matwheel.crystals.reader import read_crystal
+from matwheel.crystals.reader import Reading, read_crystal
 from matwheel.crystals.registry import DatasetEntry, Expectation, Source
 from matwheel.crystals.sources import (
     DatasetError,
@@ -108,15 +108,15 @@ def load_dataset(
     raise DatasetError(_nothing_answered(entry, mirror_folders, tried, command_without))
 
 
-def read_own_dataset(entry: DatasetEntry) -> tuple[list[Crystal], list[float], str, tuple[str, ...]]:
+def read_own_dataset(entry: DatasetEntry) -> tuple[list[Crystal], list[float], str, list[str]]:
     """Return crystals, targets, the origin and notes of a user's own dataset, as `load_dataset` reads it.
 
     Raises:
         DatasetError: the file cannot be read, or rows of it cannot be used.
     """
     records = _read_user_path(entry)
-    crystals, targets = _validated(records)
-    return crystals, targets, records.origin, records.notes
+    crystals, targets, notes = _validated(records)
+    return crystals, targets, records.origin, notes
 
 
 def row_order_sha256(table: pd.DataFrame) -> str:
@@ -131,7 +131,7 @@ def row_order_sha256(table: pd.DataFrame) -> str:
 def _finish(
     entry: DatasetEntry, records: _Records, source_text: str, tried: list[dict[str, str]]
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    crystals, targets = _validated(records)
+    crystals, targets, notes = _validated(records)
     table = crystal_table(crystals, {"target": targets})
     _check_expectation(entry, table, records.origin)
     provenance = {
@@ -139,7 +139,7 @@ def _finish(
         "source": source_text,
         "origin": records.origin,
         "sha256": records.sha256,
-        "notes": list(records.notes),
+        "notes": notes,
         "tried": tried,
         "rows": len(table),
         "max_atoms": int(table["species"].map(len).max()),
@@ -373,13 +373,14 @@ def _check_columns(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], or
             )
 
 
-def _validated(records: _Records) -> tuple[list[Crystal], list[float]]:
-    """Return crystals and targets in row order.
+def _validated(records: _Records) -> tuple[list[Crystal], list[float], list[str]]:
+    """Return crystals and targets in row order, and notes of the reader, each with the rows that it is of.
 
     Raises:
         DatasetError: some rows cannot be used; all of them are counted, the first twenty named.
     """
     crystals, targets, faults = [], [], []
+    noted: dict[str, list[str]] = {}
     seen: dict[str, str] = {}
     width = max(5, len(str(len(records.entries))))
     for number, entry in enumerate(records.entries, 1):
@@ -387,8 +388,11 @@ def _validated(records: _Records) -> tuple[list[Crystal], list[float]]:
         try:
             _check_id(crystal_id, entry.where, seen)
             target = _target(entry.values.get(records.target_column), records)
-            crystals.append(_crystal(crystal_id, entry))
+            reading = _reading(crystal_id, entry)
+            crystals.append(reading.crystal)
             targets.append(target)
+            for note in reading.notes:
+                noted.setdefault(note, []).append(entry.where)
         except UnreadableCrystal as error:
             faults.append(f"{entry.where} (id {crystal_id}): {error}")
     if len(faults) == 1:
@@ -399,7 +403,18 @@ def _validated(records: _Records) -> tuple[list[Crystal], list[float]]:
         raise DatasetError(
             f"{records.origin}: {len(faults)} of {len(records.entries)} rows cannot be used:\n  {rows}{more}"
         )
-    return crystals, targets
+    return crystals, targets, [*records.notes, *_notes_of_rows(noted)]
+
+
+def _notes_of_rows(noted: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return each note with its first row and how many more, the commonest first."""
+    order = sorted(noted, key=lambda note: -len(noted[note]))
+    lines = [
+        f"{noted[note][0]}{f' and {len(noted[note]) - 1} more' if len(noted[note]) > 1 else ''}: {note}"
+        for note in order[:_NAMED_ROWS]
+    ]
+    rest = sum(len(noted[note]) for note in order[_NAMED_ROWS:])
+    return [*lines, f"{rest} further notes on rows"] if rest else lines
 
 
 def _check_id(crystal_id: str, where: str, seen: dict[str, str]) -> None:
@@ -427,11 +442,12 @@ def _target(value: Any, records: _Records) -> float:
     return number
 
 
-def _crystal(crystal_id: str, entry: Entry) -> Crystal:
+def _reading(crystal_id: str, entry: Entry) -> Reading:
     try:
         if entry.fault:
             raise UnreadableCrystal(entry.fault)
-        crystal = read_crystal(entry.content, entry.form, crystal_id).crystal
+        reading = read_crystal(entry.content, entry.form, crystal_id)
+        crystal = reading.crystal
         if crystal.volume_angstrom3 < MIN_VOLUME_ANGSTROM3:
             raise UnreadableCrystal(f"the cell volume is {crystal.volume_angstrom3:.3g} Å³, which is no cell")
         if not to_structure(crystal).is_valid(tol=MIN_DISTANCE_ANGSTROM):
@@ -439,7 +455,7 @@ def _crystal(crystal_id: str, entry: Entry) -> Crystal:
     except UnreadableCrystal as error:
         remedy = "" if ";" in str(error) else "; correct it or delete the row"
         raise UnreadableCrystal(f"{error}{remedy}") from error
-    return crystal
+    return reading
 
 
 def _check_expectation(entry: DatasetEntry, table: pd.DataFrame, origin: str) -> None:
