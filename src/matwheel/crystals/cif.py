@@ -7,8 +7,10 @@ setting looked up, coordinates moved onto a special position) or left out (magne
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import gemmi
 import numpy as np
@@ -440,10 +442,15 @@ def _equal(one: _Cell, other: _Cell, lattice: NDArray[np.float64]) -> bool:
 
 def _order(species: Sequence[str]) -> NDArray[np.int64]:
     """Return the order of atoms by electronegativity, then symbol, then as listed."""
+    keys = {symbol: (_electronegativity(symbol), symbol) for symbol in set(species)}
+    return np.array(sorted(range(len(species)), key=lambda place: keys[species[place]]), dtype=np.int64)
+
+
+@cache
+def _electronegativity(symbol: str) -> float:
     from pymatgen.core import Element
 
-    keys = {}
-    for symbol in set(species):
-        electronegativity = Element(symbol).X
-        keys[symbol] = (electronegativity if electronegativity == electronegativity else np.inf, symbol)
-    return np.array(sorted(range(len(species)), key=lambda place: keys[species[place]]), dtype=np.int64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # noble gases have none, which matters for the order of atoms only
+        value = float(Element(symbol).X)
+    return value if np.isfinite(value) else np.inf

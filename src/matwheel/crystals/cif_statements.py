@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _FORMULA = "_chemical_formula_sum"
+_STRUCTURAL = "_chemical_formula_structural"
 _FORMULA_UNITS = "_cell_formula_units_z"
 _VOLUME = "_cell_volume"
 _DENSITY = "_exptl_crystal_density_diffrn"
@@ -33,6 +34,7 @@ class Statements:
         formula: amount of each element as printed, text by symbol.
         formula_text: the formula as it stands in the file.
         formula_units: Z.
+        structural_unit_atoms: atoms of the structural formula, such as the O2 of oxygen; 0 without.
         multiplicities: of each site, as printed; empty without.
         are_orders: the multiplicities are declared as orders of the site symmetry.
         volume_angstrom3: of the cell.
@@ -42,6 +44,7 @@ class Statements:
     formula: Mapping[str, str]
     formula_text: str
     formula_units: int | None
+    structural_unit_atoms: float
     multiplicities: tuple[int, ...]
     are_orders: bool
     volume_angstrom3: float | None
@@ -84,12 +87,12 @@ class Statements:
         if not self.formula or self.formula_units is None or set(self.formula) != set(counts):
             return ""
         amounts = {symbol: float(text) for symbol, text in self.formula.items()}
-        # Programs write the formula of the cell beside Z, or the reduced one.
+        # Programs write the formula of the cell beside Z, or the reduced one, or Z of the structural formula.
         total, atoms = sum(amounts.values()), sum(counts.values())
         whole = all(amount == int(amount) for amount in amounts.values())
         divisor = int(np.gcd.reduce([int(amount) for amount in amounts.values()])) if whole else 1
-        units = {self.formula_units * total, self.formula_units * total / max(divisor, 1)}
-        if any(abs(atoms - unit) <= 0.02 * unit for unit in units):
+        units = {total, total / max(divisor, 1), self.structural_unit_atoms}
+        if any(abs(atoms - self.formula_units * unit) <= 0.02 * atoms for unit in units if unit):
             return ""
         return (
             f"the sites give {spelled(counts)} in the cell, the file says {self.formula_text} "
@@ -143,6 +146,7 @@ def statements_of(tags: Mapping[str, Sequence[str]]) -> tuple[Statements, list[s
             formula=formula,
             formula_text=text,
             formula_units=int(units) if units >= 1 and units == int(units) else None,
+            structural_unit_atoms=sum(map(float, formula_amounts(_value(tags, _STRUCTURAL)).values())),
             multiplicities=multiplicities,
             are_orders=are_orders,
             volume_angstrom3=_positive(_value(tags, _VOLUME)),
