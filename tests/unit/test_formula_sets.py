@@ -28,6 +28,7 @@ from matwheel.crystals.sources import DatasetError
 from matwheel.errors import InputError
 from matwheel.screening.charge_balance import CompositionSettings, charge_balance
 from matwheel.screening.formulas import MATGAN_ELEMENTS, formula_counts, reduce_counts
+from matwheel.screening.reference_sets import formulas_of_csv
 
 ROOT = Path(__file__).resolve().parents[2]
 MIRROR = ROOT.parent / "shared" / "datasets"
@@ -380,3 +381,27 @@ def test_a_formula_set_is_no_crystal_dataset(tmp_path):
     crystals = parse_registry({"x": {"path": str(path)}})["x"]
     with pytest.raises(InputError, match="holds crystals, not formulas"):
         fetch_formula_set(crystals, seed=0)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"formula,target\nNaN,1\nLiF,2\n",
+        b"Formula;target\r\nNaN;1,5\r\nLiF;2,5\r\n",
+        "# listed\nid\tFORMULA\n1\tNaN\n2\tLiF\n".encode("utf-16"),
+        gzip.compress(b"\xef\xbb\xbfid, formula\n1, NaN\n2, LiF\n\n"),
+    ],
+)
+def test_formulas_of_a_reference_list_however_it_is_written(content):
+    assert formulas_of_csv(content, "f.csv") == ["NaN", "LiF"]
+
+
+def test_a_wrong_reference_list_is_refused_with_all_its_rows():
+    with pytest.raises(
+        InputError, match=r"^f\.csv: 2 rows(?s:.*)2 \(line 3\): has no formula\n  row 3 \(line 5"
+    ):
+        formulas_of_csv(b"id,formula\na,NaCl\nb,\n\nc,MgO,1\n", "f.csv")
+    with pytest.raises(InputError, match=r"f\.csv: damaged gzip file"):
+        formulas_of_csv(gzip.compress(b"formula\nLiF\n")[:-9], "f.csv")
+    with pytest.raises(InputError, match=r"f\.csv: is an Excel workbook"):
+        formulas_of_csv(b"PK\x03\x04", "f.csv")

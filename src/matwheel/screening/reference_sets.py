@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import warnings
+import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -16,6 +17,7 @@ import pandas as pd
 
 from matwheel.crystals.crystal import Crystal, from_structure
 from matwheel.crystals.table import COLUMNS, crystal_table, crystals_of_table, reduced_formula
+from matwheel.crystals.text_tables import column_named, named_faults, read_text_table
 from matwheel.errors import InputError
 
 STRUCTURES, FORMULAS = "structures", "formulas"
@@ -142,24 +144,26 @@ def reference_of_formulas(name: str, formulas: Iterable[str], source: str) -> Re
 
 
 def formulas_of_csv(content: bytes, origin: str, column: str = "formula") -> list[str]:
-    """Return the formulas in one column of a CSV file.
+    """Return the formulas in one column of a CSV file, compressed by gzip or not.
 
-    Read as text throughout: pandas would take sodium nitride, 'NaN', for a missing number.
+    Cells stay text: 'NaN' is sodium nitride, not a missing number.
 
     Raises:
-        InputError: no such column, or a row without a formula.
+        InputError: no such column, or rows without a formula, which are named together.
     """
-    reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig")))
-    if column not in (reader.fieldnames or ()):
-        raise InputError(
-            f"{origin}: no column {column!r}; it has {', '.join(reader.fieldnames or ()) or 'none'}"
-        )
-    formulas = []
-    for row in reader:
-        formula = (row[column] or "").strip()
-        if not formula:
-            raise InputError(f"{origin}: line {reader.line_num} has no {column}; correct or remove it")
-        formulas.append(formula)
+    if content.startswith(b"\x1f\x8b"):
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise InputError(f"{origin}: damaged gzip file ({error}); copy or make it again") from error
+    table = read_text_table(content, origin, names=[column])
+    found = column_named(table.columns, [column], asked=None, origin=origin, what="formulas")
+    if found is None:
+        raise InputError(f"{origin}: no column {column!r}; it has {', '.join(table.columns)}")
+    formulas = [row.get(found, "").strip() for row in table.rows]
+    faults = {place: f"has no {column}" for place, formula in enumerate(formulas) if not formula}
+    if faults | table.faults:
+        raise InputError(named_faults(origin, faults | table.faults, table.lines))
     return formulas
 
 
