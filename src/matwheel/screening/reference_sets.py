@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import warnings
 import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from matwheel.crystals.crystal import Crystal, from_structure
+from matwheel.crystals.crystal import Crystal
+from matwheel.crystals.reader import read_crystal
 from matwheel.crystals.table import COLUMNS, crystal_table, crystals_of_table, reduced_formula
 from matwheel.crystals.text_tables import column_named, named_faults, read_text_table
 from matwheel.errors import InputError
@@ -200,7 +200,7 @@ def mp_mirror_table(paths: Sequence[str | Path]) -> pd.DataFrame:
             if material in crystals:
                 continue
             try:
-                crystals[material] = _crystal_of_cif(material, row["cif"])
+                crystals[material] = read_crystal(row["cif"], "cif", material).crystal
             except Exception as error:
                 raise InputError(
                     f"{path}: {material} (up to line {reader.line_num}) cannot be read as a crystal "
@@ -216,17 +216,6 @@ def mp_mirror_table(paths: Sequence[str | Path]) -> pd.DataFrame:
     return crystal_table(
         [crystals[material] for material in ids], dict(zip(names, map(list, columns), strict=True))
     )
-
-
-def _crystal_of_cif(crystal_id: str, text: str) -> Crystal:
-    from pymatgen.io.cif import CifParser
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on rounded coordinates and the like
-        structures = CifParser(io.StringIO(text)).parse_structures(primitive=False, on_error="raise")
-    if len(structures) != 1:
-        raise ValueError(f"{len(structures)} structures instead of one")
-    return from_structure(crystal_id, structures[0])
 
 
 def _first_number(row: Mapping[str, str], names: Sequence[str]) -> float:
