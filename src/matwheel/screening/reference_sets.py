@@ -19,6 +19,7 @@ from matwheel.crystals.reader import read_crystal
 from matwheel.crystals.table import COLUMNS, crystal_table, crystals_of_table, reduced_formula
 from matwheel.crystals.text_tables import column_named, named_faults, read_text_table
 from matwheel.errors import InputError
+from matwheel.screening.formulas import ELEMENTS, parse_formulas, reduce_counts
 
 STRUCTURES, FORMULAS = "structures", "formulas"
 MP_MIRROR_FILES = (
@@ -113,30 +114,23 @@ def reference_of_crystals(name: str, crystals: Sequence[Crystal], source: str) -
 
 
 def reference_of_formulas(name: str, formulas: Iterable[str], source: str) -> ReferenceSet:
-    """Return a set of formulas, given in any notation, e.g. 'Ca1 Ti1 O3'.
+    """Return a set of formulas, as `parse_formulas` reads them, e.g. 'Ca1 Ti1 O3'.
 
     Raises:
-        InputError: a text that is no formula; the message has its number (from 1), or none at all was given.
+        InputError: texts that are no formulas, each with its number (from 1), or none at all was given.
     """
-    from pymatgen.core import Composition, Element
+    from pymatgen.core import Composition
 
-    reduced: set[str] = set()
-    seen: set[str] = set()
-    for number, text in enumerate(formulas, start=1):
-        if text in seen:
-            continue
-        seen.add(text)
-        try:
-            composition = Composition(text)
-            formula = composition.reduced_formula
-            if not formula or not all(isinstance(element, Element) for element in composition):
-                raise ValueError("not made of elements")
-        except Exception as error:
-            raise InputError(
-                f"reference set {name} ({source}): entry {number}, {text!r}, is no formula ({error}); "
-                "correct or remove it"
-            ) from error
-        reduced.add(formula)
+    texts = list(formulas)
+    parsed = parse_formulas(texts)
+    if parsed.errors:
+        raise InputError(named_faults(f"reference set {name} ({source})", parsed.errors))
+    counts = np.unique(reduce_counts(parsed.counts), axis=0)
+    # The key is pymatgen's spelling, as for crystals.
+    reduced = {
+        Composition({ELEMENTS[place]: int(row[place]) for place in np.flatnonzero(row)}).reduced_formula
+        for row in counts
+    }
     if not reduced:
         raise InputError(f"reference set {name} ({source}): no formulas; give another file")
     digest = sha256("\n".join(sorted(reduced)).encode()).hexdigest()
