@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from tiny_project import REGISTRY, TINY, copy_project, snakemake, write_tiny_dataset
@@ -154,14 +155,32 @@ def test_wrong_rows(project: Path, pattern: str, replacement: str, words: list[s
     changed = re.sub(pattern, replacement, file.read_text(), count=1)
     assert changed != file.read_text()
     file.write_text(changed)
-    said = refusal(project)
+    # A dry run says so already: the file is there.
+    said = refusal(project, "-n")
     assert all(word in said for word in words), said
 
 
 def test_too_few_labelled_rows(project: Path) -> None:
     with_config(project, split={"runs": 1, "labelled_fraction": 0.02})
-    said = refusal(project)
+    said = refusal(project, "-n")
     assert "labelled_fraction" in said
+
+
+def test_a_dataset_is_looked_at_before_the_plan(project: Path) -> None:
+    file = project / "tiny.csv"
+    table = pd.read_csv(file, dtype=str)
+    table.assign(dielectric="7.5").to_csv(file, index=False)
+    assert "target dielectric is 7.5 in all 40 rows" in refusal(project, "-n")
+    table.loc[[1, 3, 5], "dielectric"] = "?"
+    table.to_csv(file, index=False)
+    said = refusal(project, "-n")
+    assert "3 of 40 rows cannot be used" in said and all(f"row {row} (id" in said for row in (2, 4, 6))
+    table.loc[[1, 3, 5], "dielectric"] = ["3.0", "4e6", "5.0"]
+    table.to_csv(file, index=False)
+    done = snakemake(project, "-n")
+    assert done.returncode == 0, done.stderr
+    assert "warning: tiny.csv: target dielectric is 4e+06 (row 4, id" in done.stderr
+    assert "over 1000 times the typical" in done.stderr and "leave 8 labelled ones" in done.stderr
 
 
 def test_no_source_answers(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
