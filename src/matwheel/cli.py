@@ -25,7 +25,7 @@ _HEAD_COLUMNS = [
     "rank", "id", "formula", "space_group", "known_as", "e_hull_dft_ev_per_atom", "lowest_frequency_thz",
     "verdict", "reason",
 ]  # fmt: skip
-_REFUSALS_SHOWN = 5
+_REASONS_SHOWN = 5
 # Files of a set that lie beside its verdict table.
 _VERDICTS, _CRYSTALS, _FUNNEL = "verdicts.parquet", "generated.parquet", "funnel.csv"
 
@@ -182,7 +182,7 @@ def screen(options: argparse.Namespace, rest: Sequence[str]) -> int:
         status = subprocess.run([*command, "--", target], cwd=project, check=False).returncode
     result = project / target
     if status == 0 and not options.dry_run and result.is_file():
-        print(_head(result))
+        print(_head(result, project / "results"))
     return status
 
 
@@ -208,7 +208,8 @@ def _crystal_file(given: Path) -> Path:
     if not file.exists():
         raise InputError(f"{given}: does not exist; correct the path")
     # A link like 'latest' says nothing of its kind.
-    return located(file.resolve()) if file.is_symlink() and not kind_of(file.name) else file
+    is_unclear = file.is_symlink() and not file.is_dir() and not kind_of(file.name)
+    return located(file.resolve()) if is_unclear else file
 
 
 def _read_first(file: Path, columns: dict[str, Any]) -> None:
@@ -217,10 +218,12 @@ def _read_first(file: Path, columns: dict[str, Any]) -> None:
     Raises:
         InputError: the file cannot be read, or none of its entries can.
     """
-    from matwheel.crystals.imported import read_imported
+    from matwheel.crystals.crystal_files import open_crystal_file
+    from matwheel.crystals.imported import crystals_of_entries
     from matwheel.screening.verdicts import PASS
 
-    crystals, verdicts = read_imported(file, **columns)
+    opened = open_crystal_file(file, **columns)
+    crystals, verdicts = crystals_of_entries(file, opened)
     refusals = [verdict.reason for verdict in verdicts if verdict.verdict != PASS]
     noted = sum(bool(verdict.reason) for verdict in verdicts if verdict.verdict == PASS)
     if not crystals:
@@ -229,10 +232,16 @@ def _read_first(file: Path, columns: dict[str, Any]) -> None:
     read = f"{len(crystals)} crystal{'s' if len(crystals) != 1 else ''} read"
     where = " (matwheel why ID shows them)" if noted else ""
     lines = [f"{file.name}: {read}, {len(refusals)} refused, {noted} with notes{where}"]
-    lines += [f"  refused: {' '.join(reason.split())}" for reason in refusals[:_REFUSALS_SHOWN]]
-    if len(refusals) > _REFUSALS_SHOWN:
-        lines.append(f"  and {len(refusals) - _REFUSALS_SHOWN} more; each has a verdict")
+    lines += [f"  {note}" for note in opened.notes]
+    lines += _first_few("refused", refusals) + _first_few("passed over", opened.passed_over)
     print("\n".join(lines), file=sys.stderr)
+
+
+def _first_few(what: str, reasons: Sequence[str]) -> list[str]:
+    """Return the first reasons as lines, and how many there are beyond them."""
+    lines = [f"  {what}: {' '.join(reason.split())}" for reason in reasons[:_REASONS_SHOWN]]
+    further = len(reasons) - len(lines)
+    return [*lines, f"  {what}: {further} more"] if further else lines
 
 
 def resume(options: argparse.Namespace, arguments: Sequence[str]) -> int:
@@ -346,7 +355,7 @@ def _relaxation(row: pd.Series) -> str:
     return ", ".join(said).replace(", →", " →")
 
 
-def _head(candidates: Path) -> str:
+def _head(candidates: Path, results: Path) -> str:
     """Return the best candidates as text, and where the rest is."""
     import pandas as pd
 
@@ -355,7 +364,10 @@ def _head(candidates: Path) -> str:
     head = table[[name for name in _HEAD_COLUMNS if name in table]].head(_HEAD_ROWS)
     counts = ", ".join(f"{count} {verdict}" for verdict, count in table["verdict"].value_counts().items())
     shown = head.to_string(index=False, na_rep="–", max_colwidth=60) if len(head) else "no candidates"
-    return f"{shown}\n\n{len(table)} candidates: {counts}\nall: {candidates}\nhistory of one: matwheel why ID"
+    history = (
+        "matwheel why ID" if Path("results").resolve() == results else f"matwheel why ID --results {results}"
+    )
+    return f"{shown}\n\n{len(table)} candidates: {counts}\nall: {candidates}\nhistory of one: {history}"
 
 
 if __name__ == "__main__":

@@ -64,14 +64,15 @@ def handed_on(
     scratch = project / ".snakemake"
     try:
         scratch.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="settings-", dir=scratch) as folder:
-            if settings:
-                files.append(Path(folder, "settings.json"))
-                files[-1].write_text(json.dumps(settings), encoding="utf-8")
-            # A list of files reaches to the next option, so that it must not come last.
-            yield [*(["--configfile", *map(str, files)] if files else []), *_profiles(options, here)]
-    except PermissionError as error:
-        raise InputError(f"{error.filename}: is not yours to write; run in a copy of the project") from error
+        kept = tempfile.TemporaryDirectory(prefix="settings-", dir=scratch)
+    except OSError as error:
+        raise InputError(f"{scratch}: cannot be written ({error.strerror}); run in a copy of it") from error
+    with kept as folder:
+        if settings:
+            files.append(Path(folder, "settings.json"))
+            files[-1].write_text(json.dumps(settings), encoding="utf-8")
+        # A list of files reaches to the next option, so that it must not come last.
+        yield [*(["--configfile", *map(str, files)] if files else []), *_profiles(options, here)]
 
 
 def refuse_shortened(arguments: Sequence[str]) -> None:

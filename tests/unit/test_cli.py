@@ -230,7 +230,7 @@ def test_what_cannot_be_read_is_refused_before_snakemake_starts(project, crystal
     pd.concat([table, broken]).to_csv("some.csv", index=False)
     assert screen(project, "some.csv") == 0 and len(commands) == 1
     said = capsys.readouterr().err
-    assert "some.csv: 2 crystals read, 7 refused" in said and "and 2 more" in said
+    assert "some.csv: 2 crystals read, 7 refused" in said and "refused: 2 more" in said
     assert said.count("  refused: some.csv, row ") == 5
     broken.to_csv("none.csv", index=False)
     Path("notes.docx").write_text("text")
@@ -278,16 +278,19 @@ def test_a_line_break_in_a_name_is_refused_in_one_line(project, crystals, comman
     assert not commands
 
 
-def test_a_link_and_a_folder_with_a_slash_are_read(project, crystals, commands):
+def test_a_link_and_a_folder_with_a_slash_are_read(project, crystals, commands, capsys):
     crystals("run.7.csv")
     Path("latest").symlink_to("run.7.csv")
     Path("newest.csv").symlink_to("run.7.csv")
     Path("out.v1").mkdir()
     (Path("out.v1") / "a.cif").write_text(pd.read_csv("run.7.csv")["cif"][0])
-    for given in ("latest", "newest.csv", "out.v1/"):
+    Path("link to it").symlink_to("out.v1")
+    (Path("out.v1") / "notes.docx").write_text("text")
+    for given in ("latest", "newest.csv", "out.v1/", "link to it"):
         assert screen(project, given) == 0
+    assert "passed over: out.v1, notes.docx" in capsys.readouterr().err
     targets = [next(iter(options.targets)).split("/")[2] for options, _ in commands]
-    assert targets == ["run-7", "newest", "out-v1"]
+    assert targets == ["run-7", "newest", "out-v1", "link-to-it"]
 
 
 def test_screen_runs_snakemake_and_shows_the_best(project, crystals, capsys):
@@ -302,6 +305,7 @@ def test_screen_runs_snakemake_and_shows_the_best(project, crystals, capsys):
     said = capsys.readouterr().out
     assert "NaCl" in said and "mp-22862 of mp" in said and " NA " in said
     assert "2 candidates: 1 stable, 1 rejected" in said
+    assert f"matwheel why ID --results {project}/results" in said
     assert (project / "results/imported/it-s-my-set/candidates.csv").is_file()
     assert screen(project, "it's {my} set.csv", "--name", "other", "-c", "1", "--dry-run") == 0
     assert not (project / "results/imported/other").exists()

@@ -105,12 +105,19 @@ if workflow.is_main_process:
     for name, source in IMPORTED.items():
         if Path(source["path"]).exists():
             refuse_other_input(name, source["path"])
+        elif not inputs_of_snakemake([source["path"]]):
+            raise WorkflowError(
+                f"config: imported.{name}: {source['path']} does not exist; correct the path"
+            )
 
 
 @cache
 def content_of_import(name):
     """Stand for what a user's file or folder holds; hashed where the job that reads it is planned or run."""
-    return content_sha256(Path(IMPORTED[name]["path"]))
+    try:
+        return content_sha256(Path(IMPORTED[name]["path"]))
+    except InputError as error:  # the job refuses it in these words
+        return str(error)
 
 
 def is_gene_set(crystal_set):
