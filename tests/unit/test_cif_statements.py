@@ -574,9 +574,8 @@ def test_what_pymatgen_writes(poly_crystals):
     for crystal in poly_crystals[0][::4]:
         structure = to_structure(crystal)
         for symprec in (None, 0.01, 0.1):
-            text = str(CifWriter(structure, symprec=symprec, refine_struct=False))
-            truth = structure if symprec is None else Structure.from_str(text, "cif")
-            check(text, RIGHT, truth)
+            # not refined, so that operations of a primitive cell stand beside the name of the centred one
+            check(str(CifWriter(structure, symprec=symprec, refine_struct=False)), RIGHT, structure)
 
 
 def test_what_ase_writes(poly_crystals, tmp_path):

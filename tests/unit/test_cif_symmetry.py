@@ -3,7 +3,9 @@
 What is right comes from spglib's table of operations and from the counts of the literature (`cif_texts`).
 """
 
+import contextlib
 import re
+import time
 
 import pytest
 from cif_texts import (
@@ -24,7 +26,7 @@ from cif_texts import (
     operations,
     triplets,
 )
-from pymatgen.core import Structure
+from pymatgen.core import Lattice, Structure
 
 MONOCLINIC = {
     "P21/n with blank": ("LaPO4", "P 21/n"),
@@ -242,9 +244,12 @@ def test_every_setting_of_the_axes_by_full_name_short_name_and_hall_symbol(hall,
 
 @pytest.mark.parametrize("tag", ["_symmetry_space_group_name_Hall", "_space_group_name_Hall"])
 @pytest.mark.parametrize(
-    "known", ["Ag2S", "PbCl2 Pnma", "Bi hexagonal", "Bi rhombohedral", "Ge :1", "TiO2 :2", "PbO :1", "Li2CO3"]
-)
+    "known",
+    ["Ag2S", "PbCl2 Pnma", "Bi hexagonal", "Bi rhombohedral", "Ge :1", "TiO2 :2", "PbO :1", "Li2CO3",
+     "quartz", "Ca(OH)2", "LiNbO3"],
+)  # fmt: skip
 def test_a_hall_symbol_alone(tag, known):
+    """Some end in a double quote, which belongs to the symbol: P 3 2" is not P 3 2."""
     known = KNOWN[known]
     quote = '"' if '"' not in known.hall else "'"
     for hall in (known.hall, known.hall.replace(" ", "_")):
@@ -518,6 +523,21 @@ def test_an_asymmetric_unit_under_x_y_z_gets_its_group_when_that_reconciles_all(
     check(_alone(known, name, further=wrong), REFUSED)
 
 
+def test_a_primitive_cell_beside_the_name_of_its_group_is_what_it_lists():
+    """The name cannot be applied to these axes; x,y,z is listed, and all atoms are there."""
+    cells = {
+        "F m -3 m": ("3.863 3.863 3.863 60 60 60", "Ca1 0 0 0\nF1 .25 .25 .25\nF2 .75 .75 .75", "Ca F2"),
+        "F d -3 m": ("4.001 4.001 4.001 60 60 60", "Ge1 0 0 0\nGe2 .25 .25 .25", "Ge2"),
+        "I m -3 m": ("2.48 2.48 2.48 109.4712 109.4712 109.4712", "Fe1 0 0 0", "Fe"),
+    }
+    for name, (cell, sites, counts) in cells.items():
+        truth = Known("P 1", cell, sites, counts)
+        stated = f"_chemical_formula_sum '{counts}'\n_cell_formula_units_Z 1"
+        check(_alone(truth, name, further=stated), RIGHT, truth)
+        check(_alone(truth, name), RIGHT_OR_REFUSED, truth, words=[name])
+        check(named(truth, name), RIGHT_OR_REFUSED, truth, words=[name])
+
+
 def test_multiplicities_reconcile_an_asymmetric_unit_under_x_y_z():
     for known, name, multiplicities in (
         ("CaF2", "F m -3 m", [4, 8]),
@@ -686,6 +706,31 @@ def test_an_operation_that_is_none_is_refused_with_it(wrong):
     )
 
 
+@pytest.mark.parametrize(
+    ("operation", "image"),
+    [
+        ("-x,-y,-z+1/5", (-0.1, -0.2, 0.2 - 0.3)),
+        ("-x,y,-z+0.3", (-0.1, 0.2, 0)),
+        ("x,-y+0.3,z", (0.1, 0.1, 0.3)),
+        ("-x+1/7,-y,-z", (1 / 7 - 0.1, -0.2, -0.3)),
+    ],
+)
+def test_an_operation_about_an_odd_origin_is_followed_or_refused(operation, image):
+    """A translation that is no 24th must not be rounded to one: the second atom would stand elsewhere."""
+    truth = Structure(Lattice.orthorhombic(5, 6, 20), ["Mg", "Mg"], [(0.1, 0.2, 0.3), image])
+    text = cif("5 6 20 90 90 90", operations(["x,y,z", operation]), "Mg1 .1 .2 .3")
+    check(text, RIGHT_OR_REFUSED, truth, words=["operation"])
+
+
+@pytest.mark.parametrize("parts", [5, 7, 9])
+def test_translations_of_a_supercell_are_followed_or_refused(parts):
+    texts = ["x,y,z", *(f"x,y,z+{i}/{parts}" for i in range(1, parts))]
+    places = [[0, 0, i / parts] for i in range(parts)]
+    truth = Structure(Lattice.tetragonal(4, 4 * parts), ["Mg"] * parts, places)
+    text = cif(f"4 4 {4 * parts} 90 90 90", operations(texts), "Mg1 0 0 0")
+    check(text, RIGHT_OR_REFUSED, truth, words=["operation"])
+
+
 def test_operations_without_the_identity_are_refused_or_completed():
     truth = KNOWN["Ag2S"]
     texts = triplets(truth.hall)
@@ -795,3 +840,33 @@ def test_a_magnetic_cif_with_underscored_tags_in_a_file(tmp_path):
         assert [verdict.verdict for verdict in verdicts] == ["pass"], verdicts[0].reason
         assert crystals[0].element_counts == {"F": 4, "Mn": 2}
         assert "moment" in verdicts[0].reason or "magnetic" in verdicts[0].reason
+
+
+LARGE = {
+    "an origin to be decided": (
+        "60 60 60 90 90 90",
+        f"{NAME} 'F d -3 m'",
+        "Xe1 .63696 .26979 .04097\nXe2 .01653 .81327 .91276\nXe3 .60664 .72950 .54362\n"
+        "Xe4 .93507 .81585 .00274",
+    ),
+    "a thousand atoms beside x,y,z": (
+        "40 40 40 90 90 90",
+        f"{NAME} 'P m -3 m'\n{operations(['x,y,z'])}",
+        "\n".join(f"Xe{i} .{i % 10}1 .{i // 10 % 10}1 .{i // 100}1" for i in range(1000)),
+    ),
+    "fifteen thousand atoms by symmetry": (
+        "90 90 90 90 90 90",
+        f"{NAME} 'F m -3 m'",
+        "\n".join(f"Xe{i} .{i % 10}3 .{i // 10}7 .11" for i in range(80)),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LARGE)
+def test_large_cells_take_seconds(case):
+    from matwheel.crystals.reader import UnreadableCrystal, read_crystal
+
+    started = time.process_time()
+    with contextlib.suppress(UnreadableCrystal):
+        read_crystal(cif(*LARGE[case]), "cif", "large")
+    assert time.process_time() - started < 5
