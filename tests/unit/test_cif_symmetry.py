@@ -756,6 +756,51 @@ def test_two_statements_of_different_groups_are_never_followed_in_silence(symmet
         assert reading is None or reading.notes, "read without a word"
 
 
+@pytest.mark.parametrize("known", ["CaF2", "LaPO4", "rutile"])
+def test_two_lists_of_operations_that_differ_are_never_followed_in_silence(known):
+    """Under the old tag and the new one; x,y,z in one of them would leave the asymmetric unit."""
+    known = KNOWN[known]
+    old, new = "_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz"
+    texts = triplets(known.hall)
+    for first, second in ((texts, ["x,y,z"]), (["x,y,z"], texts), (texts, texts[: len(texts) // 2])):
+        text = cif(known.cell, f"{operations(first, old)}\n{operations(second, new)}", known.sites)
+        check(text, RIGHT_OR_REFUSED, known)
+    check(
+        cif(known.cell, f"{operations(texts, old)}\n{operations(texts[::-1], new)}", known.sites),
+        RIGHT,
+        known,
+    )
+
+
+@pytest.mark.parametrize(("known", "number"), [("LaPO4", 14), ("LaNbO4", 15), ("CaTiO3", 62)])
+def test_a_number_whose_setting_is_only_a_convention_is_noted_or_refused(known, number):
+    """These are not in the standard setting, which fits their cells too and makes another crystal of them."""
+    from matwheel.crystals.reader import UnreadableCrystal, read_crystal
+
+    known = KNOWN[known]
+    text = cif(known.cell, f"_space_group_IT_number {number}", known.sites)
+    with contextlib.suppress(UnreadableCrystal):
+        reading = read_crystal(text, "cif", "number")
+        assert any("setting" in note for note in reading.notes), (
+            reading.crystal.element_counts,
+            reading.notes,
+        )
+
+
+def test_a_hall_symbol_of_another_origin_than_the_name_is_noted_or_refused():
+    for known, name in (
+        ("ZnAl2O4 :2", "F d -3 m :1"),
+        ("PbO :1", "P 4/n m m :2"),
+        ("TiO2 :2", "I 41/a m d :1"),
+        ("Bi rhombohedral", "R -3 m :H"),
+    ):
+        known = KNOWN[known]
+        quote = '"' if '"' not in known.hall else "'"
+        symmetry = f"{NAME} '{name}'\n_symmetry_space_group_name_Hall {quote}{known.hall}{quote}"
+        reading = check(cif(known.cell, symmetry, known.sites), RIGHT_OR_REFUSED, known)
+        assert reading is None or reading.notes, f"{name} and {known.hall} without a word"
+
+
 def test_names_and_numbers_beside_operations_of_another_setting_are_no_contradiction():
     """A file in P 21/n says number 14, whose standard setting is P 21/c; its operations are its own."""
     for known, name, number in (
