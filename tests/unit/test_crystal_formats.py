@@ -118,10 +118,21 @@ def test_atomic_numbers_in_place_of_species():
             structure,
             form="extxyz",
         )
-    lies = extxyz(
-        WURTZITE, properties="species:S:1:Z:I:1:pos:R:3", symbols=["Zn 30", "Zn 30", "O 16", "O 16"]
-    )
-    check(lies, RIGHT_OR_REFUSED, WURTZITE, form="extxyz")
+    for name in ("Z", "numbers"):  # sulphur's number beside oxygen's symbol
+        symbols = ["Zn 30", "Zn 30", "O 16", "O 16"]
+        lies = extxyz(WURTZITE, properties=f"species:S:1:{name}:I:1:pos:R:3", symbols=symbols)
+        check(lies, RIGHT_OR_REFUSED, WURTZITE, form="extxyz")
+
+
+@pytest.mark.parametrize("values", [("0.5", "1.0"), ("1.0", "0.0"), ("0.5", "0.5")])
+def test_a_column_of_partial_occupancies_is_refused(values):
+    frame = extxyz(CSCL, properties="species:S:1:pos:R:3:occupancy:R:1", columns=list(values))
+    check(frame, REFUSED, form="extxyz", words=["occupanc"])
+
+
+def test_a_column_of_full_occupancies_is_no_obstacle():
+    frame = extxyz(CSCL, properties="species:S:1:pos:R:3:occupancy:R:1", columns=["1.0", "1.0"])
+    check(frame, RIGHT, CSCL, form="extxyz")
 
 
 @pytest.mark.parametrize("name", ["magmoms", "magmom", "initial_magmoms"])
@@ -247,6 +258,12 @@ def test_every_structure_as_pymatgen_writes_it(poly_crystals):
         structure = to_structure(crystal)
         check(Poscar(structure).get_str(significant_figures=8), RIGHT, structure, form="poscar")
         check(Poscar(structure).get_str(direct=False, significant_figures=8), RIGHT, structure, form="poscar")
+
+
+@pytest.mark.parametrize("more", [".25 .25 .25\n", "0 0 .5 Cl\n", ".1 .1 .1\n.2 .2 .2\n"])
+def test_more_positions_than_atoms_are_noted_or_refused(more):
+    reading = check(poscar(DIRECT + more), RIGHT_OR_REFUSED, CSCL, form="poscar")
+    assert reading is None or reading.notes, "positions left out without a word"
 
 
 def test_elements_in_several_groups_are_counted_together():
