@@ -15,11 +15,20 @@ from functools import cache
 import gemmi
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from matwheel.crystals.cif_statements import Statements, as_counts, number_of_cif, spelled, statements_of
-from matwheel.crystals.cif_symmetry import Operations, stated_operations
+from matwheel.crystals.cif_symmetry import stated_operations
 from matwheel.crystals.crystal import Crystal, UnreadableCrystal
-from matwheel.crystals.species import element_of_label, element_of_symbol
+from matwheel.crystals.space_group_settings import Operations
+from matwheel.crystals.species import (
+    element_of_label,
+    element_of_symbol,
+    is_element,
+    is_water,
+    refuse_isotope,
+)
+from matwheel.crystals.symmetry_dataset import symmetry_dataset
 
 SAME_PLACE_ANGSTROM = 0.01
 """Two sites of a file closer than this stand at one place."""
@@ -42,6 +51,19 @@ _NOT_READ = {
     "_atom_type_oxidation_number": "oxidation numbers",
     "_atom_site_charge": "charges of sites",
 }
+# What columns of sites say besides, by the beginning of their tags; others are named as not read.
+_KNOWN_COLUMNS = (
+    "label", "type_symbol", "fract_", "cartn_", "occupancy", "symmetry_multiplicity", "site_symmetry_",
+    "wyckoff", "u_iso", "b_iso", "u_equiv", "b_equiv", "aniso", "adp_type", "thermal_displace", "calc_flag",
+    "calc_attached", "refinement_flags", "disorder", "attached_hydrogens", "moment", "charge", "constraints",
+    "restraints", "description", "details", "chemical_conn", "uiso", "biso", "id", "auth", "oxidation_number",
+)  # fmt: skip
+# Shares of a site under other names than the dictionary's.
+_OTHER_OCCUPANCY = re.compile(r"_atom_site_(?:sof|\w*occup\w*|\w*population|occ)$")
+_REMOVED = ("_platon_squeeze_void", "_smtbx_masks_void")
+_LONGEST_CELL_ANGSTROM, _LARGEST_COORDINATE = 1e4, 1e4
+# More atoms than these in a Å³ are in no crystal: diamond has 0.18.
+_DENSEST_PER_ANGSTROM3 = 1.0
 _MODULATED = ("_cell_wave_vector", "_space_group_ssg", "_cell_modulation_dimension")
 
 
@@ -98,6 +120,9 @@ def crystal_blocks(text: str) -> list[gemmi.cif.Block]:
         raise UnreadableCrystal("the CIF is empty")
     # Line ends of old Macs, and marks and bytes that some editors leave, are no content.
     cleaned = text.replace("\r\n", "\n").replace("\r", "\n").lstrip("\ufeff")
+    if "\n" not in cleaned and "\\n" in cleaned:  # a table that kept its texts on one line
+        cleaned = cleaned.replace("\\n", "\n")
+    cleaned = re.sub(r"(?im)^(data_)[ \t]*$", r"\1unnamed", cleaned)
     if "\x00" in cleaned:
         raise UnreadableCrystal("the CIF does not parse (it holds NUL bytes); save it as plain text")
     try:
@@ -114,15 +139,21 @@ def crystal_of_block(crystal_id: str, block: gemmi.cif.Block) -> tuple[Crystal, 
     for tag in tags:
         if tag.startswith(_MODULATED):
             raise UnreadableCrystal(f"the structure is modulated ({tag}); give an approximant without it")
+        if tag.startswith(_REMOVED):
+            raise UnreadableCrystal(f"disordered solvent was masked ({tag}); its atoms are missing, add them")
     lattice = _lattice(tags)
-    sites = _sites(tags)
+    sites, noted = _sites(tags)
     statements, unread = statements_of(tags)
     readings, found = stated_operations(tags, lattice)
-    notes = [*unread, *found]
+    notes = [*noted, *unread, *found]
     notes += [
         f"{what} were not read" for tag, what in _NOT_READ.items() if any(it.startswith(tag) for it in tags)
     ]
-    tried = [_read_as(operations, sites, lattice, statements) for operations in readings]
+    tried = [_read_as(readings[0], sites, lattice, statements)]
+    whole = tried[0].cell is not None and readings[0].is_listed and not tried[0].faults
+    # Atoms that are all listed need no larger group, which would take long to fill with each of them.
+    rest = [it for it in readings[1:] if not (whole and _is_whole(tried[0].cell, it, lattice))]
+    tried += [_read_as(operations, sites, lattice, statements) for operations in rest]
     cell, decided = _decided(tried, statements, lattice)
     order = _order(cell.species)
     crystal = Crystal(crystal_id, tuple(cell.species[i] for i in order), lattice, cell.positions[order])
@@ -140,24 +171,31 @@ def _tags(block: gemmi.cif.Block) -> dict[str, list[str]]:
     """Return the values of a block by tag: in lower case, dots as underscores, quotes taken off.
 
     Raises:
-        UnreadableCrystal: two tags differ by their spelling only.
+        UnreadableCrystal: two tags differ by their spelling only, or sites stand in two loops.
     """
     tags: dict[str, list[str]] = {}
+    loops: dict[int, str] = {}
 
-    def add(tag: str, values: list[str]) -> None:
+    def add(tag: str, values: list[str], loop: int = 0) -> None:
         name = tag.lower().replace(".", "_").rstrip("_")
         if name in tags:
             raise UnreadableCrystal(f"the tag {tag} occurs twice; keep one of them")
         tags[name] = values
+        if loop and name in (_LABEL, _SYMBOL, _OCCUPANCY, *_COORDINATES):
+            loops[loop] = tag
 
-    for item in block:
+    for number, item in enumerate(block, 1):
         if item.pair:
             add(item.pair[0], [gemmi.cif.as_string(item.pair[1]) or item.pair[1]])
         elif item.loop:
             width, values = item.loop.width(), item.loop.values
             for place, tag in enumerate(item.loop.tags):
                 if width and _is_read(tag):
-                    add(tag, [gemmi.cif.as_string(text) or text for text in values[place::width]])
+                    add(tag, [gemmi.cif.as_string(text) or text for text in values[place::width]], number)
+    if len(loops) > 1:
+        raise UnreadableCrystal(
+            f"the sites are spread over two loops ({' and '.join(loops.values())}); join them"
+        )
     return tags
 
 
@@ -175,7 +213,7 @@ def _lattice(tags: Mapping[str, Sequence[str]]) -> NDArray[np.float64]:
         value = number_of_cif(tags[tag][0])
         if not np.isfinite(value):
             raise UnreadableCrystal(f"{tag} is {tags[tag][0]!r}, which is not a finite number")
-        if value <= 0 or ("angle" in tag and value >= 180):
+        if value <= 0 or value >= (180 if "angle" in tag else _LONGEST_CELL_ANGSTROM):
             raise UnreadableCrystal(f"{tag} is {value:g}: that is no cell, and so no structure")
         parameters.append(value)
     alpha, beta, gamma = np.cos(np.radians(parameters[3:]))
@@ -184,7 +222,7 @@ def _lattice(tags: Mapping[str, Sequence[str]]) -> NDArray[np.float64]:
     return np.asarray(Lattice.from_parameters(*parameters).matrix, dtype=np.float64)
 
 
-def _sites(tags: Mapping[str, Sequence[str]]) -> _Sites:
+def _sites(tags: Mapping[str, Sequence[str]]) -> tuple[_Sites, list[str]]:
     labels = list(tags.get(_LABEL) or tags.get(_SYMBOL) or ())
     if not labels:
         raise UnreadableCrystal("the CIF gives no structure (it lists no atoms)")
@@ -197,15 +235,50 @@ def _sites(tags: Mapping[str, Sequence[str]]) -> _Sites:
     species = tuple(_element(label, symbols[place] if symbols else "") for place, label in enumerate(labels))
     _check_occupancies(tags, labels)
     positions, rounding = _positions(tags, labels)
-    return _Sites(tuple(labels), species, positions, rounding)
+    _refuse_missing_hydrogens(labels, species)
+    return _Sites(tuple(labels), species, positions, rounding), _notes_on_columns(tags, labels, species)
 
 
 def _element(label: str, symbol: str) -> str:
     if symbol in ("", "?", "."):
         return element_of_label(label)
+    if re.match(r"Q\d", label) and not symbol.startswith("Q"):
+        raise UnreadableCrystal(f"site {label} is a peak of residual density, no atom; delete or name it")
+    if re.fullmatch(r"[DT]\d*", label) and symbol.strip() in ("H", "H0", "H1"):
+        refuse_isotope(label)
     if "+" in symbol.strip("+") and re.search(r"[A-Za-z].*\+.*[A-Za-z]", symbol):
         raise UnreadableCrystal(f"site {label} is {symbol!r}: a mixed site is disorder, order it")
     return element_of_symbol(symbol)
+
+
+def _refuse_missing_hydrogens(labels: Sequence[str], species: Sequence[str]) -> None:
+    """Refuse water and hydroxyl that are an oxygen only, in a file without any hydrogen."""
+    for label, element in zip(labels, species, strict=True):
+        if element == "O" and "H" not in species and is_water(label):
+            raise UnreadableCrystal(
+                f"site {label} is water or hydroxyl, whose hydrogens are missing; add them"
+            )
+
+
+def _notes_on_columns(
+    tags: Mapping[str, Sequence[str]], labels: Sequence[str], species: Sequence[str]
+) -> list[str]:
+    """Name columns of sites that were not read, and labels that name another element than their site has."""
+    notes = [
+        f"the column {tag} was not read"
+        for tag in tags
+        if tag.startswith("_atom_site_") and not tag.removeprefix("_atom_site_").startswith(_KNOWN_COLUMNS)
+    ]
+    others = []
+    for label, element in zip(labels, species, strict=True):
+        match = re.fullmatch(r"([A-Z][a-z])\d*", label)
+        if match and is_element(match.group(1)) and match.group(1) != element:
+            others.append(f"{label} is {element}")
+    if others:
+        notes.append(
+            f"labels name other elements than type symbols, which were followed: {', '.join(others[:5])}"
+        )
+    return notes
 
 
 def _refuse_hidden_atoms(tags: Mapping[str, Sequence[str]], labels: Sequence[str]) -> None:
@@ -222,7 +295,13 @@ def _refuse_hidden_atoms(tags: Mapping[str, Sequence[str]], labels: Sequence[str
 
 
 def _check_occupancies(tags: Mapping[str, Sequence[str]], labels: Sequence[str]) -> None:
-    for label, text in zip(labels, tags.get(_OCCUPANCY, ()), strict=False):
+    other = [tag for tag in tags if _OTHER_OCCUPANCY.match(tag) and tag != _OCCUPANCY]
+    shares = [
+        (label, text)
+        for tag in (_OCCUPANCY, *other)
+        for label, text in zip(labels, tags.get(tag, ()), strict=False)
+    ]
+    for label, text in shares:
         if text.strip() in (".", "?", ""):
             raise UnreadableCrystal(f"the occupancy is not given for site {label} ({text}); write 1")
         occupancy = number_of_cif(text)
@@ -242,8 +321,10 @@ def _positions(
     for axis, tag in enumerate(_COORDINATES):
         for place, text in enumerate(tags[tag]):
             value = number_of_cif(text)
-            if not np.isfinite(value):
-                said = "NaN" if text.lower() == "nan" else "not given" if text in ("?", ".") else "no number"
+            if not abs(value) < _LARGEST_COORDINATE:
+                said = (
+                    "NaN" if text.lower() == "nan" else "not given" if text in ("?", ".") else "no coordinate"
+                )
                 raise UnreadableCrystal(
                     f"the CIF gives no structure (a coordinate of site {labels[place]} is {text!r}, {said})"
                 )
@@ -264,8 +345,8 @@ class _Reading:
 
     @property
     def formula(self) -> str:
-        """Content of the cell, or what is wrong with it."""
-        return spelled(as_counts(self.cell.species)) if self.cell else self.faults[0]
+        """Content of the cell; where none can be made, that."""
+        return spelled(as_counts(self.cell.species)) if self.cell else "no crystal"
 
 
 def _read_as(
@@ -277,9 +358,14 @@ def _read_as(
         return _Reading(operations, None, (str(error),))
     volume = float(abs(np.linalg.det(lattice)))
     counts = as_counts(cell.species)
-    return _Reading(
-        operations, cell, tuple(statements.contradictions(counts, cell.orbits, len(operations), volume))
-    )
+    faults = statements.contradictions(counts, cell.orbits, len(operations), volume)
+    group = operations.whole_in_group
+    if group and not faults and not statements.counts_atoms and _group_of(cell, lattice) != group:
+        faults = [
+            f"lists x,y,z alone and atoms that are not of its space group {group}, whose name does not fit "
+            "the cell; list all atoms or the operations"
+        ]
+    return _Reading(operations, cell, tuple(faults))
 
 
 def _decided(
@@ -299,7 +385,7 @@ def _decided(
     if len(readings) == 1:
         return chosen.cell, []
     if first.operations.is_listed:
-        return _beside_a_larger_group(readings, agreeing, statements, lattice)
+        return _beside_a_larger_group(readings, agreeing, statements)
     for other in agreeing[1:]:
         if not _equal(chosen.cell, other.cell, lattice):
             raise UnreadableCrystal(
@@ -314,20 +400,18 @@ def _beside_a_larger_group(
     readings: Sequence[_Reading],
     agreeing: Sequence[_Reading],
     statements: Statements,
-    lattice: NDArray[np.float64],
 ) -> tuple[_Cell, list[str]]:
     """Decide for a file that lists few operations, mostly x,y,z alone, and names a group of more."""
     listed = readings[0]
     if listed is agreeing[0]:
-        others = [reading.operations for reading in readings[1:]]
-        if statements.counts_atoms or _is_whole(listed.cell, others, lattice):
+        if statements.counts_atoms:
             return listed.cell, []
     elif len(agreeing) == 1:
         said = f"lists {listed.operations.said} beside {agreeing[0].operations.said}, which was applied"
         return agreeing[0].cell, [f"{said}: without it {listed.faults[0]}"]
     raise UnreadableCrystal(
-        f"lists {listed.operations.said} beside {readings[1].operations.said}, which would make "
-        f"{readings[1].formula} of {listed.formula}, and states nothing that decides; list all operations"
+        f"lists {listed.operations.said} beside {readings[1].operations.said}; the first gives "
+        f"{listed.formula}, the second {readings[1].formula}, and nothing stated decides; list all operations"
     )
 
 
@@ -340,6 +424,7 @@ def _filled(sites: _Sites, operations: Operations, lattice: NDArray[np.float64])
     species: list[str] = []
     positions: list[NDArray[np.float64]] = []
     orbits, notes = [], []
+    volume = float(abs(np.linalg.det(lattice)))
     for label, element, position, rounding in zip(
         sites.labels, sites.species, sites.positions, sites.rounding, strict=True
     ):
@@ -351,6 +436,11 @@ def _filled(sites: _Sites, operations: Operations, lattice: NDArray[np.float64])
         species += [element] * len(orbit)
         positions.append(orbit)
         orbits.append(len(orbit))
+        if len(operations) > 1 and len(species) > _DENSEST_PER_ANGSTROM3 * volume:
+            raise UnreadableCrystal(
+                f"{operations.said} would put over {len(species)} atoms into {volume:.0f} Å³; are all atoms "
+                "of the cell listed already?"
+            )
     cell = _Cell(tuple(species), np.concatenate(positions), tuple(orbits), tuple(notes))
     _refuse_one_place(sites.labels, cell, lattice)
     return cell
@@ -397,12 +487,9 @@ def _distinct(images: NDArray[np.float64], lattice: NDArray[np.float64]) -> NDAr
 
 def _refuse_one_place(labels: Sequence[str], cell: _Cell, lattice: NDArray[np.float64]) -> None:
     """Refuse two sites at one place: one of them is too many, or they share it as disorder."""
-    from scipy.spatial import cKDTree
-
     if len(cell.species) < 2:
         return
-    wrapped = cell.positions - np.floor(cell.positions)
-    wrapped[wrapped >= 1.0] = 0.0
+    wrapped = _wrapped(cell.positions)
     shortest = float(np.linalg.norm(np.linalg.inv(lattice), axis=0).max())
     near = cKDTree(wrapped, boxsize=1.0).query_pairs(SAME_PLACE_ANGSTROM * max(shortest, 1e-9))
     site = np.repeat(np.arange(len(labels)), cell.orbits)
@@ -416,18 +503,37 @@ def _refuse_one_place(labels: Sequence[str], cell: _Cell, lattice: NDArray[np.fl
             )
 
 
-def _is_whole(cell: _Cell, others: Sequence[Operations], lattice: NDArray[np.float64]) -> bool:
-    """Whether the larger groups add no atom: the listed ones are all."""
+def _is_whole(cell: _Cell, operations: Operations, lattice: NDArray[np.float64]) -> bool:
+    """Whether a larger group adds no atom: the listed ones are all."""
     species = np.array(cell.species)
-    for operations in others:
-        for symbol, position in zip(cell.species, cell.positions, strict=True):
-            images = operations.rotations @ position + operations.translations
-            differences = images[:, None] - cell.positions[species == symbol][None]
+    reach = _LARGEST_ROUNDING_ANGSTROM * float(np.linalg.norm(np.linalg.inv(lattice), axis=0).max())
+    for symbol in dict.fromkeys(cell.species):
+        alike = _wrapped(cell.positions[species == symbol])
+        tree = cKDTree(alike, boxsize=1.0)
+        for rotation, translation in zip(operations.rotations, operations.translations, strict=True):
+            images = _wrapped(alike @ rotation.T + translation)
+            distances, nearest = tree.query(images, distance_upper_bound=reach)
+            if not np.isfinite(distances).all():
+                return False
+            differences = images - alike[nearest]
             differences -= np.round(differences)
-            nearest = np.linalg.norm(differences @ lattice, axis=2).min(axis=1)
-            if nearest.max() > _LARGEST_ROUNDING_ANGSTROM:
+            if (np.linalg.norm(differences @ lattice, axis=1) > _LARGEST_ROUNDING_ANGSTROM).any():
                 return False
     return True
+
+
+def _wrapped(positions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return positions in the cell, all coordinates below 1."""
+    inside = positions - np.floor(positions)
+    inside[inside >= 1.0] = 0.0
+    return inside
+
+
+def _group_of(cell: _Cell, lattice: NDArray[np.float64]) -> int:
+    """Return the number of the space group that the atoms have within 0.1 Å, 0 where spglib finds none."""
+    crystal = Crystal("", cell.species, lattice, cell.positions)
+    dataset = symmetry_dataset(crystal, 0.1)
+    return int(dataset.number) if dataset is not None else 0
 
 
 def _equal(one: _Cell, other: _Cell, lattice: NDArray[np.float64]) -> bool:
@@ -437,7 +543,9 @@ def _equal(one: _Cell, other: _Cell, lattice: NDArray[np.float64]) -> bool:
     if as_counts(one.species) != as_counts(other.species):
         return False
     structures = [Structure(Lattice(lattice), it.species, it.positions) for it in (one, other)]
-    return bool(StructureMatcher(scale=False).fit(*structures))
+    # Two readings are one crystal where the atoms agree to about 0.01 Å, not where they are alike.
+    matcher = StructureMatcher(ltol=0.01, stol=0.005, angle_tol=0.1, scale=False, primitive_cell=False)
+    return bool(matcher.fit(*structures))
 
 
 def _order(species: Sequence[str]) -> NDArray[np.int64]:

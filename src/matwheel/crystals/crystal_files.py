@@ -1,13 +1,15 @@
 """Files and folders of crystals as entries: what each holds, what it calls itself, what lies beside it.
 
 One rule for every use: a file's name says its kind, a compressed one (.gz) is opened first. Passed over are
-hidden files and folders (names that begin with '.' or '__', so also '._x.cif', '.ipynb_checkpoints' and
-'__MACOSX'), which are copies that systems keep, without a word; and files of other kinds, which are named.
+hidden files and folders (names that begin with '.', '__' or '$', so also '._x.cif', '.ipynb_checkpoints',
+'__MACOSX' and '$RECYCLE.BIN'), which are copies that systems keep, without a word; and files of other
+kinds, which are named.
 """
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import gzip
 import io
 import json
@@ -25,7 +27,7 @@ from matwheel.crystals.crystal import UnreadableCrystal
 from matwheel.crystals.text_tables import column_named, read_text_table
 from matwheel.errors import InputError
 
-ID_COLUMNS = ("id", "material_id", "jid", "mp_id", "mpid")
+ID_COLUMNS = ("id", "material_id", "jid", "mp_id", "mpid", "entry_id")
 CRYSTAL_COLUMNS = (
     "cif", "structure", "generated_cif", "poscar", "atoms", "crystal", "cif_string", "cif_text", "structures",
 )  # fmt: skip
@@ -116,7 +118,7 @@ def open_crystal_file(
             raise InputError(f"{path}: does not exist; correct the path")
         suffix = Path(_uncompressed(path.name)).suffix.lower()
         raise InputError(f"{path}: files of type {suffix or 'no suffix'!r} cannot be read; give {FORMATS}")
-    content = _unpacked(path.name, file_bytes(path), str(path))
+    content = unpacked(path.name, file_bytes(path), str(path))
     if not content.strip():
         raise InputError(f"{path}: the file is empty; put at least one crystal into it")
     if kind == "csv":
@@ -157,7 +159,7 @@ def stem_of(name: str) -> str:
 def is_hidden(name: str) -> bool:
     """Whether a path inside a folder or archive is a hidden copy: a part begins with '.' or '__'."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
-    copies = any(part.startswith((".", "__")) and part not in (".", "..") for part in parts)
+    copies = any(part.startswith((".", "__", "$")) and part not in (".", "..") for part in parts)
     return copies or (bool(parts) and parts[-1].lower() in _SYSTEM_FILES)
 
 
@@ -186,7 +188,12 @@ def _uncompressed(name: str) -> str:
     return name[: -len(".gz")] if name.lower().endswith(".gz") else name
 
 
-def _unpacked(name: str, content: bytes, origin: str) -> bytes:
+def unpacked(name: str, content: bytes, origin: str) -> bytes:
+    """Return the bytes of a file, taken out of gzip where its name ends in .gz.
+
+    Raises:
+        InputError: they are damaged.
+    """
     if not name.lower().endswith(".gz"):
         return content
     try:
@@ -204,20 +211,22 @@ def members_of(path: Path) -> dict[str, Callable[[], bytes]]:
         InputError: the archive cannot be read.
     """
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file())
+        # A link to nowhere is an entry that cannot be read, not no entry.
+        files = sorted(file for file in path.rglob("*") if file.is_file() or not file.exists())
         names = [(file.relative_to(path).as_posix(), file) for file in files]
         return {name: file.read_bytes for name, file in names if not is_hidden(name)}
-    content = _unpacked(path.name, file_bytes(path), str(path))
+    content = unpacked(path.name, file_bytes(path), str(path))
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
     except zipfile.BadZipFile as error:
         raise InputError(f"{path}: damaged zip archive ({error}); copy or make it again") from error
     members: dict[str, Callable[[], bytes]] = {}
     for info in archive.infolist():
-        if info.is_dir() or is_hidden(info.filename):
+        given = info.filename.replace("\\", "/")
+        if info.is_dir() or is_hidden(given):
             continue
-        stem, dot, suffix = info.filename.partition(".")
-        name, number = info.filename, 1
+        stem, dot, suffix = given.partition(".")
+        name, number = given, 1
         while name in members:
             number += 1
             name = f"{stem} ({number}){dot}{suffix}"
@@ -232,7 +241,7 @@ def entries_of_member(name: str, content: bytes) -> list[Entry]:
         InputError: it is damaged.
     """
     stem = stem_of(PurePosixPath(name).name)
-    content = _unpacked(name, content, name)
+    content = unpacked(name, content, name)
     return list(_member_entries(name, stem, kind_of(name), content, _Columns(None, None)))
 
 
@@ -252,7 +261,7 @@ def _of_members(path: Path, members: Mapping[str, Callable[[], bytes]], columns:
             continue
         stem = stem_of(PurePosixPath(name).name)
         try:
-            content = _unpacked(name, read(), where)
+            content = unpacked(name, read(), where)
             found = tuple(_member_entries(where, stem, kind, content, columns))
         except (InputError, zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
             fault = f"cannot be unpacked ({_one_line(error)})"
@@ -331,6 +340,8 @@ def _of_csv(path: Path, content: bytes, columns: _Columns) -> CrystalFile:
     )
     if crystals is None:
         raise InputError(_no_crystal_column(path, table.columns))
+    others = [name for name in table.columns if name.lower() in CRYSTAL_COLUMNS and name != crystals]
+    notes = [f"the column {crystals} was read, not {', '.join(others)}"] if others else []
     entries = []
     for number, row in enumerate(table.rows):
         own_id = row.get(ids, "") if ids else ""
@@ -338,7 +349,7 @@ def _of_csv(path: Path, content: bytes, columns: _Columns) -> CrystalFile:
         if number in table.faults:
             entry = replace(entry, form="", fault=table.faults[number])
         entries.append(entry)
-    return CrystalFile(tuple(entries), notes=table.notes, decimal_comma=table.decimal_comma)
+    return CrystalFile(tuple(entries), notes=(*table.notes, *notes), decimal_comma=table.decimal_comma)
 
 
 def _no_crystal_column(path: Path, found: Sequence[str]) -> str:
@@ -355,9 +366,14 @@ def _of_cell(where: str, own_id: str, cell: Any, values: Mapping[str, Any]) -> E
         form = _form_of_mapping(cell)
         fault = "" if form else f"a mapping with the keys {', '.join(map(str, list(cell)[:6]))} is no crystal"
         return Entry(where, own_id, form, cell, fault, values)
+    if isinstance(cell, bytes):
+        cell = text_of(cell)
     text = cell if isinstance(cell, str) else ""
-    if not text.strip():
-        return Entry(where, own_id, "cif", "", "", values)
+    if text.startswith(("b'", 'b"')):  # bytes that were printed
+        with contextlib.suppress(ValueError, SyntaxError):
+            text = text_of(ast.literal_eval(text))
+    if fault := _fault_of_cell(cell, text):
+        return Entry(where, own_id, "", None, fault, values)
     if text.lstrip().startswith("{"):
         try:
             return _of_cell(where, own_id, _mapping_of_text(text), values)
@@ -365,10 +381,24 @@ def _of_cell(where: str, own_id: str, cell: Any, values: Mapping[str, Any]) -> E
             return Entry(
                 where, own_id, "", None, f"the structure does not parse ({_one_line(error)})", values
             )
+    if re.match(r"\s*\d+\s*\n[^\n]*lattice=", text, flags=re.IGNORECASE):
+        return Entry(where, own_id, "extxyz", text, "", values)
     is_cif = "_atom_site" in text.lower() or "_cell_length" in text.lower() or "data_" in text.lower()
     lines = text.replace("\\n", "\n").strip().splitlines()
     form = "poscar" if not is_cif and len(lines) >= 8 else "cif"
     return Entry(where, own_id, form, text, "", values)
+
+
+def _fault_of_cell(cell: Any, text: str) -> str:
+    """Return why a cell is no text of a crystal; the empty text where it may be one."""
+    if text.strip() in ("", "nan", "NaN", "None", "null"):
+        kind = "" if cell is None or isinstance(cell, str | float) else f": it is {type(cell).__name__}"
+        return f"the CIF is empty{kind}"
+    if "\n" not in text.strip() and "\\n" not in text and kind_of(text.strip().rpartition("/")[2]):
+        return f"{text.strip()!r} is the name of a file, not a crystal; give the folder of the files"
+    if text.lstrip().startswith(("Structure(", "Full Formula", "Atoms(", "Structure Summary")):
+        return "the text is a printed object, not a crystal; write CIFs"
+    return ""
 
 
 def _mapping_of_text(text: str) -> Mapping[str, Any]:
@@ -390,6 +420,9 @@ def _parquet_entries(path: Path, content: bytes, columns: _Columns) -> Iterator[
         raise InputError(f"{path}: cannot be read as .parquet ({_one_line(error)}); make it again") from error
     names = [str(name) for name in frame.columns]
     frame.columns = names
+    if frame.index.name is not None and str(frame.index.name) not in names:  # pandas keeps ids there
+        frame = frame.reset_index()
+        names = [str(name) for name in frame.columns]
     ids = column_named(names, ID_COLUMNS, asked=columns.id, origin=str(path), what="ids")
     as_table = all(name in names for name in TABLE_COLUMNS) and columns.crystal is None
     crystals = column_named(names, CRYSTAL_COLUMNS, asked=columns.crystal, origin=str(path), what="crystals")
@@ -408,8 +441,14 @@ def _parquet_entries(path: Path, content: bytes, columns: _Columns) -> Iterator[
 
 
 def _json(content: bytes, origin: str) -> Any:
+    text = text_of(content)
     try:
-        return json.loads(text_of(content))
+        return json.loads(text)
+    except ValueError:
+        with contextlib.suppress(ValueError):  # JSON Lines: one object in each line
+            return [json.loads(line) for line in text.splitlines() if line.strip()]
+    try:
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"{origin}: cannot be read as .json ({_one_line(error)}); check that it is complete"
@@ -423,16 +462,20 @@ def _json_entries(where: str, stem: str, content: Any, columns: _Columns) -> Ite
             yield from _json_entries(where, stem, rows, columns)
         elif _form_of_mapping(content) or _crystal_key(content, columns):
             yield _of_json(where, stem, content, columns)
+        elif (inner := _list_of_crystals(content)) is not None:
+            yield from _json_entries(where, stem, inner, columns)
         elif content and all(isinstance(value, Mapping | str) for value in content.values()):
             for name, value in content.items():
                 entry = _of_json(f"{where}, key {name}", str(name), value, columns)
                 yield replace(entry, own_id=str(name))
         else:
-            keys = ", ".join(map(str, list(content)[:6])) or "none"
-            yield Entry(where, stem, "", fault=f"holds no crystal: an object with the keys {keys}")
+            yield Entry(where, stem, "", fault=_no_crystal(content))
     elif isinstance(content, list):
         for number, item in enumerate(content, 1):
-            yield _of_json(f"{where}, row {number}", "", item, columns)
+            if isinstance(item, list):
+                yield from _json_entries(f"{where}, row {number}", "", item, columns)
+            else:
+                yield _of_json(f"{where}, row {number}", "", item, columns)
     else:
         yield Entry(where, stem, "", fault=f"holds no crystal but {type(content).__name__}")
 
@@ -447,8 +490,23 @@ def _of_json(where: str, stem: str, item: Any, columns: _Columns) -> Entry:
         return Entry(where, own_id, form, item, "", item)
     if key := _crystal_key(item, columns):
         return _of_cell(where, own_id, item[key], item)
+    return Entry(where, own_id, "", None, _no_crystal(item), item)
+
+
+def _no_crystal(item: Mapping[str, Any]) -> str:
     keys = ", ".join(map(str, list(item)[:6])) or "none"
-    return Entry(where, own_id, "", None, f"holds no crystal: an object with the keys {keys}", item)
+    return (
+        f"holds no crystal: an object with the keys {keys}; give pymatgen structures, JARVIS atoms, "
+        "CIF texts, or species, lattice and frac_coords"
+    )
+
+
+def _list_of_crystals(content: Mapping[str, Any]) -> list[Any] | None:
+    """Return the list under the one key that may hold crystals ('structures', 'data', 'entries'), if any."""
+    lists = [value for value in content.values() if isinstance(value, list) and value]
+    if len(lists) == 1 and all(isinstance(item, Mapping) for item in lists[0]):
+        return lists[0]
+    return None
 
 
 def _form_of_mapping(item: Mapping[str, Any]) -> str:
@@ -462,7 +520,7 @@ def _form_of_mapping(item: Mapping[str, Any]) -> str:
 def _crystal_key(item: Mapping[str, Any], columns: _Columns) -> str | None:
     if columns.crystal is not None:
         return columns.crystal if columns.crystal in item else None
-    return next((name for name in CRYSTAL_COLUMNS if name in item), None)
+    return next((name for name in CRYSTAL_COLUMNS if isinstance(item.get(name), str | Mapping)), None)
 
 
 def _rows_of_table(content: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -470,14 +528,20 @@ def _rows_of_table(content: Mapping[str, Any]) -> list[dict[str, Any]]:
     if isinstance(content.get("columns"), list) and isinstance(content.get("data"), list):
         return [dict(zip(content["columns"], row, strict=False)) for row in content["data"]]
     values = list(content.values())
+    if len(values) > 1 and all(isinstance(value, list) for value in values) and _crystal_names(content):
+        return [dict(zip(content, row, strict=True)) for row in zip(*values, strict=False)]
     if len(values) < 2 or not all(isinstance(value, Mapping) for value in values):
         return []
     labels = list(values[0])
     if _form_of_mapping(values[0]) or any(list(value) != labels for value in values):
         return []
-    if not any(name in content for name in CRYSTAL_COLUMNS):
+    if not _crystal_names(content):
         return []
     return [{name: value[label] for name, value in content.items()} for label in labels]
+
+
+def _crystal_names(content: Mapping[str, Any]) -> bool:
+    return any(name in content for name in CRYSTAL_COLUMNS)
 
 
 def _extxyz_entries(name: str, text: str, columns: _Columns) -> Iterator[Entry]:

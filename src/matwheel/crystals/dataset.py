@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from matwheel.crystals.crystal import Crystal, UnreadableCrystal, to_structure
@@ -24,6 +25,7 @@ from matwheel.crystals.crystal_files import (
     members_of,
     open_crystal_file,
     stem_of,
+    unpacked,
 )
 from matwheel.crystals.reader import Reading, read_crystal
 from matwheel.crystals.registry import DatasetEntry, Expectation, Source
@@ -31,7 +33,10 @@ from matwheel.crystals.sources import (
     DatasetError,
     SourceBytes,
     SourceUnavailable,
+    by_hand,
     describe_source,
+    find_mirror_file,
+    matminer_file,
     read_matminer,
     read_mirror,
     read_pypi_archive,
@@ -158,10 +163,7 @@ def _nothing_answered(
 ) -> str:
     lines = [f"dataset {entry.name}: no source answered. Tried:"]
     lines += [f"  {number}. {item['source']}: {item['reason']}" for number, item in enumerate(tried, 1)]
-    folder = str(mirror_folders[0]) if mirror_folders else "a mirror folder"
-    for source in (source for source in entry.sources if source.kind == "mirror"):
-        digest = f" (sha256 {source.sha256})" if source.sha256 else ""
-        lines.append(f"By hand: place the file {source.name}{digest} in {folder} and run again.")
+    lines += [said for source in entry.sources if (said := by_hand(source, mirror_folders))]
     if command_without:
         lines.append(f"Without this dataset: {command_without}")
     return "\n".join(lines)
@@ -169,8 +171,10 @@ def _nothing_answered(
 
 def _read_source(entry: DatasetEntry, source: Source, mirror_folders: Sequence[str | Path]) -> _Records:
     if source.kind == "matminer":
-        frame = read_matminer(source)
-        rows, origin, digest = frame.to_dict("records"), f"matminer dataset {source.name}", None
+        frame = read_matminer(source, mirror_folders)
+        placed = find_mirror_file(matminer_file(source).name, mirror_folders)
+        origin = str(placed) if placed else f"matminer dataset {source.name}"
+        rows, digest = frame.to_dict("records"), sha256(placed.read_bytes()).hexdigest() if placed else None
     else:
         read = read_mirror(source, mirror_folders) if source.kind == "mirror" else read_pypi_archive(source)
         rows, origin, digest = _rows_of_source(read, source.comment), read.origin, read.sha256
@@ -270,7 +274,7 @@ def _read_folder(entry: DatasetEntry, folder: Path) -> _Records:
     The CSV may lack a header, as CGCNN and ALIGNN write it (id_prop.csv); its ids are names of files with or
     without their suffix.
     """
-    members = members_of(folder)
+    members = _without_common_folder(members_of(folder))
     tables = [name for name in members if kind_of(name) == "csv" and "/" not in name]
     tables = [name for name in tables if name == _ID_PROP] or tables
     if len(tables) != 1:
@@ -279,7 +283,7 @@ def _read_folder(entry: DatasetEntry, folder: Path) -> _Records:
             f"{entry.id_column or 'id'},{entry.target.column}, beside the files <id>.cif"
         )
     origin = str(folder / tables[0])
-    content = members[tables[0]]()
+    content = unpacked(tables[0], members[tables[0]](), origin)
     table = read_text_table(
         content,
         origin,
@@ -301,6 +305,14 @@ def _read_folder(entry: DatasetEntry, folder: Path) -> _Records:
         entries, origin, digest, True, str(target), table.decimal_comma,
         (*table.notes, *_left_out(folder, members, entries, tables[0])),
     )  # fmt: skip
+
+
+def _without_common_folder(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Return members by their names inside of the one folder that holds them all, where there is one."""
+    tops = {name.partition("/")[0] for name in members}
+    if len(tops) == 1 and all("/" in name for name in members):
+        return _without_common_folder({name.partition("/")[2]: read for name, read in members.items()})
+    return dict(members)
 
 
 def _entries_of_folder(
@@ -430,6 +442,8 @@ def _check_id(crystal_id: str, where: str, seen: dict[str, str]) -> None:
 
 def _target(value: Any, records: _Records) -> float:
     column, remedy = records.target_column, "correct the value or delete the row"
+    if isinstance(value, bool | np.bool_):
+        raise UnreadableCrystal(f"target {column} is {value}, which is not a number; {remedy}")
     if value is None or str(value).strip().lower() in _MISSING:
         raise UnreadableCrystal(f"target {column} is missing (NaN or empty); {remedy}")
     try:

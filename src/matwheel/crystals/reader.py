@@ -31,6 +31,7 @@ _NOT_READ = {
     "initial_charges": "charges of atoms",
     "charge": "charges of atoms",
     "charges": "charges of atoms",
+    "masses": "masses of atoms",
 }
 
 
@@ -79,38 +80,65 @@ def _poscar(crystal_id: str, text: Any) -> tuple[Crystal, list[str]]:
 
     text = str(text).replace("\\n", "\n").replace("\r\n", "\n").lstrip("\ufeff")
     lines = [line.strip() for line in text.splitlines()]
+    elements, counts = _poscar_species(lines)
+    species = tuple(element for element, count in zip(elements, counts, strict=True) for _ in range(count))
+    _check_poscar_lines(lines, species)
+    lines[5], lines[6] = " ".join(elements), " ".join(map(str, counts))
+    crystal, notes = _structure(crystal_id, Poscar.from_str("\n".join(lines)).structure)
+    if crystal.species != species:
+        raise UnreadableCrystal(f"the POSCAR's symbols {lines[5]!r} are not those of its atoms")
+    return crystal, notes
+
+
+def _poscar_species(lines: list[str]) -> tuple[list[str], list[int]]:
+    """Return the elements of a POSCAR and their numbers, after a look at the lines above them."""
     if len(lines) < 8:
         raise UnreadableCrystal("the POSCAR does not parse (it has fewer than eight lines)")
-    symbols = re.split(r"\s+", lines[5])
-    if symbols[0].isdecimal():
+    if len(lines[1].split("!")[0].split()) == 3:
+        raise UnreadableCrystal(
+            "the POSCAR has three scale factors; multiply its lattice by them and write 1.0"
+        )
+    symbols = re.split(r"[!#]", lines[5])[0].split()
+    if not symbols or symbols[0].isdecimal():
         raise UnreadableCrystal(
             "the POSCAR does not say which elements it holds (VASP 4); write their symbols above the numbers"
         )
     elements = [element_of_symbol(re.split(r"[_/]", symbol)[0]) for symbol in symbols]
-    counts = lines[6].split()
+    counts = re.split(r"[!#]", lines[6])[0].split()
     if len(counts) != len(elements) or not all(count.isdecimal() for count in counts):
         raise UnreadableCrystal(f"the POSCAR has symbols {lines[5]!r} and numbers of atoms {lines[6]!r}")
-    lines[5] = " ".join(elements)
-    crystal, notes = _structure(crystal_id, Poscar.from_str("\n".join(lines)).structure)
-    species = tuple(
-        element for element, count in zip(elements, counts, strict=True) for _ in range(int(count))
-    )
-    if crystal.species != species:
-        raise UnreadableCrystal(f"the POSCAR's symbols {lines[5]!r} are not those of its atoms")
-    _check_poscar_symbols(lines, species)
-    return crystal, notes
+    if not any(map(int, counts)):
+        raise UnreadableCrystal("the POSCAR has no atoms")
+    return elements, [int(count) for count in counts]
 
 
-def _check_poscar_symbols(lines: list[str], species: tuple[str, ...]) -> None:
-    """Hold symbols at the ends of coordinate lines against the order of the atoms."""
-    start = 7 + lines[7].lower().startswith("s") + 1
-    for number, (line, element) in enumerate(zip(lines[start:], species, strict=False), 1):
+def _check_poscar_lines(lines: list[str], species: tuple[str, ...]) -> None:
+    """Hold the coordinate lines against the number and the order of the atoms."""
+    start = 7 + lines[7].lower().startswith("s")
+    if len(lines) <= start + len(species):
+        raise UnreadableCrystal(f"the POSCAR ends before the {len(species)} atoms that it announces")
+    if "configuration" in lines[start].lower():
+        raise UnreadableCrystal("the POSCAR is a trajectory (XDATCAR); give one of its structures")
+    if not lines[start].lower().startswith(("d", "c", "k")):
+        raise UnreadableCrystal(f"the POSCAR has {lines[start]!r} where it must say Direct or Cartesian")
+    after = lines[start + 1 + len(species)].split() if len(lines) > start + 1 + len(species) else []
+    if len(after) >= 3 and all(_is_number(word) for word in after[:3]):
+        raise UnreadableCrystal(f"the POSCAR has more coordinates than the {len(species)} atoms it announces")
+    for number, (line, element) in enumerate(zip(lines[start + 1 :], species, strict=False), 1):
         for word in line.split()[3:]:
             stated = re.split(r"[_/]", word.strip("!#"))[0]
             if is_element(stated) and stated not in ("T", "F") and stated != element:
                 raise UnreadableCrystal(
                     f"atom {number} of the POSCAR is {element} by order and {word} by its line"
                 )
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _structure(crystal_id: str, content: Any) -> tuple[Crystal, list[str]]:
@@ -121,7 +149,10 @@ def _structure(crystal_id: str, content: Any) -> tuple[Crystal, list[str]]:
     notes: list[str] = []
     species = []
     for number, site in enumerate(structure, 1):
-        (occupant, share), *others = site.species.items()
+        occupants = list(site.species.items())
+        if not occupants:
+            raise UnreadableCrystal(f"atom {number} has no species, or one with the occupancy 0")
+        (occupant, share), *others = occupants
         if others or not _FULL_OCCUPANCY <= share <= 2 - _FULL_OCCUPANCY:
             raise UnreadableCrystal(
                 f"atom {number} is {site.species_string!r}: partial occupancy is disorder, order it"
@@ -144,9 +175,12 @@ def _structure(crystal_id: str, content: Any) -> tuple[Crystal, list[str]]:
 
 def _jarvis(crystal_id: str, content: Mapping[str, Any]) -> tuple[Crystal, list[str]]:
     """Return a crystal of JARVIS' JSON (jarvis.core.atoms.Atoms.to_dict)."""
+    cartesian = str(content.get("cartesian")).lower()
+    if cartesian not in ("true", "false"):
+        raise UnreadableCrystal("cartesian is neither true nor false, so the coordinates have no meaning")
     lattice = np.asarray(content["lattice_mat"], dtype=float).reshape(3, 3)
     positions = np.asarray(content["coords"], dtype=float).reshape(-1, 3)
-    if content.get("cartesian"):
+    if cartesian == "true":
         positions = positions @ np.linalg.inv(lattice)
     return Crystal(crystal_id, _elements(content["elements"]), lattice, positions), []
 
@@ -177,6 +211,7 @@ def _extxyz(crystal_id: str, frame: str) -> tuple[Crystal, list[str]]:
         raise UnreadableCrystal("the crystal has no atoms")
     if "lattice=" not in comment.lower():
         raise UnreadableCrystal("no Lattice in the comment line: a molecule without a cell is no crystal")
+    comment = _usual_keys(comment)
     lines, notes = _checked_lines(lines, _columns(comment))
     atoms = read(io.StringIO("\n".join([count, comment, *lines]) + "\n"), index=0, format="extxyz")
     if not atoms.pbc.any():
@@ -187,6 +222,30 @@ def _extxyz(crystal_id: str, frame: str) -> tuple[Crystal, list[str]]:
     notes += [f"{what} were not read" for name, what in _NOT_READ.items() if name in carried]
     crystal = Crystal(crystal_id, _elements(atoms.symbols), lattice, atoms.positions @ np.linalg.inv(lattice))
     return crystal, list(dict.fromkeys([*notes, *_periodicity(atoms.pbc)]))
+
+
+def _usual_keys(comment: str) -> str:
+    """Return a comment line with the keys in the letters that ASE knows, and the flag pbc as it reads it.
+
+    Raises:
+        UnreadableCrystal: the periodicity is stated and not understood, or sites are shared.
+    """
+    for key in ("Lattice", "Properties", "pbc"):
+        comment = re.sub(rf"(?<!\w){key}=", f"{key}=", comment, flags=re.IGNORECASE)
+    shares = re.search(r"(?<!\w)occupancy=(.*)", comment)
+    if shares and re.search(r"(?<![\d.])0?\.\d*[1-9]", shares.group(1)):
+        raise UnreadableCrystal("the frame gives occupancies of shared sites: that is disorder, order it")
+    if other := re.search(r"(?<!\w)(periodic\w*|boundary)=(\S+)", comment, flags=re.IGNORECASE):
+        raise UnreadableCrystal(f'the periodicity {other.group()} is not understood; write pbc="T T T"')
+    found = re.search(r"(?<!\w)pbc=(?:\"([^\"]*)\"|'([^']*)'|\[([^\]]*)\]|\{([^}]*)\}|(\S+))", comment)
+    if found is None:
+        return comment
+    value = next(group for group in found.groups() if group is not None)
+    marks = re.findall(r"true|false|[tf10]", value.lower())
+    if len(marks) != 3 or re.sub(r"true|false|[tf10,\s]", "", value.lower()):
+        raise UnreadableCrystal(f'the periodicity {found.group()} is not understood; write pbc="T T T"')
+    flags = " ".join("T" if mark[0] in "t1" else "F" for mark in marks)
+    return f'{comment[: found.start()]}pbc="{flags}"{comment[found.end() :]}'
 
 
 def _columns(comment: str) -> dict[str, tuple[int, int]]:
@@ -213,7 +272,8 @@ def _checked_lines(
     if "pos" not in columns:
         raise UnreadableCrystal("Properties name no positions (pos:R:3), so the frame gives no structure")
     width = max(first + count for first, count in columns.values())
-    symbol, number = columns.get("species"), columns.get("z")
+    symbol, number = columns.get("species"), columns.get("z") or columns.get("numbers")
+    share = next((columns[name] for name in columns if name.startswith("occupanc")), None)
     checked, further = [], 0
     for place, line in enumerate(lines, 1):
         words = line.split()
@@ -228,6 +288,10 @@ def _checked_lines(
             stated = int(float(words[number[0]]))
             if not 0 < stated < len(chemical_symbols) or chemical_symbols[stated] != words[symbol[0]]:
                 raise UnreadableCrystal(f"atom {place} is {words[symbol[0]]} with the atomic number {stated}")
+        if share is not None and not _FULL_OCCUPANCY <= float(words[share[0]]) <= 2 - _FULL_OCCUPANCY:
+            raise UnreadableCrystal(
+                f"atom {place} has occupancy {words[share[0]]}; that is disorder, order it"
+            )
         checked.append(" ".join(words))
     return checked, [f"{further} further columns were not read"] if further else []
 

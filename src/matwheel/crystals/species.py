@@ -8,12 +8,12 @@ from functools import lru_cache
 from matwheel.crystals.crystal import UnreadableCrystal
 
 _HYDROGEN_ISOTOPES = ("D", "T")
-# Fe, Fe3+, Fe+3, Al0+, O2-, O-, Mg2 and, of forces and moments programs, Fe2.5+.
-_SYMBOL = re.compile(r"([A-Za-z]{1,2})(?:\d+(?:\.\d*)?[+-]?|[+-]\d*(?:\.\d+)?)?")
+# Fe, Fe3+, Fe+3, Al0+, O2-, O-, Mg2 and Fe2.5+; a decimal without a sign, Nb0.8, is a share of a site.
+_SYMBOL = re.compile(r"([A-Za-z]{1,2})(?:\d+(?:\.\d*)?[+-]|\d+|[+-]\d*(?:\.\d+)?)?")
 # O1, O(1), Mg1_2, O1A, O1', Cl-, Mg2+. After its number a label may tell copies of a site apart, no more.
 _LABEL = re.compile(r"([A-Z][a-z]?)(?:\(?\d+\)?(?:[A-Ga-g]|['\"*]+|_\d+)?|\d*[+-]|[+-]\d+)?")
 
-_WATER = re.compile(r"wa|ow|o-?h|h2o|hoh|aq", re.IGNORECASE)
+_WATER = re.compile(r"(?:wat?|ow|o-?h|h2o|hoh|aq|oaq)(?![a-z])", re.IGNORECASE)
 
 
 @lru_cache(maxsize=4096)
@@ -57,13 +57,18 @@ def element_of_label(label: str) -> str:
     """
     match = _LABEL.fullmatch(label.strip())
     if match is None or not is_element(match.group(1)):
-        hydrogens = " (water or hydroxyl, whose hydrogens are missing)" if _WATER.match(label) else ""
+        hydrogens = " (water or hydroxyl, whose hydrogens are missing)" if is_water(label) else ""
         isotope = " (deuterium is written as H here)" if label.startswith("D") else ""
         raise UnreadableCrystal(
             f"the label {label!r} does not say which element it is{hydrogens}{isotope}; "
             "add a column _atom_site_type_symbol"
         )
     return match.group(1)
+
+
+def is_water(label: str) -> bool:
+    """Whether a label calls an oxygen water or hydroxyl: Wat1, OW, O-H, OH2."""
+    return _WATER.match(label) is not None
 
 
 def refuse_isotope(symbol: str) -> None:
