@@ -449,8 +449,9 @@ def _target(value: Any, records: _Records) -> float:
     try:
         text = isinstance(value, str)
         number = number_of(value, decimal_comma=records.decimal_comma) if text else float(value)
-    except (TypeError, ValueError):
-        raise UnreadableCrystal(f"target {column} is {value!r}, which is not a number; {remedy}") from None
+    except (TypeError, ValueError) as error:
+        said = f"{error}" if "comma" in str(error) else f"{value!r}, which is not a number; {remedy}"
+        raise UnreadableCrystal(f"target {column} is {said}") from None
     if not math.isfinite(number):
         raise UnreadableCrystal(f"target {column} is {number}, which is not finite; {remedy}")
     return number
