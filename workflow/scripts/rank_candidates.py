@@ -36,6 +36,7 @@ with logged(snakemake.log[0]) as log:
         novelty_screens=params.novelty_screens,
         stable_ev_per_atom=params.stable_ev_per_atom,
         metastable_ev_per_atom=params.metastable_ev_per_atom,
+        other_choices=dict(tuple(read_table(snakemake.input.sensitivity).groupby("choice", sort=False))),
     )
     log(f"{len(candidates)} candidates\n{candidates['verdict'].value_counts().to_string()}")
     log(f"funnel\n{funnel.to_string(index=False)}")
