@@ -93,7 +93,7 @@ def test_the_structure_decides_before_the_formula(monkeypatch):
         asked.append(crystal.species)
         return {"Na": -1.0, "Cl": -0.5} if crystal.species[0] == "Na" else {}
 
-    corrections._observed.cache_clear()
+    corrections._states_of_structure.cache_clear()
     monkeypatch.setattr(corrections, "bond_valence_states", states)
     assert corrections.mp2020_correction(salt, "no_check") == pytest.approx(-0.614 / 2)
     assert corrections.mp2020_correction(salt) == 0.0  # by its formula −0.307
@@ -102,7 +102,7 @@ def test_the_structure_decides_before_the_formula(monkeypatch):
     potassium = Crystal("kcl", ("K", *salt.species[1:]), salt.lattice, salt.frac_coords)
     by_formula = corrections.mp2020_correction_of_formula(composition_of(potassium.element_counts))
     assert corrections.mp2020_correction(potassium) == pytest.approx(by_formula)
-    corrections._observed.cache_clear()
+    corrections._states_of_structure.cache_clear()
 
 
 def test_hubbard_u_is_set_in_oxides_and_fluorides_only():

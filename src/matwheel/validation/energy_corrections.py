@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
 
@@ -40,19 +39,11 @@ ANION_RULE = "require_bound"
 Candidates and references always go by the same rule.
 """
 
-# Elements that MP2020 corrects where they are anions; a formula without them needs no oxidation states.
-_ANIONS = frozenset({"Br", "I", "Se", "Si", "Sb", "Te", "H", "N", "F", "Cl"})
+CORRECTED_ANIONS = frozenset({"Br", "I", "Se", "Si", "Sb", "Te", "H", "N", "F", "Cl"})
+"""Elements that MP2020 corrects where they are anions; a compound without them needs no oxidation states."""
+
 _GASES = {"N2": "N", "F2": "F", "Cl2": "Cl", "H2": "H"}
 _PEROXIDE_TOLERANCE = 1.05  # of bond lengths, as pymatgen's scheme has it
-
-
-@dataclass(frozen=True)
-class _Observed:
-    """What the corrections need to know of one structure: pymatgen's types and average oxidation states."""
-
-    oxide_type: str
-    sulfide_type: str
-    states: Mapping[str, float]
 
 
 def composition_of(counts: Mapping[str, float]) -> Composition:
@@ -70,22 +61,30 @@ def hubbard_u(counts: Mapping[str, float]) -> dict[str, float]:
     return {symbol: float(settings[symbol]) for symbol in sorted(counts) if settings.get(symbol)}
 
 
-def mp2020_correction(crystal: Crystal, anion_rule: str = ANION_RULE) -> float:
+def mp2020_correction(
+    crystal: Crystal, anion_rule: str = ANION_RULE, *, states: Mapping[str, float] | None = None
+) -> float:
     """Return what MP2020 adds to the raw energy of a crystal, eV/atom.
 
     Peroxides, superoxides and sulfates are told from oxides and sulfides by the distances in the crystal, and
     anions by bond valence sums, or by the formula where these say nothing.
 
+    Args:
+        crystal: ordered crystal.
+        anion_rule: one of `ANION_RULES`.
+        states: average oxidation states that are known otherwise, to be taken instead.
+
     Raises:
         ValueError: a species is not an element, or pymatgen refuses the crystal.
     """
     composition = composition_of(crystal.element_counts)
-    if not _depends_on_structure(composition):
+    if states is None and not _depends_on_structure(composition):
         return mp2020_correction_of_formula(composition, anion_rule)
-    observed = _observed(crystal.species, crystal.lattice.tobytes(), crystal.frac_coords.tobytes())
-    sulfide = "sulfide" if anion_rule == "no_check_2021" else observed.sulfide_type
-    types = {"oxide_type": observed.oxide_type, "sulfide_type": sulfide}
-    return _adjustment(_entry(composition, observed.states, **types), anion_rule) / len(crystal.species)
+    key = (crystal.species, crystal.lattice.tobytes(), crystal.frac_coords.tobytes())
+    oxide, sulfide = _types_of_structure(*key)
+    types = {"oxide_type": oxide, "sulfide_type": "sulfide" if anion_rule == "no_check_2021" else sulfide}
+    entry = _entry(composition, _states_of_structure(*key) if states is None else states, **types)
+    return _adjustment(entry, anion_rule) / len(crystal.species)
 
 
 @lru_cache(maxsize=400_000)
@@ -159,7 +158,7 @@ def anion_rule_shift(
     composition: Composition, anion_rule: str = ANION_RULE, *, carried: str = "no_check"
 ) -> float:
     """Return what to add to an energy that carries MP2020 under one rule for another rule, eV/atom."""
-    if anion_rule == carried or not (_ANIONS | {"S"}) & {symbol for symbol, _ in composition}:
+    if anion_rule == carried or not (CORRECTED_ANIONS | {"S"}) & {symbol for symbol, _ in composition}:
         return 0.0
     before = mp2020_correction_of_formula(composition, carried)
     return mp2020_correction_of_formula(composition, anion_rule) - before
@@ -173,7 +172,7 @@ def anion_rule_shift_of_crystal(
     Raises:
         ValueError: as `mp2020_correction`.
     """
-    if anion_rule == carried or not (_ANIONS | {"S"}) & set(crystal.species):
+    if anion_rule == carried or not (CORRECTED_ANIONS | {"S"}) & set(crystal.species):
         return 0.0
     return mp2020_correction(crystal, anion_rule) - mp2020_correction(crystal, carried)
 
@@ -186,24 +185,26 @@ def _adjustment(entry: Any, anion_rule: str) -> float:
 
 def _depends_on_structure(composition: Composition) -> bool:
     elements = {symbol for symbol, _ in composition}
-    return len(elements) > 1 and bool(elements & (_ANIONS | {"O", "S"}))
+    return len(elements) > 1 and bool(elements & (CORRECTED_ANIONS | {"O", "S"}))
 
 
-# A set's crystals are corrected under every anion rule; what is seen in the structure is the same.
+# A set's crystals are corrected under every anion rule; what is seen in a structure is the same each time.
 @lru_cache(maxsize=20_000)
-def _observed(species: tuple[str, ...], lattice: bytes, frac_coords: bytes) -> _Observed:
+def _states_of_structure(species: tuple[str, ...], lattice: bytes, frac_coords: bytes) -> Mapping[str, float]:
+    if not set(species) & CORRECTED_ANIONS:
+        return {}
+    crystal = Crystal("", species, np.frombuffer(lattice), np.frombuffer(frac_coords))
+    return bond_valence_states(crystal) or states_of_formula(composition_of(crystal.element_counts))
+
+
+@lru_cache(maxsize=20_000)
+def _types_of_structure(species: tuple[str, ...], lattice: bytes, frac_coords: bytes) -> tuple[str, str]:
+    """Return pymatgen's types of oxide and sulfide; empty without oxygen or sulfur."""
     from pymatgen.core.structure_analyzer import oxide_type, sulfide_type
 
-    crystal = Crystal("", species, np.frombuffer(lattice), np.frombuffer(frac_coords))
-    structure, elements = to_structure(crystal), set(species)
-    states: Mapping[str, float] = {}
-    if elements & _ANIONS:
-        states = bond_valence_states(crystal) or states_of_formula(composition_of(crystal.element_counts))
-    return _Observed(
-        oxide_type=oxide_type(structure, _PEROXIDE_TOLERANCE) if "O" in elements else "",
-        sulfide_type=(sulfide_type(structure) or "sulfate") if "S" in elements else "",
-        states=states,
-    )
+    structure = to_structure(Crystal("", species, np.frombuffer(lattice), np.frombuffer(frac_coords)))
+    oxide = oxide_type(structure, _PEROXIDE_TOLERANCE) if "O" in species else ""
+    return oxide, (sulfide_type(structure) or "sulfate") if "S" in species else ""
 
 
 def _entry(composition: Composition, states: Mapping[str, float], **types: str) -> Any:
