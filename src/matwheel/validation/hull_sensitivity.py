@@ -11,7 +11,7 @@ import pandas as pd
 
 from matwheel.crystals.crystal import Crystal
 from matwheel.screening.verdicts import verdict_table
-from matwheel.validation.energy_corrections import ANION_RULE
+from matwheel.validation.energy_corrections import ANION_RULE, ANION_RULES
 from matwheel.validation.hull import (
     HullSettings,
     ReferenceHull,
@@ -22,7 +22,10 @@ from matwheel.validation.hull import (
 from matwheel.validation.potentials import PotentialCard
 
 REFERENCE_SETS: Mapping[str, str] = {"mirror_only": "mirror", "archive_only": "matbench"}
-"""Name of a choice of reference phases → their `source`; by default both take part."""
+"""Name of a choice of reference compounds → their `source`; by default both take part. Elements always do:
+the mirror has hardly any, and their formation energies are zero by definition."""
+OTHER_CHOICES = (*(rule for rule in ANION_RULES if rule != ANION_RULE), *REFERENCE_SETS)
+"""All choices other than the default one; the first are anion rules."""
 
 
 def hull_sensitivity(
@@ -48,19 +51,19 @@ def hull_sensitivity(
         settings: thresholds.
 
     Returns:
-        Verdict table with the column choice in front: each anion rule of `phases` but the default, and each
-        of `REFERENCE_SETS`, which changes the reference hull only, under the default rule.
+        Verdict table with the column choice in front, one of `OTHER_CHOICES`. Those of `REFERENCE_SETS`
+        change the reference hull only, under the default rule.
     """
     settings = settings or HullSettings()
-    by_rule = {str(rule): table for rule, table in phases.groupby("anion_rule", sort=False)}
-    usual = by_rule.get(ANION_RULE, phases.iloc[:0])
-    choices = [(rule, rule, table) for rule, table in by_rule.items() if rule != ANION_RULE]
-    choices += [
-        (name, ANION_RULE, usual[usual["source"] == source]) for name, source in REFERENCE_SETS.items()
-    ]
+    usual = phases[phases["anion_rule"] == ANION_RULE]
+    is_element = ~usual["system"].str.contains("-", regex=False)
     own_hulls: dict[str, ReferenceHull | None] = {}
     tables = {}
-    for choice, rule, references in choices:
+    for choice in OTHER_CHOICES:
+        if choice in REFERENCE_SETS:
+            rule, references = ANION_RULE, usual[is_element | (usual["source"] == REFERENCE_SETS[choice])]
+        else:
+            rule, references = choice, phases[phases["anion_rule"] == choice]
         if rule not in own_hulls:
             own = potential_phases(
                 structures, reference_energies, card, elemental_references, settings, anion_rule=rule
