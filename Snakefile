@@ -1,6 +1,6 @@
 """The loop of inorganic-materials discovery: generate, screen, validate, learn again."""
 
-from snakemake.utils import min_version, validate
+from snakemake.utils import min_version
 
 min_version("9.27")
 
@@ -11,9 +11,7 @@ configfile: "config/config.yaml"
 report: "workflow/report/workflow.rst"
 
 
-validate(config, "config/schemas/config.schema.yaml")
-
-
+include: "workflow/rules/settings.smk"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/checks.smk"
 include: "workflow/rules/registry.smk"

@@ -5,7 +5,8 @@
 FOLDER has the tables of Materials Project crystals. For every crystal the correction is computed with the
 states of several ways to find them, the first as it was done before. Where a way differs from it, and for
 some crystals where none does (`--control`), a potential's single point, the correction and the elemental
-energies make a formation energy; its distance to Materials Project's own says which way their data were corrected by.
+energies make a formation energy; its distance to Materials Project's own says by which way their data were
+corrected.
 Published energies go by the published anion rule, so the comparison does too.
 
 Writes corrections.csv (one row per way and anion rule) and corrections_examples.csv (the largest changes).

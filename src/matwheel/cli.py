@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matwheel.errors import InputError
+from matwheel.imported_sets import check_name, located, name_of_input
+from matwheel.passed_options import add_options, handed_on, refuse_shortened
 from matwheel.run_lock import take_run_lock
 from matwheel.slurm_jobs import cancel, left_jobs
 
 if TYPE_CHECKING:
     import pandas as pd
 
-NAME_PATTERN = r"[A-Za-z0-9_-]+"
 _HEAD_ROWS = 10
 _HEAD_COLUMNS = [
-    "rank", "id", "formula", "space_group", "e_hull_dft_ev_per_atom", "lowest_frequency_thz", "verdict",
-    "reason",
+    "rank", "id", "formula", "space_group", "known_as", "e_hull_dft_ev_per_atom", "lowest_frequency_thz",
+    "verdict", "reason",
 ]  # fmt: skip
+_REASONS_SHOWN = 5
 # Files of a set that lie beside its verdict table.
 _VERDICTS, _CRYSTALS, _FUNNEL = "verdicts.parquet", "generated.parquet", "funnel.csv"
 
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     # `matwheel resume … -- TARGET`: argparse would swallow the mark before snakemake's targets.
     end = arguments.index("--") if "--" in arguments and arguments[0] == "resume" else len(arguments)
-    options, rest = _parser().parse_known_args(arguments[:end])
+    options, rest = _parser().parse_known_args(_with_dashed_files(arguments[:end]))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal without UTF-8 shows '?' instead of ending in an error
             stream.reconfigure(errors="replace")
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "verify":
             return verify(options.results, options.project, strict=options.strict)
         if options.command == "resume":
-            return resume(_project(options.project), [*rest, *arguments[end:]], dry_run=options.dry_run)
+            return resume(options, [*rest, *arguments[end:]])
         return screen(options, rest)
     except InputError as error:
         print(f"matwheel: {error}", file=sys.stderr)
@@ -71,20 +72,26 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     judged = commands.add_parser(
         "screen", help="send a file of crystals through every screen", allow_abbrev=False,
-        description="Send crystals made by any program (extxyz, zip or folder of CIFs, CSV or Parquet with "
-        "a column cif) through every screen and validation; the result is "
+        description="Send crystals made by any program (CIF, extxyz, POSCAR, JSON, a CSV with a column of "
+        "them, a zip or folder of such files) through every screen and validation; the result is "
         "results/imported/NAME/candidates.csv. Further arguments after FILE go to snakemake as they are.",
     )  # fmt: skip
     judged.add_argument("file", metavar="FILE", type=Path, help="file or folder of crystals")
-    judged.add_argument("--name", help="name of the result (default: the file's name)")
+    judged.add_argument(
+        "--name", help="name of the result (default: the file's, with digits where another input has that)"
+    )
+    judged.add_argument(
+        "--crystal-column",
+        metavar="COLUMN",
+        help="column of the crystals in a table (default: cif and its like)",
+    )
+    judged.add_argument(
+        "--id-column", metavar="COLUMN", help="column of the ids in a table (default: id, material_id)"
+    )
     judged.add_argument(
         "--cores", "-c", default=str(_usable_cores()), help="cores to use (default: all, here %(default)s)"
     )
     judged.add_argument("--dry-run", "-n", action="store_true", help="only show what would run")
-    judged.add_argument(
-        "--config", "-C", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-        help="settings of the workflow, as for snakemake",
-    )  # fmt: skip
     resumed = commands.add_parser(
         "resume", help="go on with a run that was killed on a SLURM cluster", allow_abbrev=False,
         description="Cancel the jobs that a killed run of this folder left in SLURM, wait until they are "
@@ -110,6 +117,7 @@ def _parser() -> argparse.ArgumentParser:
         help="folder of the inputs and the code (default: the one around the results)",
     )  # fmt: skip
     for command in (judged, resumed):
+        add_options(command)
         command.add_argument(
             "--project", type=Path, metavar="FOLDER",
             help="folder with the Snakefile (default: the current one, else that of the installed source)",
@@ -150,74 +158,114 @@ def why(candidate_id: str, results: Path) -> str:
 
 
 def screen(options: argparse.Namespace, rest: Sequence[str]) -> int:
-    """Run the workflow on a file of crystals, show the best candidates; return snakemake's exit status.
+    """Read a file of crystals, run the workflow on it, show the best; return snakemake's exit status.
 
     Raises:
-        InputError: no such file, a name that cannot be, or no project folder.
+        InputError: no such file, nothing in it that can be read, a name that cannot be or that belongs to
+            another input, or no project folder.
     """
-    file = options.file.resolve()
-    if not file.exists():
-        raise InputError(f"{options.file}: does not exist; correct the path")
-    name = options.name or re.sub(r"[^A-Za-z0-9_-]+", "-", file.name.split(".")[0]).strip("-")
-    if not re.fullmatch(NAME_PATTERN, name):
-        raise InputError(f"name {name!r}: use letters, digits, '-' and '_'; give one with --name")
+    if rest and not rest[0].startswith("-"):
+        raise InputError(f"{rest[0]}: one FILE at a time; put several into one folder and give that")
+    refuse_shortened(rest)
     project = _project(options.project)
-    command = snakemake_command(
-        file, name, cores=options.cores, dry_run=options.dry_run, config=options.config, rest=rest
-    )
-    status = subprocess.run(command, cwd=project, check=False).returncode
-    result = project / _target(name)
+    file = _crystal_file(options.file)
+    columns = {"id_column": options.id_column, "crystal_column": options.crystal_column}
+    asked = {key: column for key, column in columns.items() if column is not None}
+    _read_first(file, asked)
+    chosen = check_name(options.name, file, project) if options.name else name_of_input(file, project)
+    if chosen.said:
+        print(chosen.said, file=sys.stderr)
+    target = f"results/imported/{chosen.name}/candidates.csv"
+    with handed_on(options, project, {chosen.name: {"path": str(file), **asked}}) as settings:
+        command = [sys.executable, "-m", "snakemake", *settings, "--cores", options.cores, *rest]
+        command += ["--dry-run"] if options.dry_run else []
+        status = subprocess.run([*command, "--", target], cwd=project, check=False).returncode
+    result = project / target
     if status == 0 and not options.dry_run and result.is_file():
-        print(_head(result))
+        print(_head(result, project / "results"))
     return status
 
 
-def snakemake_command(
-    file: Path,
-    name: str,
-    *,
-    cores: str,
-    dry_run: bool = False,
-    config: Sequence[str] = (),
-    rest: Sequence[str] = (),
-) -> list[str]:
-    """Return the command that sends a file of crystals through the workflow.
+def _with_dashed_files(arguments: Sequence[str]) -> list[str]:
+    """Return arguments in which no file whose name begins with '-' can be taken for an option of ours."""
+    if not arguments or arguments[0] != "screen":
+        return list(arguments)
+    return [
+        f"./{argument}" if re.match("-..", argument) and os.path.exists(argument) else argument
+        for argument in arguments
+    ]
 
-    Args:
-        file: absolute path of the file.
-        name: name of the result under results/imported.
-        cores: for snakemake, a number or 'all'.
-        dry_run: only show what would run.
-        config: further settings, KEY=VALUE.
-        rest: further arguments of snakemake.
+
+def _crystal_file(given: Path) -> Path:
+    """Return where a user's file or folder of crystals lies.
+
+    Raises:
+        InputError: it is not there, or its name cannot be handed on.
     """
-    imported = f"imported={json.dumps({name: str(file)}, ensure_ascii=False)}"
-    command = [sys.executable, "-m", "snakemake", "--cores", str(cores), *rest]
-    command += ["--dry-run"] if dry_run else []
-    # The last word on `imported` is ours; '--' ends the list of settings.
-    return [*command, "--config", *config, imported, "--", _target(name)]
+    from matwheel.crystals.crystal_files import kind_of
+
+    file = located(given)
+    if not file.exists():
+        raise InputError(f"{given}: does not exist; correct the path")
+    # A link like 'latest' says nothing of its kind.
+    is_unclear = file.is_symlink() and not file.is_dir() and not kind_of(file.name)
+    return located(file.resolve()) if is_unclear else file
 
 
-def resume(project: Path, arguments: Sequence[str], *, dry_run: bool) -> int:
+def _read_first(file: Path, columns: dict[str, Any]) -> None:
+    """Read a user's crystals before anything else starts, and say what came of it.
+
+    Raises:
+        InputError: the file cannot be read, or none of its entries can.
+    """
+    from matwheel.crystals.crystal_files import open_crystal_file
+    from matwheel.crystals.imported import crystals_of_entries
+    from matwheel.screening.verdicts import PASS
+
+    opened = open_crystal_file(file, **columns)
+    crystals, verdicts = crystals_of_entries(file, opened)
+    refusals = [verdict.reason for verdict in verdicts if verdict.verdict != PASS]
+    noted = sum(bool(verdict.reason) for verdict in verdicts if verdict.verdict == PASS)
+    if not crystals:
+        first = " ".join(refusals[0].split())
+        raise InputError(f"{file}: none of {len(verdicts)} entries could be read; the first: {first}")
+    read = f"{len(crystals)} crystal{'s' if len(crystals) != 1 else ''} read"
+    where = " (matwheel why ID shows them)" if noted else ""
+    lines = [f"{file.name}: {read}, {len(refusals)} refused, {noted} with notes{where}"]
+    lines += [f"  {note}" for note in opened.notes]
+    lines += _first_few("refused", refusals) + _first_few("passed over", opened.passed_over)
+    print("\n".join(lines), file=sys.stderr)
+
+
+def _first_few(what: str, reasons: Sequence[str]) -> list[str]:
+    """Return the first reasons as lines, and how many there are beyond them."""
+    lines = [f"  {what}: {' '.join(reason.split())}" for reason in reasons[:_REASONS_SHOWN]]
+    further = len(reasons) - len(lines)
+    return [*lines, f"  {what}: {further} more"] if further else lines
+
+
+def resume(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     """Cancel what a killed run left in SLURM and run the workflow there; return snakemake's exit status.
 
     Args:
-        project: folder with the Snakefile.
-        arguments: of snakemake.
-        dry_run: cancel nothing, only show what would be cancelled and what would run.
+        options: parsed ones.
+        arguments: further ones, of snakemake.
 
     Raises:
         InputError: a run is still alive in the folder, or SLURM does not answer.
     """
+    refuse_shortened(arguments)
+    project, dry_run = _project(options.project), options.dry_run
     take_run_lock(project).close()
     jobs = left_jobs(project)
     if jobs:
         print(f"{'would cancel' if dry_run else 'cancelling'} SLURM jobs {', '.join(jobs)}", file=sys.stderr)
     if jobs and not dry_run:
         cancel(jobs, project)
-    command = [sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/slurm"]
-    command += ["--dry-run"] if dry_run else []
-    return subprocess.run([*command, *arguments], cwd=project, check=False).returncode
+    options.workflow_profile = options.workflow_profile or [str(project / "profiles" / "slurm")]
+    with handed_on(options, project) as settings:
+        command = [sys.executable, "-m", "snakemake", *settings, *(["--dry-run"] if dry_run else [])]
+        return subprocess.run([*command, *arguments], cwd=project, check=False).returncode
 
 
 def verify(results: Path, project: Path | None, *, strict: bool) -> int:
@@ -242,10 +290,6 @@ def verify(results: Path, project: Path | None, *, strict: bool) -> int:
     certified = len(certificate.certified_files(content))
     print(f"{certified} certified files: {failures} differences, {len(findings) - failures} notes")
     return int(bool(failures or (strict and findings)))
-
-
-def _target(name: str) -> str:
-    return f"results/imported/{name}/candidates.csv"
 
 
 def _project(asked: Path | None) -> Path:
@@ -311,15 +355,19 @@ def _relaxation(row: pd.Series) -> str:
     return ", ".join(said).replace(", →", " →")
 
 
-def _head(candidates: Path) -> str:
+def _head(candidates: Path, results: Path) -> str:
     """Return the best candidates as text, and where the rest is."""
     import pandas as pd
 
-    table = pd.read_csv(candidates)
+    # An id may look like a number, or like a missing value.
+    table = pd.read_csv(candidates, dtype={"id": str}, keep_default_na=False, na_values=[""])
     head = table[[name for name in _HEAD_COLUMNS if name in table]].head(_HEAD_ROWS)
     counts = ", ".join(f"{count} {verdict}" for verdict, count in table["verdict"].value_counts().items())
     shown = head.to_string(index=False, na_rep="–", max_colwidth=60) if len(head) else "no candidates"
-    return f"{shown}\n\n{len(table)} candidates: {counts}\nall: {candidates}\nhistory of one: matwheel why ID"
+    history = (
+        "matwheel why ID" if Path("results").resolve() == results else f"matwheel why ID --results {results}"
+    )
+    return f"{shown}\n\n{len(table)} candidates: {counts}\nall: {candidates}\nhistory of one: {history}"
 
 
 if __name__ == "__main__":

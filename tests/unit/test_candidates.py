@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from matwheel.crystals.crystal import Crystal
 from matwheel.evaluation.candidates import (
     COLUMNS,
     OVERALL,
@@ -12,6 +13,8 @@ from matwheel.evaluation.candidates import (
     judge_candidate,
     ranked,
 )
+from matwheel.screening.novelty import novel_relaxed_verdicts, novelty_verdicts
+from matwheel.screening.reference_sets import reference_of_crystals, reference_of_formulas
 from matwheel.screening.verdicts import Verdict, verdict_table
 
 SCREENS = ["structure", "unique", "relaxation", "unique_relaxed", "hull_dft", "phonons"]
@@ -159,3 +162,34 @@ def test_tables_of_several_sets_are_ranked_as_one(tmp_path):
     ]  # fmt: skip
     assert joined[["rank", "dataset", "id"]].equals(together[["rank", "dataset", "id"]])
     assert candidates_table([]).empty and tuple(candidates_table([]).columns) == COLUMNS
+
+
+def test_a_known_candidate_names_what_it_is_known_as():
+    """By what the screens of novelty themselves say."""
+
+    def rock_salt(name, cation, edge):
+        places = [[0, 0, 0], [0.5, 0.5, 0.5]]
+        return Crystal(name, (cation, "Cl"), edge * (np.ones((3, 3)) - np.eye(3)) / 2, np.array(places))
+
+    salt, near, other = rock_salt("a", "Na", 5.64), rock_salt("b", "Na", 9.5), rock_salt("c", "K", 6.3)
+    near = Crystal("b", near.species, np.diag([4.0, 4.0, 9.0]), near.frac_coords)
+    structures = reference_of_crystals("mp", [rock_salt("mp-22862", "Na", 5.6)], "here")
+    verdicts = [
+        *novelty_verdicts([salt, near, other], structures),
+        *novelty_verdicts([salt, near, other], reference_of_formulas("formula", ["NaCl"], "here")),
+        *novel_relaxed_verdicts([rock_salt("d", "Na", 5.5)], structures),
+        Verdict("e", "novel_gene", "fail", reason="the gene is known in training"),
+        Verdict("f", "novel_mp", "error", reason="not comparable: no atoms"),
+        Verdict("g", "unique", "fail", reason="is a copy of a"),
+    ]
+    table = candidates_table([CandidateSet("salts", crystal_rows([]), verdict_table(verdicts), ["novel_mp"])])
+    known = table.set_index("id")["known_as"].to_dict()
+    assert known == {
+        "a": "mp-22862 of mp",
+        "b": "formula NaCl",
+        "c": "",
+        "d": "mp-22862 of mp",
+        "e": "gene of training",
+        "f": "",
+        "g": "",
+    }

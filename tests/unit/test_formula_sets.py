@@ -28,6 +28,7 @@ from matwheel.crystals.sources import DatasetError
 from matwheel.errors import InputError
 from matwheel.screening.charge_balance import CompositionSettings, charge_balance
 from matwheel.screening.formulas import MATGAN_ELEMENTS, formula_counts, reduce_counts
+from matwheel.screening.reference_sets import formulas_of_csv
 
 ROOT = Path(__file__).resolve().parents[2]
 MIRROR = ROOT.parent / "shared" / "datasets"
@@ -130,21 +131,105 @@ def test_parts_depend_on_the_seed_alone():
         ("", "mine.csv: the file is empty"),
         ("formula\n", "mine.csv: has no data rows"),
         ("name\nLiF\n", "column 'formula' is missing; found name"),
-        ("formula\nLiF\nLi(F\n", r"mine.csv, row 2: brackets of 'Li\(F' .*correct or delete the row"),
-        ("formula\nLiF\nLi0.5F\nQ\n", r"row 2: .*no whole number.*\(1 more rows cannot be read\)"),
-        ("formula\nLiF\nXx\n", "row 2: 'Xx' in 'Xx' is no element"),
-        ('formula\nLiF\n""\n', "row 2: '' is an empty formula"),
+        ("LiF\nNaF\n", "column 'formula' is missing; found LiF.* write a header line"),
+        (
+            "formula\nLiF\nLi(F\n",
+            r"mine.csv, row 2 \(line 3\): brackets of 'Li\(F' .*correct or delete the row",
+        ),
+        ("formula\nLiF\nXx\n", r"row 2 \(line 3\): 'Xx' in 'Xx' is no element"),
+        ('formula\nLiF\n""\n', r"row 2 \(line 3\): '' is an empty formula"),
         (csv_of(["Fe9O"] * 30), "0 formulas pass the filters; at least 20"),
         (csv_of(["LiF"] * 30), "1 formulas pass the filters; at least 20"),
-        ("formula,y\nLiF,1\nNaF,soft\n", "row 2: target y is 'soft', which is not a finite number"),
+        ("formula,y\nLiF,1\nNaF,soft\n", r"row 2 \(line 3\): target y: 'soft' is no number; correct"),
+        ("formula,y\nLiF,1\nNaF,inf\n", r"row 2 \(line 3\): target y: 'inf' is no number; correct"),
+        ('formula,y\nLiF,1\nNaF,"1,5"\n', r"row 2 \(line 3\): target y: '1,5' has a comma"),
+        ("formula,y\nLiF,1\nNaF\n", r"row 2 \(line 3\): has 1 cells for 2 columns"),
+        ("Formula,FORMULA\nLiF,LiF\n", "'Formula' and 'FORMULA' differ by letter case only"),
+        ("LiF 1\nNaF 2\nformula y\n", "column 'formula' is missing; found LiF 1"),
+        ("formula y\nLiF 1\n", "white space is no separator"),
+        (b"PK\x03\x04xl/workbook.xml", "is an Excel workbook"),
     ],
 )
 def test_a_users_file_is_refused_with_row_and_remedy(tmp_path, content, complaint):
     path = tmp_path / "mine.csv"
-    path.write_text(content)
-    changes = {"target": {"column": "y"}} if ",y" in content else {}
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    changes = {"target": {"column": "y"}} if ",y" in str(content) else {}
     with pytest.raises(DatasetError, match=complaint):
         fetch_formula_set(mine(path, **changes), seed=0)
+
+
+def test_all_wrong_rows_of_a_users_file_are_named_together(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("# of\nformula;y\nLiF;1,5\nLi0.5CoO2;2\nNaF;soft\n\nNaCl\nFe0O;x;y\nXx;hard\nKF;\n")
+    with pytest.raises(DatasetError) as caught:
+        fetch_formula_set(mine(path, target={"column": "y"}), seed=0)
+    remedy = "quote cells that hold ';' or line ends, add missing ones"
+    assert str(caught.value).split("\n") == [
+        f"{path}: 5 rows cannot be used; correct or delete them:",
+        "  row 2 (line 4): 'Li0.5CoO2' has the amount 0.5 at character 3, no whole number; write LiCo2O4",
+        "  row 3 (line 5): target y: 'soft' is no number",
+        f"  row 4 (line 7): has 1 cells for 2 columns; {remedy}",
+        f"  row 5 (line 8): has 3 cells for 2 columns; {remedy}",
+        "  row 6 (line 9): 'Xx' in 'Xx' is no element from H to Lr; target y: 'hard' is no number",
+    ]
+    path.write_text("formula\n" + "Fe0O\n" * 30)
+    with pytest.raises(
+        DatasetError, match=r"30 rows cannot be used(?s:.*)row 20 \(line 21\)(?s:.*)and 10 more$"
+    ):
+        fetch_formula_set(mine(path), seed=0)
+
+
+def users_files():
+    """Texts of the same sixty formulas and targets, as programs write them."""
+    numbers = [f"{0.25 * row - 3:.2f}" for row in range(len(MANY))]
+    plain = csv_of(MANY, numbers)
+    commas = "formula;target\n" + "".join(
+        f"{formula};{number.replace('.', ',')}\n" for formula, number in zip(MANY, numbers, strict=True)
+    )
+    return {
+        "semicolons": commas.encode(),
+        "excel": ("sep=;\r\n" + commas.replace("\n", "\r\n")).encode("utf-8-sig"),
+        "tabs": commas.replace(";", "\t").encode("utf-16"),
+        "points": b"\xfe\xff" + plain.replace(",", "\t").encode("utf-16-be"),
+        "comment": ("# hulls, by hand; see notes\n# 2\n\n" + plain).encode(),
+        "case": plain.replace("formula,target", ' "Formula" , TARGET ').encode(),
+        "index": "".join(f"{row},{line}" for row, line in enumerate(plain.splitlines(True)))[1:].encode(),
+        "latin": plain.replace("target\n", "target,note\n").replace("0\n", "0,\n").replace("5\n", "5,\xe9\n")
+        .encode("latin-1"),
+        "old": plain.replace("\n", "\r").encode(),
+        "decimals": csv_of([formula.replace("2", "2.0") for formula in MANY], numbers).encode(),
+        "no header": plain.split("\n", 1)[1].encode(),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        *((kind, "mine.csv") for kind in users_files()),
+        *(("semicolons", name) for name in ("mine.csv.gz", "mine.tsv", "mine.txt", "MINE.CSV")),
+    ],
+)
+def test_a_users_file_however_it_is_written(tmp_path, kind, name):
+    content = users_files()[kind]
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    table, provenance = fetch_formula_set(mine(tmp_path / name, target={"column": "target"}), seed=0)
+    (tmp_path / "plain.csv").write_bytes(csv_of(MANY, (0.25 * np.arange(len(MANY)) - 3).tolist()).encode())
+    plain, _ = fetch_formula_set(mine(tmp_path / "plain.csv", target={"column": "target"}), seed=0)
+    assert table["formula"].tolist() == plain["formula"].tolist()
+    assert table["target"].tolist() == plain["target"].tolist()
+    said = {
+        "semicolons": "decimal commas", "excel": "semicolons", "tabs": "UTF-16", "points": "UTF-16",
+        "comment": "comment in line 1, 2", "latin": "a guess", "no header": "no header line",
+    }.get(kind)  # fmt: skip
+    assert (said in "; ".join(provenance["notes"])) if said else not provenance["notes"]
+
+
+def test_hydrates_in_a_users_file(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text(csv_of([*MANY, "CaCl2·2H2O", "MgCl2.6H2O", "H₂O"]), encoding="utf-8")
+    table, _ = fetch_formula_set(mine(path), seed=0, most_atoms=20)
+    made = set(table["formula"]) - set(formula_texts(formula_counts(MANY, MATGAN_ELEMENTS)))
+    assert made == set(formula_texts(formula_counts(["CaH4Cl2O2", "MgH12Cl2O6", "H2O"], MATGAN_ELEMENTS)))
 
 
 def test_a_users_file_by_its_own_column_and_type(tmp_path):
@@ -296,3 +381,27 @@ def test_a_formula_set_is_no_crystal_dataset(tmp_path):
     crystals = parse_registry({"x": {"path": str(path)}})["x"]
     with pytest.raises(InputError, match="holds crystals, not formulas"):
         fetch_formula_set(crystals, seed=0)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"formula,target\nNaN,1\nLiF,2\n",
+        b"Formula;target\r\nNaN;1,5\r\nLiF;2,5\r\n",
+        "# listed\nid\tFORMULA\n1\tNaN\n2\tLiF\n".encode("utf-16"),
+        gzip.compress(b"\xef\xbb\xbfid, formula\n1, NaN\n2, LiF\n\n"),
+    ],
+)
+def test_formulas_of_a_reference_list_however_it_is_written(content):
+    assert formulas_of_csv(content, "f.csv") == ["NaN", "LiF"]
+
+
+def test_a_wrong_reference_list_is_refused_with_all_its_rows():
+    with pytest.raises(
+        InputError, match=r"^f\.csv: 2 rows(?s:.*)2 \(line 3\): has no formula\n  row 3 \(line 5"
+    ):
+        formulas_of_csv(b"id,formula\na,NaCl\nb,\n\nc,MgO,1\n", "f.csv")
+    with pytest.raises(InputError, match=r"f\.csv: damaged gzip file"):
+        formulas_of_csv(gzip.compress(b"formula\nLiF\n")[:-9], "f.csv")
+    with pytest.raises(InputError, match=r"f\.csv: is an Excel workbook"):
+        formulas_of_csv(b"PK\x03\x04", "f.csv")

@@ -132,9 +132,14 @@ def test_hydrates_subscripts_and_blanks(formula, plain):
         # what is no part of a formula
         ("B2.0Mg1.0.", ["full stop"]), ("NaCl·", ["nothing"]), ("·5H2O", ["nothing"]), ("Fe..O", ["nothing"]),
         ("CuSO4·nH2O", ["'n'"]), ("(CuSO4·5H2O)2", ["bracket"]), ("2CaSO4·H2O", ["(CaSO4)2"]),
-        ("2NaCl", ["character 1", "(NaCl)2"]), ("Li0,5CoO2", ["','"]), ("YBa2Cu3O7-x", ["'-'"]),
+        ("2NaCl", ["character 1", "(NaCl)2"]), ("0.5Li2O·B2O3", ["character 1", "multiply"]),
+        ("1/2H2O", ["character 1", "multiply"]), ("12", ["character 1"]), ("Li0,5CoO2", ["','"]),
+        ("YBa2Cu3O7-x", ["'-'"]), ("Na1.01.0O", ["unexpected '.'"]),
+        ("CuSO₄5H₂O", ["₄5 at character 5", "'·'"]),
         ("CuSO4·5Xx2O", ["'Xx'", "CuSO4·5Xx2O"]), ("H9000·9000H2O", ["10000 atoms"]),
-        ("NaCl·99999999999999999999H2O", ["10000"]), ("Mg10001.0", ["10000 atoms"]),
+        ("NaCl·99999999999999999999H2O", ["10000"]), ("  Xx", ["'Xx' of '  Xx'"]),
+        ("CuSO4·Li0.5Xx", ["'Xx'"]), ("CuXx·Li0.5O", ["'Xx'"]), ("Cu)·Li0.5O", ["brackets"]),
+        ("Li0.5O·CuXx", ["correct it"]), ("Mg10001.0", ["10000 atoms"]),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_formula_and_what_to_write(formula, said):
@@ -142,6 +147,22 @@ def test_what_is_wrong_with_a_formula_and_what_to_write(formula, said):
     assert list(parsed.errors) == [0] and not parsed.counts[0].any()
     assert [part for part in said if part not in parsed.errors[0]] == [], parsed.errors[0]
     assert "\n" not in parsed.errors[0] and formula in parsed.errors[0]
+
+
+def test_numbers_of_any_length_are_faults():
+    long = "9" * 5000
+    texts = [
+        f"NaCl·{long}H2O",
+        f"Li0.{long}",
+        f"O{long}.5H2O",
+        f"NaCl·1/{long}H2O",
+        f"{long}O",
+        f"O0.{long}5H2O",
+    ]
+    errors = parse_formulas([*texts, "H" + "0" * 5000 + "2O", "H2." + "0" * 5000 + "O"]).errors
+    assert (
+        list(errors) == [0, 1, 2, 3, 4, 5] and "no whole number" in errors[1] and "10000 atoms" in errors[0]
+    )
 
 
 def test_a_remedy_is_a_formula_of_the_same_proportions():

@@ -350,3 +350,9 @@ def test_phases_of_some_systems_are_those_of_all_within_them():
     mirror = [source(mirror_text())]
     assert phases_of_mirror(mirror, systems={"Cl-Na"}).equals(phases_of_mirror(mirror))
     assert phases_of_mirror(mirror, systems={"Mg-O"}).empty
+
+
+@pytest.mark.parametrize("formula", ["Fe0O2", "Qq2O", "NACL", "D2O", "LiT", "Li0.5CoO2", "", "Mg(OH)2"])
+def test_what_is_no_formula_is_refused(formula):
+    with pytest.raises(ValueError, match="formula"):
+        element_counts(formula)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import random
 
 import pandas as pd
 import pytest
@@ -324,3 +325,23 @@ def test_all_faults_in_one_message():
     assert lines[0] == "t.csv: 25 rows cannot be used; correct or delete them:"
     assert lines[1] == "  row 7 (line 8): fault 6" and lines[20] == "  row 26 (line 27): fault 25"
     assert lines[21:] == ["  and 5 more"]
+
+
+def test_random_tables_come_back():
+    generator = random.Random(15)
+    letters = [*'ab,;|\t"# \n.0é', "\r\n", '""', "data_x\n;\ntext, a\n;\n"]
+    for _ in range(300):
+        width = generator.randint(2, 4)
+        rows = [
+            ["x" + "".join(generator.choices(letters, k=generator.randint(0, 8))) for _ in range(width)]
+            for _ in range(generator.randint(1, 5))
+        ]
+        text = written(
+            rows,
+            generator.choice(";\t|,"),
+            generator.choice(["\n", "\r\n"]),
+            ["id", "cif", "y", "z"][:width],
+            csv.QUOTE_ALL,
+        )
+        table = read(text.encode(generator.choice(["utf-8", "utf-16"])), names=generator.choice([["ID"], []]))
+        assert cells(table) == rows and not table.faults

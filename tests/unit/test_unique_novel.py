@@ -256,7 +256,7 @@ def test_a_formula_set_knows_formulas_only():
     found = verdicts_of(verdicts)
     assert found["a"] == (FAIL, "formula NaCl is known in formula; structure not compared")
     assert found["b"][0] == FAIL and found["c"] == (PASS, "") and found["d"][0] == ERROR
-    with pytest.raises(InputError, match="entry 2, 'Qq2'"):
+    with pytest.raises(InputError, match="row 2: 'Qq' in 'Qq2'"):
         reference_of_formulas("formula", ["NaCl", "Qq2"], "a list")
     with pytest.raises(InputError, match="no formulas"):
         reference_of_formulas("formula", [], "a list")
@@ -324,3 +324,15 @@ def test_work_in_processes_keeps_its_order():
     assert map_in_order(abs, [], [], processes=2) == []
     with pytest.raises(TypeError):
         map_in_order(abs, [1, "text", 2], [1.0, 1.0, 1.0], processes=2)
+
+
+@pytest.mark.parametrize("text", ["Fe0O2", "Fe(II)O", "D2O", "Li0.5CoO2", "Qq2", ""])
+def test_what_is_no_formula_never_becomes_another_one(text):
+    with pytest.raises(InputError, match=r"row 2: "):
+        reference_of_formulas("formula", ["NaCl", text, "KBr"], "a list")
+
+
+def test_all_wrong_formulas_of_a_list_are_named_together():
+    with pytest.raises(InputError, match="2 rows cannot be used") as refusal:
+        reference_of_formulas("formula", ["NaCl", "Fe0O2", "KBr", "D2O"], "a list")
+    assert "row 2: " in str(refusal.value) and "row 4: " in str(refusal.value)

@@ -121,3 +121,16 @@ def test_a_candidate_that_never_was_a_crystal_and_a_crystal_without_symmetry():
     row = pd.Series({"id": "row-3", "formula": "NaCl", "space_group": 0, "condition": nan})
     assert "crystal: NaCl, no space group found" in history("row-3", table, row)
     assert "origin" not in history("row-3", table, row)
+
+
+def test_notes_of_reading_are_told_of_a_crystal_that_was_read():
+    note = "x.cif: id 'a b' became a-b; P 21/c was read as P 1 21/c 1 (short for)"
+    table = verdict_table(
+        [
+            Verdict("a-b", "parse", "pass", reason=note, tool="gemmi", tool_version="0.7"),
+            Verdict("a-b", "structure", "pass", 2.0, 0.5),
+        ]
+    )
+    lines = history("a-b", table).splitlines()
+    assert f"  ✓ parse               {note} [gemmi 0.7]" in lines
+    assert "PASSED" in history("a-b", table)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
-from tiny_project import TINY, copy_project, snakemake, write_tiny_dataset
+from tiny_project import REGISTRY, TINY, copy_project, snakemake, write_tiny_dataset
 
 from matwheel.errors import InputError
 from matwheel.run_lock import take_run_lock
@@ -61,9 +64,86 @@ def test_wrong_config(project: Path, changes: dict, words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("setting", "fault"),
+    [
+        ("validate={relax_at_most: ten}", "config: validate.relax_at_most: 'ten' is not of type 'integer'"),
+        ("split={runs: 0}", "config: split.runs: 0 is less than the minimum of 1"),
+        ("generator={sample: 5}", "config: generator: unknown key 'sample'; did you mean samples?"),
+        ("imported={mine: {path: a.cif, column: cif}}", "config: imported.mine: unknown key 'column'"),
+        (
+            "dataset_registry=nowhere.yaml",
+            "config: dataset_registry names nowhere.yaml, which cannot be read",
+        ),
+        ("imported={mine: 'both \"quotes\" of it''s name'}", "config: imported, given with --config, holds"),
+    ],
+)
+def test_wrong_setting_of_the_command_line(project: Path, setting: str, fault: str) -> None:
+    said = refusal(project, "-n", "--config", setting)
+    assert fault in said, said
+
+
+def test_numbers_inside_settings_of_the_command_line_are_numbers(project: Path) -> None:
+    """They reach the rules, and the jobs, which read the command line again."""
+    settings = ["validate={relax_at_most: 10}", "generator={samples: 5e2}", "split={labelled_fraction: 0.4}"]
+    done = snakemake(project, "-n", "--config", *settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    split = "results/data/tiny/random/seed0/split.json"
+    done = snakemake(project, split, "--config", settings[2])
+    assert done.returncode == 0, done.stdout + done.stderr
+    written = json.loads((project / split).read_text())
+    assert len(written["labelled"]) == round(0.4 * len(written["train"]))
+
+
+@pytest.mark.parametrize("name", ["my {tiny} set #2.csv", "folder {x}/it's.csv"])
+def test_a_dataset_in_a_file_of_any_name_is_read_and_edits_are_seen(project: Path, name: str) -> None:
+    path = project / name
+    path.parent.mkdir(exist_ok=True)
+    (project / "tiny.csv").rename(path)
+    (project / "tiny_datasets.yaml").write_text(yaml.safe_dump({"tiny": {**REGISTRY["tiny"], "path": name}}))
+    table = "results/data/tiny/crystals.parquet"
+    done = snakemake(project, table)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Nothing to be done" in snakemake(project, "-n", table).stdout
+    path.write_text(path.read_text().rstrip("\n") + "1\n")  # a further digit of the last target
+    os.utime(path, (1, 1))
+    assert "fetch tiny" in snakemake(project, "-n", table).stdout
+
+
+MISSING = "jarvis2d_exfoliation cannot be had from here: no mirror folder (mirror) has the file"
+
+
+def test_a_plan_warns_of_what_cannot_be_had_without_a_mirror(project: Path) -> None:
+    datasets = ["jarvis2d_exfoliation", "mp_poly_total"]
+    with_config(
+        project, datasets=datasets, dataset_registry="config/datasets.yaml", mirror_folders=["mirror"]
+    )
+    done = snakemake(project, "-n", "results/table2.csv")
+    assert done.returncode == 0 and done.stderr.count(MISSING) == 1, done.stdout + done.stderr
+    for words in ("jarvis2d_exfoliation.json.gz", "jarvis_dft_2d.json.gz (from https://", "sha256 69943"):
+        assert words in done.stderr
+    # The command can be typed as it stands.
+    command = re.search("Without: snakemake --cores 2 (.*)", done.stderr)[1]
+    assert command == "--configfile tiny.yaml --config 'datasets=[mp_poly_total]' -- results/table2.csv"
+    done = snakemake(project, "-n", *shlex.split(command), config="")
+    assert done.returncode == 0 and MISSING not in done.stderr, done.stderr
+    # What needs no dataset is not bothered; nor is who placed matminer's file by hand.
+    assert MISSING not in snakemake(project, "-n", "results/references/phases.parquet").stderr
+    (project / "mirror").mkdir()
+    (project / "mirror/jarvis_dft_2d.json.gz").write_bytes(b"placed")
+    assert MISSING not in snakemake(project, "-n", "results/table2.csv").stderr
+
+
+def test_without_a_mirror_and_another_dataset_there_is_no_command(project: Path) -> None:
+    one = ["jarvis2d_exfoliation"]
+    with_config(project, datasets=one, dataset_registry="config/datasets.yaml", mirror_folders=["mirror"])
+    said = snakemake(project, "-n", "results/table2.csv").stderr
+    assert MISSING in said and "No other dataset is configured" in said and "Without:" not in said
+
+
+@pytest.mark.parametrize(
     ("pattern", "replacement", "words"),
     [
-        (r"\n\Z", '\nbad,"data_nothing\n_cell_length_a x\n",3.0\n', ["tiny.csv", "row 41", "CIF"]),
+        (r"\n\Z", '\nbad,"data_nothing\n_cell_length_a x\n",3.0\n', ["tiny.csv", "row 41", "_cell_length_a"]),
         (r",[\d.]+\n\Z", ",n/a\n", ["tiny.csv", "row 40", "dielectric"]),
         (r",[\d.]+\n\Z", ",high\n", ["tiny.csv", "row 40", "'high'", "not a number"]),
         (r"dielectric", "permittivity", ["tiny.csv", "dielectric", "permittivity"]),
@@ -75,14 +155,32 @@ def test_wrong_rows(project: Path, pattern: str, replacement: str, words: list[s
     changed = re.sub(pattern, replacement, file.read_text(), count=1)
     assert changed != file.read_text()
     file.write_text(changed)
-    said = refusal(project)
+    # A dry run says so already: the file is there.
+    said = refusal(project, "-n")
     assert all(word in said for word in words), said
 
 
 def test_too_few_labelled_rows(project: Path) -> None:
     with_config(project, split={"runs": 1, "labelled_fraction": 0.02})
-    said = refusal(project)
+    said = refusal(project, "-n")
     assert "labelled_fraction" in said
+
+
+def test_a_dataset_is_looked_at_before_the_plan(project: Path) -> None:
+    file = project / "tiny.csv"
+    table = pd.read_csv(file, dtype=str)
+    table.assign(dielectric="7.5").to_csv(file, index=False)
+    assert "target dielectric is 7.5 in all 40 rows" in refusal(project, "-n")
+    table.loc[[1, 3, 5], "dielectric"] = "?"
+    table.to_csv(file, index=False)
+    said = refusal(project, "-n")
+    assert "3 of 40 rows cannot be used" in said and all(f"row {row} (id" in said for row in (2, 4, 6))
+    table.loc[[1, 3, 5], "dielectric"] = ["3.0", "4e6", "5.0"]
+    table.to_csv(file, index=False)
+    done = snakemake(project, "-n")
+    assert done.returncode == 0, done.stderr
+    assert "warning: tiny.csv: target dielectric is 4e+06 (row 4, id" in done.stderr
+    assert "over 1000 times the typical" in done.stderr and "leave 8 labelled ones" in done.stderr
 
 
 def test_no_source_answers(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,10 @@
 """Sets of candidates: which there are, which screens they go through and what those need; no rules."""
 
+from functools import cache
 from math import ceil
 
+from matwheel.errors import InputError
+from matwheel.imported_sets import content_sha256, located, other_input
 from matwheel.validation.potentials import definition, potential_card
 
 SCREEN, VALIDATE, FUNNEL = config["screen"], config["validate"], config["funnel"]
@@ -20,12 +23,16 @@ REAL_SETS = [
     for run in FUNNEL["runs"]
 ]
 
+# A user's own crystals: name → path, and the columns of a table where they have unusual names.
+IMPORTED = {
+    name: given if isinstance(given, dict) else {"path": given}
+    for name, given in sorted(config["imported"].items())
+}
+
 REFERENCE_SHARDS = range(VALIDATE["reference_shards"])
 
 # What a run shows of them.
-CANDIDATES = [
-    f"results/imported/{name}/candidates.csv" for name in sorted(config["imported"])
-]
+CANDIDATES = [f"results/imported/{name}/candidates.csv" for name in IMPORTED]
 if CANDIDATE_SETS:
     CANDIDATES += [
         "results/candidates.csv",
@@ -78,6 +85,39 @@ def mirror_files(*patterns):
 # Crystals of the Materials Project, which PyPI does not carry: without a mirror there are none.
 MP_FILES = mirror_files("mp20_*.csv.gz", "mpts52_*.csv.gz")
 KNOWN_CRYSTALS = ["results/references/mp_crystals.parquet"] if MP_FILES else []
+
+
+def refuse_other_input(name, path):
+    """Refuse to read one user's crystals over the results of others."""
+    try:
+        other = other_input(name, located(path), Path.cwd())
+    except InputError as error:
+        raise WorkflowError(f"config: imported.{name}: {error}")
+    if other:
+        raise WorkflowError(
+            f"config: imported.{name} is {path}, but results/imported/{name} was made of {other}, which holds "
+            "other crystals; give the set another name, or move that folder away"
+        )
+
+
+# Once per run: jobs, on a cluster each with a process of its own, take it as seen.
+if workflow.is_main_process:
+    for name, source in IMPORTED.items():
+        if Path(source["path"]).exists():
+            refuse_other_input(name, source["path"])
+        elif not inputs_of_snakemake([source["path"]]):
+            raise WorkflowError(
+                f"config: imported.{name}: {source['path']} does not exist; correct the path"
+            )
+
+
+@cache
+def content_of_import(name):
+    """Stand for what a user's file or folder holds; hashed where the job that reads it is planned or run."""
+    try:
+        return content_sha256(Path(IMPORTED[name]["path"]))
+    except InputError as error:  # the job refuses it in these words
+        return str(error)
 
 
 def is_gene_set(crystal_set):

@@ -14,7 +14,7 @@ rule certify:
     input:
         results=present(HEADLINES),
         report="results/report.html",
-        sources=CERTIFIED_INPUTS,
+        sources=inputs_of_snakemake(CERTIFIED_INPUTS),
         provenance=present(PROVENANCE_OF_DATA),
     output:
         certificate="results/certificate.json",
@@ -30,6 +30,7 @@ rule certify:
         runtime=60,
     params:
         code=code("certify"),
+        sources=lambda wildcards: CERTIFIED_INPUTS,
         logs="logs",
         stage_of_rule=STAGE_OF_RULE,
         settings=SETTINGS,

@@ -1,14 +1,8 @@
 """Constants of the workflow, taken from the config; no rules."""
 
 import os
-import sys
+import re
 from importlib.metadata import version
-from pathlib import Path
-
-from snakemake.exceptions import WorkflowError
-
-ROOT = Path(workflow.basedir)
-sys.path.insert(0, str(ROOT / "src"))
 
 from matwheel.code_version import code_version
 from matwheel.files import sha256_of_file
@@ -44,6 +38,11 @@ def job_seed(*names):
 def grows(megabytes):
     """Ask for that much memory, and for as much again at each further attempt."""
     return lambda wildcards, attempt: megabytes * attempt
+
+
+def inputs_of_snakemake(paths):
+    """Those of some paths that Snakemake can take as inputs: what stands in braces is a wildcard to it."""
+    return [path for path in paths if not re.search("[{}]", str(path))]
 
 
 LATENT_POTENTIAL = config["predictor_settings"]["latent"].get("potential", "7net-0")

@@ -15,7 +15,7 @@ localrules:
 rule fetch_dataset:
     """Bring a dataset from the first source that answers; refuse what is not as registered."""
     input:
-        lambda wildcards: files_of_dataset(REGISTRY[wildcards.dataset]),
+        lambda wildcards: inputs_of_fetch(wildcards.dataset),
     output:
         crystals="results/data/{dataset}/crystals.parquet",
         provenance="results/data/{dataset}/provenance.json",
@@ -34,6 +34,7 @@ rule fetch_dataset:
     params:
         code=code("fetch_dataset"),
         entry=lambda wildcards: without_words(REGISTRY[wildcards.dataset]),
+        content=lambda wildcards: content_beside_inputs(wildcards.dataset),
         mirror_folders=config["mirror_folders"],
         command_without=COMMAND_WITHOUT,
     message:

@@ -46,7 +46,7 @@ SHOWN_SETS = {
         f"run {run_of(name)[2].removeprefix('seed')}, {Path(name).name}"
         for name in CANDIDATE_SETS
     },
-    **{f"imported/{name}": name for name in sorted(config["imported"])},
+    **{f"imported/{name}": name for name in IMPORTED},
     **{name: title_of(name) for name in GENE_FUNNELS},
 }
 
@@ -127,12 +127,8 @@ CERTIFIED_INPUTS = sorted(
         for path in (
             *map(str, workflow.configfiles),
             config["dataset_registry"],
-            *config["imported"].values(),
-            *(
-                path
-                for name in DATASETS
-                for path in listed(files_of_dataset(REGISTRY[name]))
-            ),
+            *(source["path"] for source in IMPORTED.values()),
+            *(path for name in DATASETS for path in files_of_dataset(REGISTRY[name])),
             *(PHONON["files"][name] for name in COMPOUNDS),
             *PHONON["shipped_labels"].values(),
             *MP_FILES,

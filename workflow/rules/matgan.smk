@@ -20,7 +20,9 @@ localrules:
 rule fetch_formula_set:
     """Bring a formula set from the first source that answers, filtered and divided; count what is left out."""
     input:
-        lambda wildcards: files_of_dataset(REGISTRY[wildcards.formula_set]),
+        lambda wildcards: inputs_of_snakemake(
+            files_of_dataset(REGISTRY[wildcards.formula_set])
+        ),
         parent=lambda wildcards: (
             [formulas_of(REGISTRY[wildcards.formula_set]["derived_from"])]
             if "derived_from" in REGISTRY[wildcards.formula_set]
@@ -44,6 +46,7 @@ rule fetch_formula_set:
         code=code("fetch_formula_set"),
         seed=job_seed("fetch_formula_set"),
         entry=lambda wildcards: without_words(REGISTRY[wildcards.formula_set]),
+        content=lambda wildcards: content_beside_inputs(wildcards.formula_set),
         mirror_folders=config["mirror_folders"],
         elements=SYMBOLS,
         smact=SMACT,

@@ -1,9 +1,32 @@
 """The registry of datasets and what rules ask of its entries; no rules."""
 
-import yaml
+from functools import cache
 
-REGISTRY = yaml.safe_load(Path(config["dataset_registry"]).read_text(encoding="utf-8"))
-validate(REGISTRY, "../../config/schemas/datasets.schema.yaml", set_default=False)
+from matwheel.crystals.registry import parse_registry
+from matwheel.crystals.sources import by_hand, is_in_mirror
+from matwheel.errors import InputError
+
+
+def read_registry(path):
+    """The entries of the registry, as their schema wants them."""
+    try:
+        entries = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise WorkflowError(
+            f"config: dataset_registry names {path}, which cannot be read ({error.strerror}); correct the path"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise WorkflowError(
+            f"{path}: no YAML ({' '.join(str(error).split())})"
+        ) from None
+    if fault := first_fault(entries, schema_of("datasets")):
+        raise WorkflowError(
+            f"{path}: {fault} (keys: config/schemas/datasets.schema.yaml)"
+        )
+    return entries
+
+
+REGISTRY = read_registry(config["dataset_registry"])
 
 # One text for all datasets: with their names in it, dropping one dataset would fetch the others again.
 COMMAND_WITHOUT = "snakemake --cores 2 --config 'datasets=[names of the others]' -- results/table2.csv"
@@ -19,17 +42,117 @@ for formulas in [name for name in DATASETS if REGISTRY[name].get("kind") == "for
     )
 
 
+def look_at_own_dataset(name):
+    """Refuse, before anything is planned, what can be seen to be wrong with a user's own data where they lie."""
+    path = REGISTRY[name].get("path")
+    if path is None:
+        return
+    if not Path(path).exists():
+        raise WorkflowError(
+            f"dataset {name}: {path} does not exist; correct `path` of its entry in {config['dataset_registry']} "
+            "(relative paths begin where the command is run)"
+        )
+    if REGISTRY[name].get("kind", "crystals") != "crystals":
+        return
+    # These read crystals, which a plan without own datasets need not wait for.
+    from matwheel.crystals.dataset_look import look_at_dataset
+    from matwheel.validation.relaxation import RelaxationSettings
+
+    fractions = config["split"]["fractions"]
+    try:
+        warnings = look_at_dataset(
+            parse_registry({name: REGISTRY[name]})[name],
+            fractions=[fractions[part] for part in ("train", "validation", "test")],
+            labelled_fraction=config["split"]["labelled_fraction"],
+            relaxed_atoms=RelaxationSettings(
+                **config["validate"]["relaxation"]
+            ).max_atoms,
+        )
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+# Once per run: jobs, on a cluster each with a process of its own, take it as seen.
+if workflow.is_main_process:
+    for own in [
+        name for name in [*DATASETS, *config["matgan"]["sets"]] if name in REGISTRY
+    ]:
+        look_at_own_dataset(own)
+
+
+def asks_a_server(name):
+    """Whether nothing but the server of matminer's loader, which is often out of reach, can give a dataset."""
+    sources = parse_registry({name: REGISTRY[name]})[name].sources
+    return bool(sources) and all(
+        source.kind in ("mirror", "matminer")
+        and not is_in_mirror(source, config["mirror_folders"])
+        for source in sources
+    )
+
+
+@cache
+def warn_of_servers():
+    """Say once, when a plan is made, which of its datasets may not be had from here, and how to go on."""
+    missing = [
+        name
+        for name in DATASETS
+        if asks_a_server(name)
+        and not Path(f"results/data/{name}/crystals.parquet").exists()
+    ]
+    if not missing:
+        return
+    others = ", ".join(name for name in DATASETS if name not in missing)
+    files = [os.path.relpath(path) for path in workflow.overwrite_configfiles]
+    files = f" --configfile {' '.join(files)}" if files else ""
+    remedies = [
+        by_hand(source, config["mirror_folders"])
+        for name in missing
+        for source in parse_registry({name: REGISTRY[name]})[name].sources
+    ]
+    lines = [
+        f"{', '.join(missing)} cannot be had from here: no mirror folder "
+        f"({', '.join(config['mirror_folders']) or 'none is configured'}) has the file, and a plan does not ask "
+        "the server of matminer's loader, which often does not answer.",
+        *remedies,
+        (
+            f"Without: snakemake --cores 2{files} --config 'datasets=[{others}]' -- results/table2.csv"
+            if others
+            else f"No other dataset is configured; {config['dataset_registry']} has further ones."
+        ),
+    ]
+    # Not by the logger, which writes to standard output in a dry run.
+    print("\n  ".join(lines), file=sys.stderr)
+
+
+def inputs_of_fetch(name):
+    """A user's own files as inputs, so that changed data is seen; fetched ones are known by sha256."""
+    if workflow.is_main_process:
+        warn_of_servers()
+    return inputs_of_snakemake(files_of_dataset(REGISTRY[name]))
+
+
+def content_beside_inputs(name):
+    """Hashes of those of a user's own files that Snakemake cannot take as inputs."""
+    files = files_of_dataset(REGISTRY[name])
+    carried = set(inputs_of_snakemake(files))
+    return [sha256_of_file(path) for path in files if path not in carried]
+
+
 def files_of_dataset(entry):
-    """A user's own files are inputs, so that changed data is seen; fetched ones are known by sha256."""
+    """A user's own files: the one that an entry names, or those in its folder."""
     path = Path(entry["path"]) if "path" in entry else None
     if path is None or not path.exists():
         return []
-    return sorted(str(file) for file in path.iterdir()) if path.is_dir() else str(path)
+    if not path.is_dir():
+        return [str(path)]
+    from matwheel.crystals.crystal_files import is_hidden
 
-
-def listed(files):
-    """A file or a list of files as a list."""
-    return [files] if isinstance(files, str) else files
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return [
+        str(file) for file in files if not is_hidden(file.relative_to(path).as_posix())
+    ]
 
 
 def without_words(entry):

@@ -15,14 +15,21 @@ localrules:
 rule import_crystals:
     """Read a user's crystals; a row that is no crystal gets a verdict, not an end."""
     input:
-        lambda wildcards: config["imported"][wildcards.name],
+        # Its content, in folders too, is a parameter, so that the time of the file does not matter.
+        lambda wildcards: [
+            ancient(path)
+            for path in inputs_of_snakemake([IMPORTED[wildcards.name]["path"]])
+        ],
     output:
         crystals="results/imported/{name}/generated.parquet",
         verdicts="results/imported/{name}/verdicts/parse.parquet",
+        source="results/imported/{name}/source.json",
     log:
         "logs/import_crystals/{name}.log",
     benchmark:
         "logs/import_crystals/{name}.tsv"
+    wildcard_constraints:
+        name="|".join(IMPORTED) or "(?!)",
     conda:
         "../../envs/matwheel.yaml"
     threads: 1
@@ -31,8 +38,10 @@ rule import_crystals:
         runtime=30,
     params:
         code=code("import_crystals"),
+        given=lambda wildcards: IMPORTED[wildcards.name],
+        content=lambda wildcards: content_of_import(wildcards.name),
     message:
-        "read {input}"
+        "read the crystals of {wildcards.name}"
     script:
         "../scripts/import_crystals.py"
 

@@ -18,7 +18,7 @@ with logged(snakemake.log[0]) as log:
     code = {path for pattern in CODE for path in Path(".").glob(pattern) if path.is_file()}
     run = Run(
         headlines=[Path(path).relative_to("results").as_posix() for path in [*given.results, given.report]],
-        inputs=[Path(path) for path in given.sources],
+        inputs=[Path(path) for path in params.sources],
         origins={path: read_json(path) for path in given.provenance},
         settings=params.settings,
         code=sorted(path for path in code if "__pycache__" not in path.parts),

@@ -21,5 +21,7 @@ with logged(snakemake.log[0]) as log:
             entry, snakemake.params.mirror_folders, seed=snakemake.params.seed, elements=elements
         )
     log(f"{len(table)} formulas from {provenance['origin']}: {provenance['report']}")
+    for note in provenance.get("notes", ()):
+        log(note)
     write_formula_set(table, snakemake.output.formulas)
     write_json(provenance, snakemake.output.provenance)

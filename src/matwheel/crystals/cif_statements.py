@@ -36,6 +36,7 @@ class Statements:
         formula_units: Z.
         structural_unit_atoms: atoms of the structural formula, such as the O2 of oxygen; 0 without.
         multiplicities: of each site, as printed; empty without.
+        labels: of the sites.
         are_orders: the multiplicities are declared as orders of the site symmetry.
         volume_angstrom3: of the cell.
         density_g_per_cm3: of the crystal, by X-ray.
@@ -46,6 +47,7 @@ class Statements:
     formula_units: int | None
     structural_unit_atoms: float
     multiplicities: tuple[int, ...]
+    labels: tuple[str, ...]
     are_orders: bool
     volume_angstrom3: float | None
     density_g_per_cm3: float | None
@@ -110,7 +112,7 @@ class Statements:
         expected = orders if self.are_orders else list(orbits)
         place = next(i for i, (one, other) in enumerate(zip(stated, expected, strict=True)) if one != other)
         what = "order of the site symmetry" if self.are_orders else "multiplicity"
-        return f"site {place + 1} has {what} {expected[place]}, the file says {stated[place]}"
+        return f"site {self.labels[place]} has {what} {expected[place]}, the file says {stated[place]}"
 
     def _of_volume(self, volume_angstrom3: float) -> str:
         stated = self.volume_angstrom3
@@ -148,6 +150,7 @@ def statements_of(tags: Mapping[str, Sequence[str]]) -> tuple[Statements, list[s
             formula_units=int(units) if units >= 1 and units == int(units) else None,
             structural_unit_atoms=sum(map(float, formula_amounts(_value(tags, _STRUCTURAL)).values())),
             multiplicities=multiplicities,
+            labels=tuple(tags.get("_atom_site_label") or tags.get("_atom_site_type_symbol") or ()),
             are_orders=are_orders,
             volume_angstrom3=_positive(_value(tags, _VOLUME)),
             density_g_per_cm3=_positive(_value(tags, _DENSITY)),

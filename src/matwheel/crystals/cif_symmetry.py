@@ -132,15 +132,43 @@ def _listed(tags: Mapping[str, Sequence[str]]) -> tuple[Operations, list[str]] |
 
 
 def _operation(text: str) -> gemmi.Op:
+    plain = text.strip().strip("'\"")
     try:
-        operation = gemmi.Op(text.strip().strip("'\""))
+        operation = gemmi.Op(plain)
     except (RuntimeError, ValueError):
-        raise UnreadableCrystal(
-            f"the symmetry operation {text!r} cannot be read; write it as x,y,z"
-        ) from None
+        operation = _operation_with_multiples(plain)
+    if operation is None:
+        raise UnreadableCrystal(f"the symmetry operation {text!r} cannot be read; write it as x,y,z")
     if abs(operation.det_rot()) != gemmi.Op.DEN**3:
         raise UnreadableCrystal(f"{text!r} is no symmetry operation: it changes volumes")
     return operation.wrap()
+
+
+def _operation_with_multiples(text: str) -> gemmi.Op | None:
+    """Return an operation in an unusual cell, such as '-x-2y-z+3/4, y, z', which gemmi does not parse."""
+    term = re.compile(r"([+-]?)(\d*)\*?([xyz])|([+-]?)(\d+(?:\.\d+)?)(?:/(\d+))?")
+    rotation, translation = [], []
+    for part in (part.replace(" ", "").lower() for part in text.split(",")):
+        row, shift, place = [0, 0, 0], 0.0, 0
+        for match in term.finditer(part):
+            if match.start() != place:
+                return None
+            place = match.end()
+            if axis := match.group(3):
+                row["xyz".index(axis)] += int(f"{match.group(1)}{match.group(2) or 1}")
+            else:
+                if not float(match.group(6) or 1):
+                    return None
+                shift += float(f"{match.group(4)}{match.group(5)}") / float(match.group(6) or 1)
+        if place != len(part) or not part or not any(row):
+            return None
+        rotation.append([count * gemmi.Op.DEN for count in row])
+        translation.append(round(shift * gemmi.Op.DEN))
+    if len(rotation) != 3:
+        return None
+    operation = gemmi.Op("x,y,z")
+    operation.rot, operation.tran = rotation, translation
+    return operation
 
 
 @lru_cache(maxsize=512)
@@ -178,9 +206,9 @@ def _missing_products(rotations: NDArray[np.float64], translations: NDArray[np.f
 
     def codes(turns: NDArray[np.float64], shifts: NDArray[np.float64]) -> NDArray[np.int64]:
         # Entries of products are small whole numbers; translations are multiples of 1/24.
-        digits = np.rint(turns).astype(np.int64).reshape(-1, 9) + 10
+        digits = np.rint(turns).astype(np.int64).reshape(-1, 9) + 20
         places = np.rint(shifts.reshape(-1, 3) * gemmi.Op.DEN).astype(np.int64) % gemmi.Op.DEN
-        return digits @ (21 ** np.arange(9)) * gemmi.Op.DEN**3 + places @ (gemmi.Op.DEN ** np.arange(3))
+        return digits @ (41 ** np.arange(9)) * gemmi.Op.DEN**3 + places @ (gemmi.Op.DEN ** np.arange(3))
 
     products = np.einsum("aij,bjk->abik", rotations, rotations)
     shifts = np.einsum("aij,bj->abi", rotations, translations) + translations[:, None]

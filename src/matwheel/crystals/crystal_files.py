@@ -242,7 +242,11 @@ def _of_members(path: Path, members: Mapping[str, Callable[[], bytes]], columns:
     passed_over: list[str] = []
     for name, read in members.items():
         kind, where = kind_of(name.rpartition("/")[2]), f"{path.name}, {name}"
-        if kind in ("", "csv", "parquet", "zip"):
+        if kind == "zip":
+            fault = "an archive inside is not opened; unpack it or give it by itself"
+            entries.append(Entry(where, stem_of(PurePosixPath(name).name), "", fault=fault))
+            continue
+        if kind in ("", "csv", "parquet"):
             reason = "give it by itself" if kind else "no kind of crystal file"
             passed_over.append(f"{where}: {reason}")
             continue

@@ -29,6 +29,13 @@ from matwheel.crystals.sources import (
     read_wheel,
     wheel_by_hand,
 )
+from matwheel.crystals.text_tables import (
+    TextTable,
+    column_named,
+    named_faults,
+    number_of,
+    read_text_table,
+)
 from matwheel.errors import InputError
 from matwheel.screening.formulas import ELEMENTS, MATGAN_ELEMENTS, parse_formulas, reduce_counts
 
@@ -42,6 +49,7 @@ HELD_OUT_SHARE, VALIDATION_SHARE = 0.10, 0.05
 FEWEST_FORMULAS = 20
 """A smaller set has no row for the validation part."""
 _EXAMPLES = 5
+_NO_TARGET = {"", "nan", "none", "null", "na", "n/a", "<na>"}
 
 
 @dataclass(frozen=True)
@@ -108,12 +116,12 @@ def fetch_formula_set(
     Returns:
         The table (formula, counts, part, target; one row per reduced formula, sorted by formula; counts are
         uint8 arrays of shape (len(elements),)), and a JSON-able mapping: dataset, source, origin, sha256,
-        tried (sources that did not answer), report (of `FormulaSetReport`), parts (rows of each), elements,
-        most_atoms, seed.
+        tried (sources that did not answer), notes (on how files were read), report (of `FormulaSetReport`),
+        parts (rows of each), elements, most_atoms, seed.
 
     Raises:
-        DatasetError: no source answers; a file is damaged or holds no such column; an unreadable row of a
-            user's file, by its row; another number of rows than the registry says; fewer than 20 formulas.
+        DatasetError: no source answers; a file is damaged or holds no such column; unreadable rows of a
+            user's file, together; another number of rows than the registry says; fewer than 20 formulas.
     """
     if entry.kind != "formulas":
         raise InputError(f"dataset {entry.name} holds {entry.kind}, not formulas")
@@ -121,10 +129,11 @@ def fetch_formula_set(
         raise InputError(f"formula set {entry.name} is derived from {entry.derived_from}; fetch that one")
     reads, source, source_text, tried = _read(entry, mirror_folders)
     origin = ", ".join(dict.fromkeys(read.origin for read in reads))
-    formulas, targets = _columns(entry, reads, source)
+    rows = [_checked_rows(entry, read, source) for read in reads]
+    targets = [one.targets for one in rows if one.targets is not None]
     table, report = filter_formulas(
-        formulas,
-        targets,
+        [formula for one in rows for formula in one.formulas],
+        np.concatenate(targets) if targets else None,
         entry.filters,
         elements=elements,
         most_atoms=most_atoms,
@@ -138,6 +147,7 @@ def fetch_formula_set(
         "origin": origin,
         "sha256": reads[0].sha256,
         "tried": tried,
+        "notes": [note for one in rows for note in one.notes],
         "seed": seed,
     }
     return _finished(table), _provenance(entry, table, report, elements, most_atoms, provenance)
@@ -430,84 +440,153 @@ def _nothing_answered(
     return "\n".join(lines)
 
 
-def _columns(
-    entry: DatasetEntry, reads: Sequence[SourceBytes], source: Source | None
-) -> tuple[list[str], NDArray[np.float64] | None]:
-    """Return the formulas and the targets (None without a target) of one or several tables."""
+@dataclass(frozen=True)
+class _Rows:
+    """Formulas and targets of one table.
+
+    Attributes:
+        formulas: as written.
+        targets: NaN where there is none, shape (rows,); None without a column of targets.
+        faults: what is wrong with a row or its target, by its index.
+        incomplete: indices of rows with too few or too many cells.
+        lines: line of the file at which each row begins; empty for Parquet.
+        notes: what was decided in reading.
+    """
+
+    formulas: list[Any]
+    targets: NDArray[np.float64] | None
+    faults: dict[int, str]
+    incomplete: frozenset[int] = frozenset()
+    lines: list[int] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+
+
+def _checked_rows(entry: DatasetEntry, read: SourceBytes, source: Source | None) -> _Rows:
+    """Return the rows of a table; those that cannot be used are named together.
+
+    The formulas of an archive that cannot be read are counted in the report instead.
+    """
+    try:
+        rows = _rows(entry, read, source)
+        parsed = parse_formulas(rows.formulas if entry.path is not None else [])
+    except InputError as error:
+        raise DatasetError(str(error)) from error
+    if not rows.formulas:
+        raise DatasetError(f"{read.origin}: has no data rows; put one row per formula")
+    faults = dict(rows.faults)
+    for row, complaint in parsed.errors.items():
+        if row not in rows.incomplete:
+            faults[row] = f"{complaint}; {faults[row]}" if row in faults else complaint
+    if faults:
+        raise DatasetError(named_faults(read.origin, faults, rows.lines))
+    return rows
+
+
+def _rows(entry: DatasetEntry, read: SourceBytes, source: Source | None) -> _Rows:
     formula_column = source.formula_column if source else entry.formula_column
     target_column = source.target_column if source else entry.target.column
-    formulas: list[str] = []
-    targets: list[NDArray[np.float64]] = []
-    for read in reads:
-        frame = _frame(read, source.columns if source else (), source.comment if source else None)
-        for column in [formula_column, *([target_column] if target_column else [])]:
-            if column not in frame:
-                raise DatasetError(
-                    f"{read.origin}: column {column!r} is missing; found "
-                    f"{', '.join(map(str, frame.columns))}. Rename the column or name the right one in the "
-                    "registry entry"
-                )
-        if not len(frame):
-            raise DatasetError(f"{read.origin}: has no data rows; put one row per formula")
-        formulas += frame[formula_column].tolist()
-        if target_column:
-            targets.append(_numbers(frame[target_column], target_column, read.origin))
-    return formulas, np.concatenate(targets) if targets else None
+    wanted = [formula_column, *([target_column] if target_column else [])]
+    columns, table = _cells(read, source, wanted)
+    values, faults = None, {}
+    if target_column:
+        values, faults = _targets(columns[1], target_column, table is not None and table.decimal_comma)
+        if source:
+            values = _as_pandas_reads(columns[1])
+    if table is None:
+        return _Rows(columns[0], values, faults)
+    return _Rows(columns[0], values, faults | table.faults, frozenset(table.faults), table.lines, table.notes)
 
 
-def _frame(read: SourceBytes, columns: Sequence[str], comment: str | None) -> pd.DataFrame:
-    """Return a table whose cells are text as written: 'NaN' is sodium nitride, not a missing value."""
+def _cells(
+    read: SourceBytes, source: Source | None, wanted: Sequence[str]
+) -> tuple[list[list[Any]], TextTable | None]:
+    """Return the cells of the wanted columns, and the table that they are from where it is a text table.
+
+    Cells of text are as written: 'NaN' is sodium nitride, not a missing value.
+    """
     import pandas as pd
 
     suffix = Path(read.file_name).suffix.lower()
-    try:
-        if suffix in (".parquet", ".pq"):
-            return pd.read_parquet(io.BytesIO(read.content))
-        if suffix not in (".csv", ".txt"):
+    if suffix in (".parquet", ".pq"):
+        try:
+            frame = pd.read_parquet(io.BytesIO(read.content))
+        except (ValueError, OSError) as error:
+            fault = " ".join(str(error).split())
             raise DatasetError(
-                f"{read.origin}: files of type {suffix or 'no suffix'!r} cannot be read as formulas; "
-                "give .csv, .csv.gz or .parquet"
-            )
-        text = read.content.decode("utf-8-sig")
-        if comment:
-            lines = text.splitlines(keepends=True)
-            text = "".join(line for line in lines if not line.startswith(comment))
-        if suffix == ".csv":
-            return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, skipinitialspace=True)
-    except DatasetError:
-        raise
-    except (ValueError, OSError) as error:
-        fault = " ".join(str(error).split())
+                f"{read.origin}: cannot be read as Parquet ({fault}); check that it is complete and has that "
+                "format"
+            ) from error
+        names = [str(name) for name in frame.columns]
+        return [frame[_column(names, name, read.origin)].tolist() for name in wanted], None
+    if suffix not in (".csv", ".tsv", ".txt"):
         raise DatasetError(
-            f"{read.origin}: cannot be read as {suffix} ({fault}); check that it is complete and has "
-            "that format"
-        ) from error
+            f"{read.origin}: files of type {suffix or 'no suffix'!r} cannot be read as formulas; "
+            "give .csv, .csv.gz or .parquet"
+        )
+    content = read.content
+    if source and source.comment:
+        mark = source.comment.encode()
+        content = b"".join(line for line in content.splitlines(keepends=True) if not line.startswith(mark))
+    if source and suffix == ".txt":
+        return _cells_without_header(content.decode("utf-8-sig"), read.origin, source.columns, wanted), None
+    # The columns of a file without header can be told apart only where one of the two holds numbers.
+    without_header = wanted if len(wanted) > 1 else ()
+    table = read_text_table(content, read.origin, names=wanted, without_header=without_header)
+    found = [_column(table.columns, name, read.origin) for name in wanted]
+    return [[row.get(name, "") for row in table.rows] for name in found], table
+
+
+def _cells_without_header(
+    text: str, origin: str, columns: Sequence[str], wanted: Sequence[str]
+) -> list[list[str]]:
+    """Return the wanted columns of a registered table with white space between cells."""
     if not columns:
-        raise DatasetError(f"{read.origin}: a .txt table has no header; name its `columns` in the registry")
+        raise DatasetError(f"{origin}: a .txt table has no header; name its `columns` in the registry")
     cells = [line.split() for line in text.splitlines() if line.strip()]
     for row, parts in enumerate(cells, 1):
         if len(parts) != len(columns):
             raise DatasetError(
-                f"{read.origin}, row {row}: {len(parts)} cells for {len(columns)} columns; fetch the file "
-                "again"
+                f"{origin}, row {row}: {len(parts)} cells for {len(columns)} columns; fetch the file again"
             )
-    return pd.DataFrame(cells, columns=list(columns), dtype=str)
+    places = [columns.index(_column(columns, name, origin)) for name in wanted]
+    return [[parts[place] for parts in cells] for place in places]
 
 
-def _numbers(column: pd.Series, name: str, origin: str) -> NDArray[np.float64]:
-    """Return a column as numbers, NaN where a cell is empty."""
+def _column(columns: Sequence[str], name: str, origin: str) -> str:
+    found = column_named(columns, [name], asked=None, origin=origin, what="the values")
+    if found is None:
+        raise DatasetError(
+            f"{origin}: column {name!r} is missing; found {', '.join(columns)}. Rename the column, name the "
+            "right one in the registry entry, or write a header line if there is none"
+        )
+    return found
+
+
+def _targets(
+    cells: Sequence[Any], name: str, decimal_comma: bool
+) -> tuple[NDArray[np.float64], dict[int, str]]:
+    """Return a column as numbers, NaN where a cell is empty, and what is wrong with the others, by row."""
+    numbers, faults = np.full(len(cells), np.nan), {}
+    for row, cell in enumerate(cells):
+        text = "" if cell is None else str(cell)
+        if text.strip().lower() in _NO_TARGET:
+            continue
+        try:
+            numbers[row] = number_of(text, decimal_comma=decimal_comma)
+        except ValueError as error:
+            faults[row] = f"target {name}: {error}"
+    return numbers, faults
+
+
+def _as_pandas_reads(cells: Sequence[Any]) -> NDArray[np.float64]:
+    """Return numbers as pandas reads them from text, now and then off by the last bit.
+
+    The published figures of registered sets were computed from these.
+    """
     import pandas as pd
 
-    text = column.astype(str).str.strip()
-    empty = column.isna() | text.str.lower().isin(["", "nan", "none", "<na>"])
-    numbers = pd.to_numeric(text.where(~empty), errors="coerce").to_numpy(np.float64)
-    wrong = np.flatnonzero(~empty.to_numpy() & ~np.isfinite(numbers))
-    if len(wrong):
-        raise DatasetError(
-            f"{origin}, row {wrong[0] + 1}: target {name} is {text.iloc[wrong[0]]!r}, which is not a finite "
-            "number; correct the value or delete the row"
-        )
-    return numbers
+    text = pd.Series(cells, dtype=object).astype(str).str.strip()
+    return pd.to_numeric(text, errors="coerce").to_numpy(np.float64)
 
 
 def _check_rows(entry: DatasetEntry, rows: int, origin: str) -> None:

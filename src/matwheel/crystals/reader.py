@@ -126,7 +126,9 @@ def _structure(crystal_id: str, content: Any) -> tuple[Crystal, list[str]]:
             raise UnreadableCrystal(
                 f"atom {number} is {site.species_string!r}: partial occupancy is disorder, order it"
             )
-        species.append(element_of_symbol(str(getattr(occupant, "symbol", occupant))))
+        # The name, since pymatgen spells deuterium H.
+        element = getattr(occupant, "element", occupant)
+        species.append(element_of_symbol(str(getattr(element, "name", occupant))))
         notes += ["oxidation states were not read"] if getattr(occupant, "oxi_state", None) else []
         notes += ["magnetic moments were not read"] if getattr(occupant, "spin", None) else []
     notes += [
@@ -134,6 +136,7 @@ def _structure(crystal_id: str, content: Any) -> tuple[Crystal, list[str]]:
     ]
     if structure._charge:
         notes.append(f"the charge of the cell ({structure._charge:g}) was not read")
+    _refuse_flat(structure.lattice.matrix)
     notes += _periodicity(structure.lattice.pbc)
     crystal = Crystal(crystal_id, tuple(species), structure.lattice.matrix, structure.frac_coords)
     return crystal, list(dict.fromkeys(notes))
@@ -174,41 +177,66 @@ def _extxyz(crystal_id: str, frame: str) -> tuple[Crystal, list[str]]:
         raise UnreadableCrystal("the crystal has no atoms")
     if "lattice=" not in comment.lower():
         raise UnreadableCrystal("no Lattice in the comment line: a molecule without a cell is no crystal")
-    if (column := _species_column(comment)) is not None:
-        lines = [_with_element(line, column) for line in lines]
+    lines, notes = _checked_lines(lines, _columns(comment))
     atoms = read(io.StringIO("\n".join([count, comment, *lines]) + "\n"), index=0, format="extxyz")
     if not atoms.pbc.any():
         raise UnreadableCrystal("periodic in no direction (pbc): a molecule is no crystal")
     lattice = np.asarray(atoms.cell, dtype=float)
-    if not np.isfinite(lattice).all():
-        raise UnreadableCrystal("the lattice is not finite")
-    if abs(np.linalg.det(lattice)) == 0.0:
-        raise UnreadableCrystal("the cell has no volume")
+    _refuse_flat(lattice)
     carried = {*atoms.arrays, *(atoms.calc.results if atoms.calc is not None else ())}
-    notes = [f"{what} were not read" for name, what in _NOT_READ.items() if name in carried]
+    notes += [f"{what} were not read" for name, what in _NOT_READ.items() if name in carried]
     crystal = Crystal(crystal_id, _elements(atoms.symbols), lattice, atoms.positions @ np.linalg.inv(lattice))
     return crystal, list(dict.fromkeys([*notes, *_periodicity(atoms.pbc)]))
 
 
-def _species_column(comment: str) -> int | None:
-    """Return the column of the symbols in a frame of extxyz; None where atoms are numbers."""
+def _columns(comment: str) -> dict[str, tuple[int, int]]:
+    """Return first column and width of each property of a frame's atoms, by name in lower case."""
     found = re.search(r"properties=(?:\"([^\"]*)\"|(\S+))", comment, flags=re.IGNORECASE)
-    if found is None:
-        return 0
-    parts = (found.group(1) or found.group(2)).split(":")
-    column = 0
+    parts = (found.group(1) or found.group(2) if found else "species:S:1:pos:R:3").split(":")
+    columns, first = {}, 0
     for name, _, width in zip(parts[::3], parts[1::3], parts[2::3], strict=False):
-        if name.lower() == "species":
-            return column
-        column += int(width)
-    return None
+        columns[name.lower()] = (first, int(width))
+        first += int(width)
+    return columns
 
 
-def _with_element(line: str, column: int) -> str:
-    words = line.split()
-    if column < len(words):
-        words[column] = element_of_symbol(words[column])
-    return " ".join(words)
+def _checked_lines(
+    lines: Sequence[str], columns: Mapping[str, tuple[int, int]]
+) -> tuple[list[str], list[str]]:
+    """Return the lines of a frame's atoms with plain symbols for species, and notes.
+
+    Raises:
+        UnreadableCrystal: no positions, a line with too few columns, or symbols that are not the numbers.
+    """
+    from ase.data import chemical_symbols
+
+    if "pos" not in columns:
+        raise UnreadableCrystal("Properties name no positions (pos:R:3), so the frame gives no structure")
+    width = max(first + count for first, count in columns.values())
+    symbol, number = columns.get("species"), columns.get("z")
+    checked, further = [], 0
+    for place, line in enumerate(lines, 1):
+        words = line.split()
+        if len(words) < width:
+            raise UnreadableCrystal(
+                f"the line of atom {place} has {len(words)} columns, Properties say {width}"
+            )
+        further = max(further, len(words) - width)
+        if symbol is not None:
+            words[symbol[0]] = element_of_symbol(words[symbol[0]])
+        if symbol is not None and number is not None:
+            stated = int(float(words[number[0]]))
+            if not 0 < stated < len(chemical_symbols) or chemical_symbols[stated] != words[symbol[0]]:
+                raise UnreadableCrystal(f"atom {place} is {words[symbol[0]]} with the atomic number {stated}")
+        checked.append(" ".join(words))
+    return checked, [f"{further} further columns were not read"] if further else []
+
+
+def _refuse_flat(lattice: NDArray[np.float64]) -> None:
+    if not np.isfinite(lattice).all():
+        raise UnreadableCrystal("the lattice is not finite")
+    if not abs(np.linalg.det(lattice)) > 0.0:
+        raise UnreadableCrystal("the cell has no volume")
 
 
 def _periodicity(pbc: Sequence[bool]) -> list[str]:

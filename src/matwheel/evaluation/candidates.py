@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,11 +25,17 @@ error: no screen failed it, one could not judge it; rejected: a screen failed it
 """
 
 COLUMNS = (
-    "rank", "id", "dataset", "formula", "space_group", "condition", "predicted_property",
+    "rank", "id", "dataset", "formula", "space_group", "known_as", "condition", "predicted_property",
     "e_hull_dft_ev_per_atom", "e_hull_potential_ev_per_atom", "lowest_frequency_thz", "hull_verdict",
     "dynamical_verdict", "verdict", "screens_passed", "reason", "cif",
 )  # fmt: skip
 PHONON_SCREEN = "phonons"
+# What screens of novelty say of a crystal that is known, from the most to the least that is known of it.
+_KNOWN = (
+    re.compile(r"^(?:is|relaxes to) (?P<what>.+ of \S+)$"),
+    re.compile(r"^the (?P<what>gene) is known in (?P<where>.+)$"),
+    re.compile(r"^(?P<what>formula \S+) is known in "),
+)
 _BULKY = ["species", "lattice", "frac_coords"]
 # Rounding of differences of sums, as in the funnel.
 _ROUNDING_EV_PER_ATOM = 1e-9
@@ -137,6 +144,7 @@ def candidates_table(sets: Sequence[CandidateSet]) -> pd.DataFrame:
 
     Returns:
         Columns `COLUMNS`: rank (1 is best); space_group as a number, after relaxation where that is known;
+        known_as as `known_as` gives it;
         condition (the property that was asked for; NaN where none was); predicted_property in the units of
         the dataset; energies in eV/atom; lowest phonon frequency in THz (imaginary ones negative);
         hull_verdict and dynamical_verdict (pass, fail, undecided, error, or empty: not judged); verdict (one
@@ -181,6 +189,24 @@ def rows_by_screen(verdicts: pd.DataFrame) -> dict[str, dict[str, dict[str, Any]
     return result
 
 
+def known_as(verdicts: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return which known crystal, gene or formula a candidate is, e.g. 'mp-22862 of mp'; empty where novel.
+
+    Args:
+        verdicts: screen → its row of the verdict table, of one candidate.
+    """
+    reasons = [
+        str(row["reason"])
+        for screen, row in verdicts.items()
+        if screen.startswith("novel_") and row["verdict"] == FAIL
+    ]
+    for pattern in _KNOWN:
+        for reason in reasons:
+            if found := pattern.match(reason):
+                return " of ".join(found.groupdict().values())
+    return ""
+
+
 def in_words(screen: str) -> str:
     """Return the name of a screen as words, e.g. 'charge neutrality'."""
     return screen.replace("_", " ")
@@ -206,6 +232,7 @@ def _rows_of_set(one: CandidateSet) -> list[dict[str, Any]]:
                 "dataset": one.dataset,
                 "formula": crystal.get("formula", ""),
                 "space_group": one.relaxed_space_groups.get(candidate, crystal.get("space_group")),
+                "known_as": known_as(verdicts),
                 "condition": crystal.get("condition", np.nan),
                 "predicted_property": one.predicted.get(candidate, np.nan),
                 "e_hull_dft_ev_per_atom": _value(verdicts.get("hull_dft", {})),

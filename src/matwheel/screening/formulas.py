@@ -41,6 +41,7 @@ _WATER = re.compile(rf"[1-9][0-9]* ?(?:H2O|\(H2O\)) ?(?:$|[.{_MARKS}])")
 _HALOGENS = {"F", "Cl", "Br", "I"}
 _OXOANION_FORMERS = {"B", "C", "N", "Si", "P", "S", "As", "Se", "Te", *_HALOGENS}
 _ISOTOPES = {"D": "deuterium", "T": "tritium"}
+_LONGEST_AMOUNT = 20
 # Most that a formula with fractions is multiplied by in a remedy.
 _LARGEST_FACTOR = 100
 
@@ -67,7 +68,7 @@ def parse_formulas(
     brackets do not count, subscripts are numbers. Amounts are whole numbers, '2' or '2.0': a fraction is an
     error, not rounded, and so is 0.
 
-    Formulas of several parts, 'CuSO4·5H2O' and 'K2SO4·Al2(SO4)3·24H2O', are read part by part (some thirty
+    Formulas of several parts, 'CuSO4·5H2O' and 'K2SO4·Al2(SO4)3·24H2O', are read part by part (some twenty
     thousand per second). '·', '*' and their like always part them. A full stop is a decimal point, unless
 
     - no digit follows it, 'LiOH.H2O', or blanks stand on both sides, 'CaSO4 . 2 H2O';
@@ -204,7 +205,7 @@ def _counts_of_parts(formula: str | None, columns: NDArray[np.int16]) -> NDArray
     counts, codes, places = _parsed(pa.array([part for _, part in parts], pa.large_string()), columns)
     for (_, part), code, place in zip(parts, codes.tolist(), places.tolist(), strict=True):
         if code:
-            where = shown if len(parts) == 1 else f"{part!r} of {shown}"
+            where = shown if part == formula else f"{part!r} of {shown}"
             raise _NoFormula(_complaint(parts, part, where, code, place))
     for factor, part in parts:
         if factor.denominator > 1:
@@ -222,6 +223,11 @@ def _parts(formula: str, shown: str) -> list[tuple[Fraction, str]]:
             f"{shown} has a charge or a range, {sign.group()!r} at character {sign.start() + 1}; leave "
             "charges out and write whole amounts"
         )
+    if beside := re.search("[0-9][₀-₉]|[₀-₉][0-9]", formula):
+        raise _NoFormula(
+            f"{shown} has {beside.group()} at character {beside.start() + 1}, a subscript beside a number; "
+            "write '·' between parts"
+        )
     # A full stop between a subscript and a number on the line is no decimal point.
     text = re.sub("(?<=[₀-₉])[.](?=[0-9])", "·", formula).translate(_SUBSCRIPTS)
     text = _with_marks(" ".join(text.split()))
@@ -231,10 +237,10 @@ def _parts(formula: str, shown: str) -> list[tuple[Fraction, str]]:
     parts = [(Fraction(1), first)]
     for part in others:
         number = re.match("[0-9]+/[0-9]*[1-9][0-9]*|[0-9]+[.][0-9]+|[0-9]+|", part).group()
-        factor = Fraction(number or 1)
+        factor = Fraction(number[:_LONGEST_AMOUNT] or 1)
         if factor == 0:
             raise _NoFormula(f"{shown} has the amount 0 of {part[len(number) :].strip()}; leave it out")
-        if factor > LARGEST_AMOUNT:
+        if factor > LARGEST_AMOUNT or len(number) > _LONGEST_AMOUNT:
             raise _NoFormula(f"{shown} has more than {LARGEST_AMOUNT} atoms of one element")
         parts.append((factor, part[len(number) :].strip()))
     if any(not part for _, part in parts):
@@ -243,11 +249,9 @@ def _parts(formula: str, shown: str) -> list[tuple[Fraction, str]]:
         len(re.findall(r"[(\[{]", part)) != len(re.findall(r"[)\]}]", part)) for _, part in parts
     ):
         raise _NoFormula(f"brackets of {shown} hold a mark of parts; multiply the bracket out")
-    if number := re.match("[0-9]+", first):
-        rest = first[number.end() :].strip()
-        remedy = (
-            f"write ({rest}){number.group()} for the part that it multiplies" if rest else "write symbols"
-        )
+    if number := re.match("[0-9./]+", first):
+        rest, whole = first[number.end() :].strip(), number.group().isdigit()
+        remedy = f"write ({rest}){number.group()} for it" if rest and whole else "multiply the formula up"
         raise _NoFormula(f"{shown} begins with a number, at character 1; {remedy}")
     return parts
 
@@ -261,7 +265,7 @@ def _with_marks(text: str) -> str:
         parting = (
             stop == " . "
             or not re.match("[0-9]", after)
-            or re.match("[0-9]+[.][0-9]", after)  # V2O5.1.5H2O: the second one is the decimal point
+            or re.match("(0|[1-9][0-9]*)[.][0-9]", after)  # V2O5.1.5H2O: the second one is the decimal point
             or (_WATER.match(after) and _is_salt(re.split(f"[{_MARKS}]", marked)[-1]))
         )
         marked += ("·" if parting else stop) + pieces[place + 1]
@@ -322,17 +326,16 @@ def _unknown(symbol: str, part: str, where: str) -> str:
 
 def _multiplied_up(parts: Sequence[tuple[Fraction, str]]) -> str:
     """Return the remedy for fractions: the formula times the smallest factor that makes it whole."""
+    exact = [_exact_amounts(part) for _, part in parts]
     amounts: dict[str, Fraction] = {}
-    for factor, part in parts:
-        for symbol, amount in _exact_amounts(part).items():
+    for (factor, _), part in zip(parts, exact, strict=True):
+        for symbol, amount in part.items():
             amounts[symbol] = amounts.get(symbol, Fraction(0)) + factor * amount
     multiple = lcm(*(amount.denominator for amount in amounts.values()))
+    if not all(exact) or multiple > _LARGEST_FACTOR:
+        return "correct it or multiply the formula up"
     whole = {symbol: int(multiple * amount) for symbol, amount in amounts.items()}
-    if (
-        not whole
-        or multiple > _LARGEST_FACTOR
-        or not 0 < min(whole.values()) <= max(whole.values()) <= LARGEST_AMOUNT
-    ):
+    if not 0 < min(whole.values()) <= max(whole.values()) <= LARGEST_AMOUNT:
         return "correct it or multiply the formula up"
     return "write " + "".join(f"{symbol}{count if count > 1 else ''}" for symbol, count in whole.items())
 
@@ -340,7 +343,7 @@ def _multiplied_up(parts: Sequence[tuple[Fraction, str]]) -> str:
 def _exact_amounts(part: str) -> dict[str, Fraction]:
     """Return the amounts of a formula with fractions, in its order; nothing where it has further faults."""
     token = re.compile(
-        r"(?P<open>[(\[{]) ?|(?:(?P<symbol>[A-Z][a-z]?)|[)\]}]) ?(?P<amount>[0-9]*[.]?[0-9]*) ?"
+        r"(?P<open>[(\[{]) ?|(?:(?P<symbol>[A-Z][a-z]?)|[)\]}]) ?(?P<amount>[0-9]{0,9}[.]?[0-9]{0,9}) ?"
     )
     groups: list[dict[str, Fraction]] = [{}]
     at = 0
@@ -364,6 +367,6 @@ def _exact_amounts(part: str) -> dict[str, Fraction]:
 def _other_reading(before: str, rest: str) -> str:
     """Return how to write a fraction whose full stop may part two formulas; nothing where it cannot."""
     found = re.match("([0-9]*)[.]([1-9].*)", rest)
-    if not found or (found[1] and not int(found[1])) or len(set(_SYMBOL.findall(found[2]))) < 2:
+    if not found or (found[1] and not found[1].strip("0")) or len(set(_SYMBOL.findall(found[2]))) < 2:
         return ""
     return f", or {before}{found[1]}·{found[2]} if the full stop parts two formulas"

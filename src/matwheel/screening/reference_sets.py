@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import warnings
+import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -14,9 +14,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from matwheel.crystals.crystal import Crystal, from_structure
+from matwheel.crystals.crystal import Crystal
+from matwheel.crystals.reader import read_crystal
 from matwheel.crystals.table import COLUMNS, crystal_table, crystals_of_table, reduced_formula
+from matwheel.crystals.text_tables import column_named, named_faults, read_text_table
 from matwheel.errors import InputError
+from matwheel.screening.formulas import ELEMENTS, parse_formulas, reduce_counts
 
 STRUCTURES, FORMULAS = "structures", "formulas"
 MP_MIRROR_FILES = (
@@ -111,30 +114,23 @@ def reference_of_crystals(name: str, crystals: Sequence[Crystal], source: str) -
 
 
 def reference_of_formulas(name: str, formulas: Iterable[str], source: str) -> ReferenceSet:
-    """Return a set of formulas, given in any notation, e.g. 'Ca1 Ti1 O3'.
+    """Return a set of formulas, as `parse_formulas` reads them, e.g. 'Ca1 Ti1 O3'.
 
     Raises:
-        InputError: a text that is no formula; the message has its number (from 1), or none at all was given.
+        InputError: texts that are no formulas, each with its number (from 1), or none at all was given.
     """
-    from pymatgen.core import Composition, Element
+    from pymatgen.core import Composition
 
-    reduced: set[str] = set()
-    seen: set[str] = set()
-    for number, text in enumerate(formulas, start=1):
-        if text in seen:
-            continue
-        seen.add(text)
-        try:
-            composition = Composition(text)
-            formula = composition.reduced_formula
-            if not formula or not all(isinstance(element, Element) for element in composition):
-                raise ValueError("not made of elements")
-        except Exception as error:
-            raise InputError(
-                f"reference set {name} ({source}): entry {number}, {text!r}, is no formula ({error}); "
-                "correct or remove it"
-            ) from error
-        reduced.add(formula)
+    texts = list(formulas)
+    parsed = parse_formulas(texts)
+    if parsed.errors:
+        raise InputError(named_faults(f"reference set {name} ({source})", parsed.errors))
+    counts = np.unique(reduce_counts(parsed.counts), axis=0)
+    # The key is pymatgen's spelling, as for crystals.
+    reduced = {
+        Composition({ELEMENTS[place]: int(row[place]) for place in np.flatnonzero(row)}).reduced_formula
+        for row in counts
+    }
     if not reduced:
         raise InputError(f"reference set {name} ({source}): no formulas; give another file")
     digest = sha256("\n".join(sorted(reduced)).encode()).hexdigest()
@@ -142,24 +138,26 @@ def reference_of_formulas(name: str, formulas: Iterable[str], source: str) -> Re
 
 
 def formulas_of_csv(content: bytes, origin: str, column: str = "formula") -> list[str]:
-    """Return the formulas in one column of a CSV file.
+    """Return the formulas in one column of a CSV file, compressed by gzip or not.
 
-    Read as text throughout: pandas would take sodium nitride, 'NaN', for a missing number.
+    Cells stay text: 'NaN' is sodium nitride, not a missing number.
 
     Raises:
-        InputError: no such column, or a row without a formula.
+        InputError: no such column, or rows without a formula, which are named together.
     """
-    reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig")))
-    if column not in (reader.fieldnames or ()):
-        raise InputError(
-            f"{origin}: no column {column!r}; it has {', '.join(reader.fieldnames or ()) or 'none'}"
-        )
-    formulas = []
-    for row in reader:
-        formula = (row[column] or "").strip()
-        if not formula:
-            raise InputError(f"{origin}: line {reader.line_num} has no {column}; correct or remove it")
-        formulas.append(formula)
+    if content.startswith(b"\x1f\x8b"):
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise InputError(f"{origin}: damaged gzip file ({error}); copy or make it again") from error
+    table = read_text_table(content, origin, names=[column])
+    found = column_named(table.columns, [column], asked=None, origin=origin, what="formulas")
+    if found is None:
+        raise InputError(f"{origin}: no column {column!r}; it has {', '.join(table.columns)}")
+    formulas = [row.get(found, "").strip() for row in table.rows]
+    faults = {place: f"has no {column}" for place, formula in enumerate(formulas) if not formula}
+    if faults | table.faults:
+        raise InputError(named_faults(origin, faults | table.faults, table.lines))
     return formulas
 
 
@@ -196,7 +194,7 @@ def mp_mirror_table(paths: Sequence[str | Path]) -> pd.DataFrame:
             if material in crystals:
                 continue
             try:
-                crystals[material] = _crystal_of_cif(material, row["cif"])
+                crystals[material] = read_crystal(row["cif"], "cif", material).crystal
             except Exception as error:
                 raise InputError(
                     f"{path}: {material} (up to line {reader.line_num}) cannot be read as a crystal "
@@ -212,17 +210,6 @@ def mp_mirror_table(paths: Sequence[str | Path]) -> pd.DataFrame:
     return crystal_table(
         [crystals[material] for material in ids], dict(zip(names, map(list, columns), strict=True))
     )
-
-
-def _crystal_of_cif(crystal_id: str, text: str) -> Crystal:
-    from pymatgen.io.cif import CifParser
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on rounded coordinates and the like
-        structures = CifParser(io.StringIO(text)).parse_structures(primitive=False, on_error="raise")
-    if len(structures) != 1:
-        raise ValueError(f"{len(structures)} structures instead of one")
-    return from_structure(crystal_id, structures[0])
 
 
 def _first_number(row: Mapping[str, str], names: Sequence[str]) -> float:

@@ -22,6 +22,7 @@ import pandas as pd
 
 from matwheel.crystals.reader import read_crystal
 from matwheel.crystals.sources import DatasetError, SourceBytes, WheelFile, find_mirror_file, read_file
+from matwheel.crystals.species import is_element
 from matwheel.progress import Log, Progress, log_to_stderr
 from matwheel.validation.energy_corrections import (
     ANION_RULE,
@@ -54,7 +55,7 @@ def element_counts(formula: str) -> dict[str, int]:
     """Return the atoms of each element in a formula without brackets, e.g. 'Ag3 S1 Br' or 'Ag3SBr'.
 
     Raises:
-        ValueError: not such a formula, or fractional counts.
+        ValueError: not such a formula, fractional counts or none of an element, or no element.
     """
     compact = formula.replace(" ", "")
     counts: dict[str, int] = {}
@@ -66,6 +67,8 @@ def element_counts(formula: str) -> dict[str, int]:
         amount = float(match.group(2) or 1)
         if amount != int(amount):
             raise ValueError(f"formula {formula!r} has fractional counts")
+        if not amount or not is_element(match.group(1)):
+            raise ValueError(f"formula {formula!r}: {match.group()!r} is no amount of an element")
         counts[match.group(1)] = counts.get(match.group(1), 0) + int(amount)
     if not counts or position != len(compact):
         raise ValueError(f"formula {formula!r} cannot be read")
