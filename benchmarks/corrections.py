@@ -57,6 +57,10 @@ BEFORE = "formula up to 20 atoms, common states"
 FORMULA = "formula of any size"
 NOW = "structure, then formula"
 EVERYTHING = "structure, then formula, then all states"
+COUNTS = (
+    "rows", "need_states", "without_states", "differ", "differ_by_over_50_mev", "raised", "lowered",
+    "compared", "nearer",
+)  # fmt: skip
 _LARGE_EV_PER_ATOM = 0.05
 _SMALLEST_EV_PER_ATOM = 1e-9
 _EXAMPLES = 40
@@ -119,8 +123,9 @@ def main() -> None:
     table["uncorrected"] = table["id"].map(energies)
     summary = [summarised(table, name, rule) for name in names for rule in rules]
     summary.append(summary_of_control(table[table["id"].isin(control["id"])]))
-    print(pd.DataFrame(summary).T.to_string())
-    write_csv(pd.DataFrame(summary), arguments.out / "corrections.csv")
+    figures = pd.DataFrame(summary).astype(dict.fromkeys(COUNTS, "Int64"))
+    print(figures.T.to_string())
+    write_csv(figures, arguments.out / "corrections.csv")
     write_csv(examples(table), arguments.out / "corrections_examples.csv")
 
 
@@ -227,19 +232,19 @@ def _mev(values: pd.Series, figure: Callable[[Any], float]) -> float:
 def examples(table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows whose correction changed most, with their states before and now."""
     shift = table[f"{NOW}, {ANION_RULE}"] - table[f"{BEFORE}, {ANION_RULE}"]
-    chosen = table.assign(shift=shift.round(4))[shift.abs() > _SMALLEST_EV_PER_ATOM]
-    chosen = chosen.iloc[np.argsort(-chosen["shift"].abs().to_numpy(), kind="stable")].head(_EXAMPLES)
-    return pd.DataFrame(
+    changed = pd.DataFrame(
         {
-            "id": chosen["id"],
-            "formula": chosen["formula"],
-            "states_before": chosen[f"states, {BEFORE}"],
-            "states_now": chosen[f"states, {NOW}"],
-            "shift_ev_per_atom": chosen["shift"],
-            "residual_before_mev": (1000 * residuals(chosen, BEFORE)).round(1),
-            "residual_now_mev": (1000 * residuals(chosen, NOW)).round(1),
+            "id": table["id"],
+            "formula": table["formula"],
+            "states_before": table[f"states, {BEFORE}"],
+            "states_now": table[f"states, {NOW}"],
+            "shift_ev_per_atom": shift.round(4),
+            "residual_before_mev": (1000 * residuals(table, BEFORE)).round(1),
+            "residual_now_mev": (1000 * residuals(table, NOW)).round(1),
         }
-    )
+    )[shift.abs() > _SMALLEST_EV_PER_ATOM]
+    largest = changed["shift_ev_per_atom"].abs().sort_values(ascending=False, kind="stable").index
+    return changed.loc[largest].head(_EXAMPLES)
 
 
 if __name__ == "__main__":
