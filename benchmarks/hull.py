@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from matwheel.crystals.sources import SourceBytes
+from matwheel.crystals.sources import SourceBytes, read_wheel_member
 from matwheel.crystals.table import crystals_of_table, read_table, write_table
 from matwheel.validation.elemental_references import (
     ELEMENTAL_ARCHIVE,
@@ -46,7 +46,6 @@ from matwheel.validation.reference_phases import (
     phases_of_archive,
     phases_of_mirror,
     read_mirror_tables,
-    read_wheel_member,
     reduced_counts,
     reference_phases,
     system_of,

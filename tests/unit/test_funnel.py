@@ -211,6 +211,32 @@ def test_a_hull_that_agrees_only_with_itself_is_undecided():
     assert rates.loc[("M.S.U.N.D.", "both"), "count"] == 1
 
 
+def test_another_choice_of_hull_is_counted_beside_the_usual_one():
+    verdicts = [Verdict(name, screen, "pass") for name in "abc" for screen in ("structure", *NEW)]
+
+    def hulls(energies):
+        return [
+            Verdict(name, hull, "pass", value=value)
+            for name, value in energies.items()
+            for hull in ("hull_dft", "hull_potential")
+        ]
+
+    usual = verdict_table([*verdicts, *hulls({"a": -0.1, "b": 0.05, "c": 0.3})])
+    other = verdict_table([*hulls({"a": 0.2, "b": 0.05}), Verdict("c", "hull_dft", "undecided")])
+    rates = sun_rates(usual, list("abc"), ["structure"], other_choices={"no_check": other})
+    plain = sun_rates(usual, list("abc"), ["structure"])
+    assert rates.columns[-1] == "meaning"
+    assert rates.drop(columns=["count_no_check", "rate_no_check"]).equals(plain)
+    row = rates.set_index(["metric", "hull"])
+    assert (row.loc[("S.U.N.", "both"), "count"], row.loc[("M.S.U.N.", "both"), "count"]) == (1, 2)
+    assert row.loc[("S.U.N.", "both"), "count_no_check"] == 0
+    assert row.loc[("M.S.U.N.", "both"), "count_no_check"] == 1
+    assert row.loc[("M.S.U.N.", "both"), "rate_no_check"] == 0.5  # c is undecided there
+    same = sun_rates(usual, list("abc"), ["structure"], other_choices={"same": usual})
+    assert (same["count_same"] == same["count"]).all()
+    assert same["rate_same"].equals(same["rate"].rename("rate_same"))
+
+
 @pytest.mark.parametrize("screen", ["unique_relaxed", "novel_relaxed", "unique", "novel_training"])
 def test_sun_asks_for_uniqueness_and_novelty_before_and_after_relaxation(screen):
     def rate_with(verdict):

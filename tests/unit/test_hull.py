@@ -15,6 +15,7 @@ from matwheel.validation.hull import (
     hull_verdicts,
     potential_phases,
 )
+from matwheel.validation.hull_sensitivity import OTHER_CHOICES, hull_sensitivity
 from matwheel.validation.potentials import PotentialCard
 from matwheel.validation.reference_phases import PHASE_COLUMNS, element_counts, formula_of, system_of
 
@@ -237,6 +238,41 @@ def test_the_potentials_own_phases_are_on_one_scale_and_need_ground_states():
     assert "cl" in set(potential_phases(structures, energies, RAW, ELEMENTS, loose)["id"])
     known = structures.assign(ground_state=[False, True, False, False])  # an error of the potential, then
     assert "cl" in set(potential_phases(known, energies, RAW, ELEMENTS)["id"])
+
+
+def test_other_anion_rules_and_parts_of_the_references_give_their_own_verdicts():
+    relaxed, energies = [crystal("a", "NaCl")], [-1.55 - 1.95]
+    usual = phases(SALTS).assign(source=["mirror"] * 4 + ["matbench"] * 3)
+    lower = usual.assign(
+        formation_energy_ev_per_atom=usual["formation_energy_ev_per_atom"]
+        - 0.5 * (usual["formula"] == "ClNa")
+    )
+    by_rule = pd.concat(
+        [
+            usual.assign(anion_rule="require_bound"),
+            *(lower.assign(anion_rule=rule) for rule in OTHER_CHOICES[:2]),
+        ]
+    )
+    structures = crystal_table(
+        [crystal("na", "Na"), crystal("cl", "Cl"), crystal("salt", "NaCl")], {"ground_state": [False] * 3}
+    )
+    own = pd.DataFrame({"id": ["na", "cl", "salt"], "energy_ev_per_atom": [-1.3, -1.8, -3.55]})
+    found = hull_sensitivity(relaxed, energies, CORRECTED, ELEMENTS, by_rule, structures, own)
+    values = found.pivot(index="choice", columns="screen", values="value")
+    assert found["choice"].unique().tolist() == list(OTHER_CHOICES)
+    assert values.loc["no_check", "hull_dft"] == pytest.approx(0.55)
+    assert values.loc["mirror_only", "hull_dft"] == pytest.approx(0.05)
+    assert values.loc["archive_only", "hull_dft"] == pytest.approx(-1.95 + 1.2 * 2 / 3)  # Na and NaCl3
+    assert values["hull_potential"].to_numpy() == pytest.approx(0.05)
+    said = found.pivot(index="choice", columns="screen", values="verdict")["hull_dft"]
+    none = hull_sensitivity([], [], CORRECTED, ELEMENTS, by_rule.iloc[:0], structures, own)
+    assert none.empty and none.columns.tolist() == found.columns.tolist()
+    assert said.to_dict() == {
+        "no_check": "fail",
+        "no_check_2021": "fail",
+        "mirror_only": "pass",
+        "archive_only": "pass",
+    }
 
 
 def test_results_do_not_depend_on_the_order_of_the_phases():

@@ -6,8 +6,9 @@ from hashlib import sha256
 import numpy as np
 import pandas as pd
 import pytest
+from pymatgen.io.cif import CifWriter
 
-from matwheel.crystals.crystal import Crystal, to_structure
+from matwheel.crystals.crystal import Crystal, from_structure, to_structure
 from matwheel.crystals.sources import DatasetError, SourceBytes, WheelFile, read_wheel_member
 from matwheel.crystals.table import crystal_table
 from matwheel.screening.structure_validity import minimum_distance
@@ -22,6 +23,7 @@ from matwheel.validation.reference_phases import (
     read_mirror_tables,
     reference_phases,
     subsystems,
+    under_anion_rule,
 )
 from matwheel.validation.reference_structures import (
     elemental_prototypes,
@@ -32,6 +34,9 @@ from matwheel.validation.reference_structures import (
 # Materials Project's energies of the elements (eV/atom, PBE), to the third digit.
 ELEMENTS = {"Ag": -2.833, "Br": -1.637, "Cl": -1.849, "F": -1.911, "Fe": -8.469, "H": -3.393, "Li": -1.909,
             "Mn": -9.162, "N": -8.336, "Na": -1.312, "O": -4.948, "S": -4.136, "Se": -3.496}  # fmt: skip
+
+
+FCC = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
 
 
 def source(text, name="table.csv"):
@@ -71,6 +76,33 @@ def test_sulfates_are_not_corrected_as_sulfides():
     assert shift == pytest.approx(0.503 / 6)
     legacy = corrections.legacy_correction_of_formula(sulfate)
     assert legacy == pytest.approx(-(4 * 0.70229 + 0.66346) / 6)
+
+
+def test_anions_are_found_where_common_states_are_not_neutral_or_the_formula_is_long():
+    # Only the most electronegative element counts where no states are found.
+    assert correction(K=2, Tc=1, Cl=5, O=1) == pytest.approx((5 * -0.614 - 0.687) / 9)
+    assert correction(Cs=2, Pu=1, Cl=4, O=2) == pytest.approx((4 * -0.614 + 2 * -0.687) / 9)
+    assert correction(Li=20, O=9, Cl=2) == pytest.approx((2 * -0.614 + 9 * -0.687) / 31)
+
+
+def test_the_structure_decides_before_the_formula(monkeypatch):
+    salt = Crystal("salt", ("Na",) * 4 + ("Cl",) * 4, 5.6 * np.eye(3), np.concatenate([FCC, FCC + 0.5]))
+    asked = []
+
+    def states(crystal):
+        asked.append(crystal.species)
+        return {"Na": -1.0, "Cl": -0.5} if crystal.species[0] == "Na" else {}
+
+    corrections._states_of_structure.cache_clear()
+    monkeypatch.setattr(corrections, "bond_valence_states", states)
+    assert corrections.mp2020_correction(salt, "no_check") == pytest.approx(-0.614 / 2)
+    assert corrections.mp2020_correction(salt) == 0.0  # by its formula −0.307
+    assert corrections.anion_rule_shift_of_crystal(salt) == pytest.approx(0.614 / 2)
+    assert len(asked) == 1, "what is seen in a structure is kept"
+    potassium = Crystal("kcl", ("K", *salt.species[1:]), salt.lattice, salt.frac_coords)
+    by_formula = corrections.mp2020_correction_of_formula(composition_of(potassium.element_counts))
+    assert corrections.mp2020_correction(potassium) == pytest.approx(by_formula)
+    corrections._states_of_structure.cache_clear()
 
 
 def test_hubbard_u_is_set_in_oxides_and_fluorides_only():
@@ -159,6 +191,43 @@ def test_mirror_tables_of_both_layouts_are_read_each_id_once(tmp_path):
     joined = reference_phases([phases, phases_of_archive(source("formula,target\nNa1,0.0\n"), ELEMENTS)])
     assert joined["id"].tolist() == ["mp-2", "matbench-1", "mp-1"]  # by system, formula, energy
     assert reference_phases([joined.sample(frac=1, random_state=0)]).equals(joined)
+
+
+def test_mirror_rows_go_to_another_anion_rule_by_their_structure(tmp_path):
+    # By its formula, antimony of CoSb3 is at −2/3; bond valences give whole states.
+    mirror = {"CoSb3": skutterudite(), "KN3": cube("azide", ("K", "N", "N", "N"), 40.0)}
+    rows = [
+        (formula, -0.1, 0.0, str(CifWriter(to_structure(crystal)))) for formula, crystal in mirror.items()
+    ]
+    columns = ["material_id", "formation_energy_per_atom", "e_above_hull", "cif"]
+    read = source(pd.DataFrame(rows, columns=columns).to_csv(index=False), "mpts52_test.csv")
+    energies = phases_of_mirror([read]).set_index("id")["formation_energy_ev_per_atom"]
+    assert energies["CoSb3"] == pytest.approx(-0.1)
+    assert energies["KN3"] == pytest.approx(-0.1 + 3 * 0.361 / 4)  # too far apart for bonds: by the formula
+    published = phases_of_mirror([read], anion_rule="no_check")["formation_energy_ev_per_atom"]
+    assert published.tolist() == [-0.1, -0.1]
+
+
+def skutterudite():
+    """Return CoSb3, Im-3, a 9.04 Å."""
+    from pymatgen.core import Lattice, Structure
+
+    structure = Structure.from_spacegroup(
+        "Im-3", Lattice.cubic(9.04), ["Co", "Sb"], [[0.25, 0.25, 0.25], [0, 0.335, 0.158]]
+    )
+    return from_structure("CoSb3", structure)
+
+
+def test_phases_of_formulas_go_to_another_anion_rule():
+    text = "formula,target\nK4N12,-0.1\nNa1Cl1,-2.1\n"
+    references = {**ELEMENTS, "K": -1.1}
+    usual = phases_of_archive(source(text), references)
+    published = phases_of_archive(source(text), references, anion_rule="no_check")
+    moved = under_anion_rule(usual, "no_check")
+    assert moved["formation_energy_ev_per_atom"].to_numpy() == pytest.approx(
+        published["formation_energy_ev_per_atom"].to_numpy()
+    )
+    assert (moved["formation_energy_ev_per_atom"] - usual["formation_energy_ev_per_atom"]).tolist()[1] == 0
 
 
 def test_the_elemental_table_is_read_as_data():

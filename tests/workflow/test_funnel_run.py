@@ -42,6 +42,7 @@ LATER = {
     f"{SET}/{name}"
     for name in (
         "relaxed.parquet", "verdicts/relaxation.parquet", "verdicts/relaxed.parquet", "hull/phases.parquet",
+        "hull/phases_by_anion_rule.parquet", "hull/sensitivity.parquet",
         "hull/reference_structures.parquet", "hull/reference_energies0.parquet", "hull.parquet",
         "verdicts/hull.parquet", "phonons/selected.parquet", "phonons/shard0.parquet",
         "phonons/daughters0.parquet", "phonons/figures0.zip", "phonons.parquet", "verdicts/phonons.parquet",

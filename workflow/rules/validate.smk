@@ -172,6 +172,7 @@ rule build_reference_phases:
         mirror=MP_FILES,
     output:
         phases="results/{crystal_set}/hull/phases.parquet",
+        by_rule="results/{crystal_set}/hull/phases_by_anion_rule.parquet",
     log:
         "logs/build_reference_phases/{crystal_set}.log",
     benchmark:
@@ -244,10 +245,14 @@ rule compute_reference_energies:
 
 
 rule compute_hulls:
-    """Energy above the reference hull and above the potential's own hull, competitors named."""
+    """Energy above the reference hull and above the potential's own hull, competitors named.
+
+    Again under each other anion rule and with each part of the reference phases alone, for `sun.csv`.
+    """
     input:
         relaxed="results/{crystal_set}/relaxed.parquet",
         phases="results/{crystal_set}/hull/phases.parquet",
+        by_rule="results/{crystal_set}/hull/phases_by_anion_rule.parquet",
         elements="results/references/elements.csv",
         structures="results/{crystal_set}/hull/reference_structures.parquet",
         energies=collect(
@@ -257,6 +262,7 @@ rule compute_hulls:
     output:
         hull="results/{crystal_set}/hull.parquet",
         verdicts="results/{crystal_set}/verdicts/hull.parquet",
+        sensitivity="results/{crystal_set}/hull/sensitivity.parquet",
     log:
         "logs/compute_hulls/{crystal_set}.log",
     benchmark:
@@ -437,6 +443,7 @@ rule rank_candidates:
         crystals="results/{crystal_set}/generated.parquet",
         relaxed="results/{crystal_set}/relaxed.parquet",
         hull="results/{crystal_set}/hull.parquet",
+        sensitivity="results/{crystal_set}/hull/sensitivity.parquet",
         phonons="results/{crystal_set}/phonons.parquet",
         verdicts="results/{crystal_set}/verdicts.parquet",
         predicted=lambda wildcards: predicted_properties(wildcards.crystal_set),

@@ -8,11 +8,13 @@ from matwheel.crystals.sources import read_file
 from matwheel.crystals.table import read_table, write_table
 from matwheel.progress import logged
 from matwheel.validation.elemental_references import elemental_energies
+from matwheel.validation.energy_corrections import ANION_RULE, ANION_RULES
 from matwheel.validation.reference_phases import (
     phases_of_archive,
     phases_of_mirror,
     reference_phases,
     system_of,
+    under_anion_rule,
 )
 
 with logged(snakemake.log[0]) as log:
@@ -20,7 +22,12 @@ with logged(snakemake.log[0]) as log:
     relaxed = read_table(snakemake.input.relaxed)
     systems = {system_of(species) for species in relaxed["species"]}
     archive = phases_of_archive(read_file(Path(snakemake.input.archive)), elements, systems=systems, log=log)
-    mirror = phases_of_mirror([read_file(Path(path)) for path in snakemake.input.mirror], systems=systems)
-    phases = reference_phases([archive, mirror])
+    reads = [read_file(Path(path)) for path in snakemake.input.mirror]
+    by_rule = {}
+    for rule in ANION_RULES:
+        mirror = phases_of_mirror(reads, systems=systems, anion_rule=rule)
+        by_rule[rule] = reference_phases([under_anion_rule(archive, rule), mirror]).assign(anion_rule=rule)
+    phases = by_rule[ANION_RULE]
     log(f"{len(phases)} phases of {phases['formula'].nunique()} formulas, {len(mirror)} from the mirror")
-    write_table(phases, snakemake.output.phases)
+    write_table(phases.drop(columns="anion_rule"), snakemake.output.phases)
+    write_table(pd.concat(by_rule.values(), ignore_index=True), snakemake.output.by_rule)

@@ -14,6 +14,7 @@ from matwheel.validation.hull import (
     hull_verdicts,
     potential_phases,
 )
+from matwheel.validation.hull_sensitivity import hull_sensitivity
 from matwheel.validation.potentials import potential_card
 
 with logged(snakemake.log[0]) as log:
@@ -25,8 +26,9 @@ with logged(snakemake.log[0]) as log:
     energies = pd.concat([read_table(path) for path in snakemake.input.energies], ignore_index=True)
     structures = read_table(snakemake.input.structures)
     own_phases = potential_phases(structures, energies, card, elements, settings)
+    crystals = crystals_of_table(relaxed)
     table = e_above_hull_table(
-        crystals_of_table(relaxed),
+        crystals,
         relaxed["energy_ev_per_atom"].to_numpy(),
         card,
         elements,
@@ -37,4 +39,15 @@ with logged(snakemake.log[0]) as log:
     verdicts = verdict_table(hull_verdicts(table, card, settings, reference_version=version))
     log(f"{verdicts.groupby('screen')['verdict'].value_counts().to_dict()}")
     write_table(table, snakemake.output.hull)
+    other_choices = hull_sensitivity(
+        crystals,
+        relaxed["energy_ev_per_atom"].to_numpy(),
+        card,
+        elements,
+        read_table(snakemake.input.by_rule),
+        structures,
+        energies,
+        settings,
+    )
+    write_table(other_choices, snakemake.output.sensitivity)
     write_table(verdicts, snakemake.output.verdicts)

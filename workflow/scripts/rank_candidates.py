@@ -5,12 +5,14 @@ from matwheel.evaluation.candidates import CandidateSet, candidates_table
 from matwheel.evaluation.funnel import funnel_counts, sun_rates
 from matwheel.files import write_csv
 from matwheel.progress import logged
+from matwheel.validation.hull_sensitivity import OTHER_CHOICES
 
 with logged(snakemake.log[0]) as log:
     params = snakemake.params
     crystals, verdicts = read_table(snakemake.input.crystals), read_table(snakemake.input.verdicts)
     relaxed = read_table(snakemake.input.relaxed).set_index("id", drop=False)
     relaxed = relaxed[relaxed["status"].isin(["converged", "not_converged"])]
+    others = read_table(snakemake.input.sensitivity)
     predicted = {}
     for path in snakemake.input.predicted:
         predicted = read_table(path).set_index("id")["predicted"].to_dict()
@@ -36,6 +38,7 @@ with logged(snakemake.log[0]) as log:
         novelty_screens=params.novelty_screens,
         stable_ev_per_atom=params.stable_ev_per_atom,
         metastable_ev_per_atom=params.metastable_ev_per_atom,
+        other_choices={name: others[others["choice"] == name] for name in OTHER_CHOICES},
     )
     log(f"{len(candidates)} candidates\n{candidates['verdict'].value_counts().to_string()}")
     log(f"funnel\n{funnel.to_string(index=False)}")

@@ -143,6 +143,7 @@ def sun_rates(
     hull_screens: Sequence[str] = HULL_SCREENS,
     stable_ev_per_atom: float = STABLE_EV_PER_ATOM,
     metastable_ev_per_atom: float = METASTABLE_EV_PER_ATOM,
+    other_choices: Mapping[str, pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
     """Count the candidates that are stable (or metastable), unique and novel, with and without phonons.
 
@@ -165,16 +166,20 @@ def sun_rates(
         hull_screens: screens whose values are energies above a hull.
         stable_ev_per_atom: largest energy above hull of a stable crystal.
         metastable_ev_per_atom: largest energy above hull of a metastable crystal.
+        other_choices: name of another choice of anion rule or reference phases → the verdicts of the hulls
+            under it (`matwheel.validation.hull_sensitivity`); all else stays as it is.
 
     Returns:
-        Columns `SUN_COLUMNS`. count + rejected + undecided + error + not_judged = candidates. `rate` is count
-        / measured, with its 95 % Wilson interval: the share among those whose every figure was measured, not
-        among all candidates. The share among all candidates lies between share_at_least (nothing open counts)
-        and share_at_most (everything open counts); share_low and share_high are the outer ends of their 95 %
-        Wilson intervals. share_estimate is the product of the shares that met each condition among those that
-        were judged by it and had met all before (Kaplan & Meier, J. Am. Stat. Assoc. 53, 457, 1958): right
-        when those left out by a budget are like those judged; undecided and error count as not met. Its 95 %
-        interval is Wilson's when nobody was left out, else from the product of Jeffreys posteriors.
+        Columns `SUN_COLUMNS`, before the last of them count_<choice> and rate_<choice> of each other choice:
+        what count and rate would be under it. count + rejected + undecided + error + not_judged = candidates.
+        `rate` is count / measured, with its 95 % Wilson interval: the share among those whose every figure
+        was measured, not among all candidates. The share among all candidates lies between share_at_least
+        (nothing open counts) and share_at_most (everything open counts); share_low and share_high are the
+        outer ends of their 95 % Wilson intervals. share_estimate is the product of the shares that met each
+        condition among those that were judged by it and had met all before (Kaplan & Meier, J. Am. Stat.
+        Assoc. 53, 457, 1958): right when those left out by a budget are like those judged; undecided and
+        error count as not met. Its 95 % interval is Wilson's when nobody was left out, else from the product
+        of Jeffreys posteriors.
     """
     n = len(candidate_ids)
     gates = [
@@ -190,6 +195,7 @@ def sun_rates(
     ]
     dynamical = _truth(grid[:, -1])
     new = ", ".join(screen.replace("_", " ") for screen in [*unique_screens, *novelty_screens])
+    choices = other_choices or {}
     rows = []
     for hull in [*hull_screens, "both"]:
         chosen = list(hull_screens) if hull == "both" else [hull]
@@ -198,16 +204,23 @@ def sun_rates(
             for ending in ("", "D."):
                 conditions = [*before, energetic] + ([dynamical] if ending else [])
                 stack = np.stack(conditions, axis=1) if n else np.zeros((0, len(conditions)), dtype=int)
+                others = []
+                for table in choices.values():
+                    stack_of_choice = stack.copy()
+                    stack_of_choice[:, len(before)] = _within(table, candidate_ids, chosen, threshold)
+                    others += _count_and_rate(stack_of_choice)
                 rows.append(
                     (
                         f"{letter}.U.N.{ending}",
                         hull,
                         *_sun_figures(stack),
+                        *others,
                         f"{new}, energy above hull ≤ {threshold:g} eV/atom ({' and '.join(chosen)})"
                         + (", dynamically stable" if ending else ""),
                     )
                 )
-    return pd.DataFrame(rows, columns=list(SUN_COLUMNS))
+    added = [f"{figure}_{choice}" for choice in choices for figure in ("count", "rate")]
+    return pd.DataFrame(rows, columns=[*SUN_COLUMNS[:-1], *added, SUN_COLUMNS[-1]])
 
 
 _POSTERIOR_DRAWS = 20_000
@@ -276,6 +289,13 @@ def _sun_figures(conditions: NDArray[np.int_]) -> tuple[Any, ...]:
         count, rejected, undecided, error, missing, n, measured, *_share(count, measured),
         low[0], high[0], low[1], high[2], *_estimate(conditions),
     )  # fmt: skip
+
+
+def _count_and_rate(conditions: NDArray[np.int_]) -> tuple[int, float]:
+    """Return how many meet all conditions, and their share of those whose every condition is known."""
+    worst = conditions.max(axis=1, initial=_YES)
+    count, measured = int((worst == _YES).sum()), int((worst <= _NO).sum())
+    return count, count / measured if measured else np.nan
 
 
 def _estimate(conditions: NDArray[np.int_]) -> tuple[float, float, float]:

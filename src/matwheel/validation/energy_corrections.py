@@ -13,10 +13,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from functools import cache, lru_cache
-from math import isfinite
 from typing import Any
 
+import numpy as np
+
 from matwheel.crystals.crystal import Crystal, to_structure
+from matwheel.validation.average_oxidation_states import (
+    Composition,
+    bond_valence_states,
+    electronegativity,
+    states_of_formula,
+)
 from matwheel.validation.potentials import ARBITRARY, MP2020_CORRECTED, RAW_PBE
 
 ANION_RULES = ("require_bound", "no_check", "no_check_2021")
@@ -32,13 +39,11 @@ ANION_RULE = "require_bound"
 Candidates and references always go by the same rule.
 """
 
-# Elements that MP2020 corrects where they are anions; a formula without them needs no oxidation states.
-_ANIONS = frozenset({"Br", "I", "Se", "Si", "Sb", "Te", "H", "N", "F", "Cl"})
-_GASES = {"N2": "N", "F2": "F", "Cl2": "Cl", "H2": "H"}
-_GUESS_SITES = -20  # pymatgen's own limit: reduce the formula, and give up beyond 20 sites
+CORRECTED_ANIONS = frozenset({"Br", "I", "Se", "Si", "Sb", "Te", "H", "N", "F", "Cl"})
+"""Elements that MP2020 corrects where they are anions; a compound without them needs no oxidation states."""
 
-Composition = tuple[tuple[str, float], ...]
-"""Atoms of each element, sorted by symbol; hashable."""
+_GASES = {"N2": "N", "F2": "F", "Cl2": "Cl", "H2": "H"}
+_PEROXIDE_TOLERANCE = 1.05  # of bond lengths, as pymatgen's scheme has it
 
 
 def composition_of(counts: Mapping[str, float]) -> Composition:
@@ -51,27 +56,34 @@ def hubbard_u(counts: Mapping[str, float]) -> dict[str, float]:
 
     U is used for Co, Cr, Fe, Mn, Mo, Ni, V, W where O or F is the most electronegative element.
     """
-    anion = max(counts, key=lambda symbol: (_electronegativity(symbol), symbol))
+    anion = max(counts, key=lambda symbol: (electronegativity(symbol), symbol))
     settings = _scheme(ANION_RULE).u_settings.get(anion, {})
     return {symbol: float(settings[symbol]) for symbol in sorted(counts) if settings.get(symbol)}
 
 
-def mp2020_correction(crystal: Crystal, anion_rule: str = ANION_RULE) -> float:
+def mp2020_correction(
+    crystal: Crystal, anion_rule: str = ANION_RULE, *, states: Mapping[str, float] | None = None
+) -> float:
     """Return what MP2020 adds to the raw energy of a crystal, eV/atom.
 
-    Peroxides, superoxides and sulfates are told from oxides and sulfides by the distances in the crystal.
+    Peroxides, superoxides and sulfates are told from oxides and sulfides by the distances in the crystal, and
+    anions by bond valence sums, or by the formula where these say nothing.
+
+    Args:
+        crystal: ordered crystal.
+        anion_rule: one of `ANION_RULES`.
+        states: average oxidation states that are known otherwise, to be taken instead.
 
     Raises:
         ValueError: a species is not an element, or pymatgen refuses the crystal.
     """
-    from pymatgen.analysis.compatibility import ComputedStructureEntry
-
     composition = composition_of(crystal.element_counts)
-    if not {"O", "S"} & set(crystal.species):
+    if states is None and not _depends_on_structure(composition):
         return mp2020_correction_of_formula(composition, anion_rule)
-    data, parameters = _entry_context(composition)
-    data["sulfide_type"] = "sulfide" if anion_rule == "no_check_2021" else None
-    entry = ComputedStructureEntry(to_structure(crystal), 0.0, parameters=parameters, data=data)
+    key = (crystal.species, crystal.lattice.tobytes(), crystal.frac_coords.tobytes())
+    oxide, sulfide = _types_of_structure(*key)
+    types = {"oxide_type": oxide, "sulfide_type": "sulfide" if anion_rule == "no_check_2021" else sulfide}
+    entry = _entry(composition, _states_of_structure(*key) if states is None else states, **types)
     return _adjustment(entry, anion_rule) / len(crystal.species)
 
 
@@ -82,9 +94,9 @@ def mp2020_correction_of_formula(composition: Composition, anion_rule: str = ANI
     Peroxides and superoxides are recognised by formula (pymatgen's list), and sulfur counts as sulfide unless
     its oxidation state comes out positive.
     """
-    entry = _formula_entry(composition)
-    if anion_rule != "no_check_2021" and dict(entry.data["oxidation_states"]).get("S", -1.0) > 0:
-        entry.data["sulfide_type"] = "sulfate"
+    states = states_of_formula(composition)
+    is_sulfate = anion_rule != "no_check_2021" and states.get("S", -1.0) > 0
+    entry = _entry(composition, states, sulfide_type="sulfate" if is_sulfate else "")
     return _adjustment(entry, anion_rule) / sum(count for _, count in composition)
 
 
@@ -93,7 +105,7 @@ def legacy_correction_of_formula(composition: Composition) -> float:
 
     Its data took all sulfur for sulfide, that of sulfates included.
     """
-    entry = _formula_entry(composition)
+    entry = _entry(composition, {})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         total = sum(_legacy_scheme().get_corrections_dict(entry)[0].values())
@@ -136,7 +148,7 @@ def corrected_energy(
     if energy_kind == RAW_PBE:
         return energy_ev_per_atom + mp2020_correction(crystal, anion_rule)
     if energy_kind == MP2020_CORRECTED:
-        return energy_ev_per_atom + anion_rule_shift(composition_of(crystal.element_counts), anion_rule)
+        return energy_ev_per_atom + anion_rule_shift_of_crystal(crystal, anion_rule)
     if energy_kind == ARBITRARY:
         return energy_ev_per_atom
     raise ValueError(f"unknown kind of energy {energy_kind!r}")
@@ -146,10 +158,23 @@ def anion_rule_shift(
     composition: Composition, anion_rule: str = ANION_RULE, *, carried: str = "no_check"
 ) -> float:
     """Return what to add to an energy that carries MP2020 under one rule for another rule, eV/atom."""
-    if anion_rule == carried or not (_ANIONS | {"S"}) & {symbol for symbol, _ in composition}:
+    if anion_rule == carried or not (CORRECTED_ANIONS | {"S"}) & {symbol for symbol, _ in composition}:
         return 0.0
     before = mp2020_correction_of_formula(composition, carried)
     return mp2020_correction_of_formula(composition, anion_rule) - before
+
+
+def anion_rule_shift_of_crystal(
+    crystal: Crystal, anion_rule: str = ANION_RULE, *, carried: str = "no_check"
+) -> float:
+    """Return what `anion_rule_shift` returns, with the states and sulfur of the structure, eV/atom.
+
+    Raises:
+        ValueError: as `mp2020_correction`.
+    """
+    if anion_rule == carried or not (CORRECTED_ANIONS | {"S"}) & set(crystal.species):
+        return 0.0
+    return mp2020_correction(crystal, anion_rule) - mp2020_correction(crystal, carried)
 
 
 def _adjustment(entry: Any, anion_rule: str) -> float:
@@ -158,42 +183,39 @@ def _adjustment(entry: Any, anion_rule: str) -> float:
         return float(sum(adjustment.value for adjustment in _scheme(anion_rule).get_adjustments(entry)))
 
 
-def _formula_entry(composition: Composition) -> Any:
+def _depends_on_structure(composition: Composition) -> bool:
+    elements = {symbol for symbol, _ in composition}
+    return len(elements) > 1 and bool(elements & (CORRECTED_ANIONS | {"O", "S"}))
+
+
+# A set's crystals are corrected under every anion rule; what is seen in a structure is the same each time.
+@lru_cache(maxsize=20_000)
+def _states_of_structure(species: tuple[str, ...], lattice: bytes, frac_coords: bytes) -> Mapping[str, float]:
+    if not set(species) & CORRECTED_ANIONS:
+        return {}
+    crystal = Crystal("", species, np.frombuffer(lattice), np.frombuffer(frac_coords))
+    return bond_valence_states(crystal) or states_of_formula(composition_of(crystal.element_counts))
+
+
+@lru_cache(maxsize=20_000)
+def _types_of_structure(species: tuple[str, ...], lattice: bytes, frac_coords: bytes) -> tuple[str, str]:
+    """Return pymatgen's types of oxide and sulfide; empty without oxygen or sulfur."""
+    from pymatgen.core.structure_analyzer import oxide_type, sulfide_type
+
+    structure = to_structure(Crystal("", species, np.frombuffer(lattice), np.frombuffer(frac_coords)))
+    oxide = oxide_type(structure, _PEROXIDE_TOLERANCE) if "O" in species else ""
+    return oxide, (sulfide_type(structure) or "sulfate") if "S" in species else ""
+
+
+def _entry(composition: Composition, states: Mapping[str, float], **types: str) -> Any:
+    """Return an entry of energy 0 as pymatgen's schemes expect it; empty types are found by the formula."""
     from pymatgen.analysis.compatibility import ComputedEntry
 
-    data, parameters = _entry_context(composition)
-    return ComputedEntry(dict(composition), 0.0, parameters=parameters, data=data)
-
-
-def _entry_context(composition: Composition) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return data and parameters of an entry, as pymatgen's schemes expect them."""
     counts = dict(composition)
     hubbards = hubbard_u(counts)
     parameters = {"run_type": "GGA+U" if hubbards else "GGA", "hubbards": hubbards}
-    states = _oxidation_states(composition) if len(counts) > 1 and set(counts) & (_ANIONS | {"S"}) else {}
-    return {"oxidation_states": dict(states)}, parameters
-
-
-@lru_cache(maxsize=400_000)
-def _oxidation_states(composition: Composition) -> Mapping[str, float]:
-    from pymatgen.core import Composition as PymatgenComposition
-
-    try:
-        guesses = PymatgenComposition(dict(composition)).oxi_state_guesses(max_sites=_GUESS_SITES)
-    except ValueError:  # too many sites
-        guesses = ()
-    return guesses[0] if guesses else {}
-
-
-@cache
-def _electronegativity(symbol: str) -> float:
-    """Return Pauling's electronegativity; 0 for noble gases, which have none."""
-    from pymatgen.core import Element
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        value = Element(symbol).X
-    return float(value) if isfinite(value) else 0.0
+    data = {"oxidation_states": dict(states), **types}
+    return ComputedEntry(counts, 0.0, parameters=parameters, data=data)
 
 
 @cache

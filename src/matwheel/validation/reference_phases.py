@@ -16,15 +16,18 @@ from functools import reduce
 from itertools import combinations
 from math import gcd
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from matwheel.crystals.reader import read_crystal
 from matwheel.crystals.sources import DatasetError, SourceBytes, WheelFile, find_mirror_file, read_file
 from matwheel.crystals.species import is_element
 from matwheel.progress import Log, Progress, log_to_stderr
 from matwheel.validation.energy_corrections import (
     ANION_RULE,
     anion_rule_shift,
+    anion_rule_shift_of_crystal,
     composition_of,
     mp2020_from_legacy_shift,
 )
@@ -170,15 +173,40 @@ def phases_of_mirror(
             counts = _counts(row.cell_formula, read.origin, number)
             if wanted is not None and system_of(counts) not in wanted:
                 continue
-            shift = anion_rule_shift(composition_of(reduced_counts(counts)), anion_rule, carried=carried)
-            energy = float(row.formation_energy_per_atom) + shift
+            energy = float(row.formation_energy_per_atom) + _mirror_shift(row, counts, anion_rule, carried)
             rows.append((str(row.material_id), formula_of(counts), system_of(counts), energy))
     return _phases(rows, "mirror").drop_duplicates("id", ignore_index=True)
+
+
+def _mirror_shift(row: Any, counts: Mapping[str, int], anion_rule: str, carried: str) -> float:
+    """Return what to add to a mirror row's energy for another anion rule, eV/atom, by its structure.
+
+    Only compounds of sulfur, or with an average state between −1 and 0, are judged differently by the rules.
+    Bond valences never give such an average, so where the formula gives none, the structure is not needed.
+    """
+    shift = anion_rule_shift(composition_of(reduced_counts(counts)), anion_rule, carried=carried)
+    if anion_rule == carried or (shift == 0.0 and "S" not in counts):
+        return shift
+    try:
+        crystal = read_crystal(row.cif, "cif", str(row.material_id)).crystal
+    except ValueError:  # a CIF that is a formula only
+        return shift
+    return anion_rule_shift_of_crystal(crystal, anion_rule, carried=carried)
 
 
 def carried_anion_rule(read: SourceBytes) -> str:
     """Return the rule that a mirror table's energies carry: MP-20 is of 2021, MPTS-52 of 2022."""
     return "no_check_2021" if Path(read.file_name).name.startswith("mp20_") else "no_check"
+
+
+def under_anion_rule(phases: pd.DataFrame, anion_rule: str) -> pd.DataFrame:
+    """Return phases of which only formulas are known with their energies moved to another anion rule."""
+    shifts = {
+        formula: anion_rule_shift(composition_of(element_counts(formula)), anion_rule, carried=ANION_RULE)
+        for formula in phases["formula"].unique()
+    }
+    energies = phases["formation_energy_ev_per_atom"] + phases["formula"].map(shifts).astype(float)
+    return phases.assign(formation_energy_ev_per_atom=energies)
 
 
 def reference_phases(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
