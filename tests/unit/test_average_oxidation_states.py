@@ -9,6 +9,7 @@ from pymatgen.core import Composition, Species
 from matwheel.crystals.crystal import Crystal
 from matwheel.validation import average_oxidation_states as states
 from matwheel.validation.average_oxidation_states import bond_valence_states, states_of_formula
+from matwheel.validation.energy_corrections import composition_of, mp2020_correction_of_formula
 
 ELEMENTS = ["Li", "Mg", "Al", "Fe", "Mn", "Cu", "P", "Si", "N", "O", "S", "Cl", "Br", "H", "Sb", "Sn"]
 FCC = [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]
@@ -82,3 +83,25 @@ def test_bond_valences_speak_first_and_are_silent_where_they_cannot():
 def test_large_cells_are_left_to_the_formula(monkeypatch):
     monkeypatch.setattr(states, "LARGEST_BOND_VALENCE_ATOMS", 7)
     assert bond_valence_states(halite("Mn", "O", 4.44)) == {}
+
+
+@pytest.mark.parametrize(
+    ("counts", "oxide_alone"),
+    [
+        ({"Cu": 1, "S": 1, "O": 9, "H": 10}, -0.2944),
+        ({"Mg": 1, "S": 1, "O": 11, "H": 14}, -0.2799),
+        ({"K": 1, "Al": 1, "S": 2, "O": 20, "H": 24}, -0.2863),
+        ({"K": 2, "S": 2, "O": 8}, -0.4580),
+        ({"N": 2, "H": 8, "S": 1, "O": 4}, -0.1832),
+        ({"Ba": 1, "S": 1, "O": 4}, -0.458),
+    ],
+)
+def test_sulfur_of_sulfates_gets_no_correction_of_sulfides(counts, oxide_alone):
+    assert mp2020_correction_of_formula(composition_of(counts)) == pytest.approx(oxide_alone, abs=2e-4)
+
+
+@pytest.mark.parametrize("counts", [{"La": 2, "O": 2, "S": 1}, {"Bi": 2, "O": 2, "S": 1}, {"Na": 2, "S": 1}])
+def test_sulfur_of_sulfides_and_oxide_sulfides_does(counts):
+    oxide = -0.687 * counts.get("O", 0)
+    correction = mp2020_correction_of_formula(composition_of(counts)) * sum(counts.values())
+    assert correction - oxide == pytest.approx(-0.503 * counts["S"], abs=1e-3)

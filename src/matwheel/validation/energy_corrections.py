@@ -92,12 +92,24 @@ def mp2020_correction_of_formula(composition: Composition, anion_rule: str = ANI
     """Return what MP2020 adds to the raw energy of a compound of which only the formula is known, eV/atom.
 
     Peroxides and superoxides are recognised by formula (pymatgen's list), and sulfur counts as sulfide unless
-    its oxidation state comes out positive.
+    it is oxidised.
     """
     states = states_of_formula(composition)
-    is_sulfate = anion_rule != "no_check_2021" and states.get("S", -1.0) > 0
+    is_sulfate = anion_rule != "no_check_2021" and _is_oxidised_sulfur(composition, states)
     entry = _entry(composition, states, sulfide_type="sulfate" if is_sulfate else "")
     return _adjustment(entry, anion_rule) / sum(count for _, count in composition)
+
+
+def _is_oxidised_sulfur(composition: Composition, states: Mapping[str, float]) -> bool:
+    """Whether the sulfur of a formula is that of sulfates and their like.
+
+    Guesses from a formula fail where they matter: (NH4)2SO4 comes out with sulfide and oxidised nitrogen,
+    K2S2O8 without states. Four oxygens for each sulfur, or three where no states are found, are sulfate; the
+    oxide sulfides that are known have fewer.
+    """
+    counts = dict(composition)
+    oxygens = counts.get("O", 0.0) / counts["S"] if counts.get("S") else 0.0
+    return states.get("S", -1.0) > 0 or oxygens >= 4 or (oxygens >= 3 and "S" not in states)
 
 
 def legacy_correction_of_formula(composition: Composition) -> float:
