@@ -22,6 +22,8 @@ SOURCE, CRYSTALS = "source.json", "generated.parquet"
 _FOLDER = Path("results", "imported")
 _LONGEST_NAME = 100
 _DIGITS = 8
+# Snakemake takes a wildcard that repeats itself twenty times for the sign of a loop in the rules.
+_REPEATED = re.compile(r"(.+?)\1{14,}")
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def default_name(path: Path) -> str:
 
     stem = path.name if path.is_dir() else stem_of(path.name)
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-")
-    return name[:_LONGEST_NAME] or "crystals"
+    return _REPEATED.sub(r"\1", name)[:_LONGEST_NAME] or "crystals"
 
 
 def content_sha256(path: Path) -> str:
@@ -129,8 +131,10 @@ def check_name(name: str, path: Path, project: Path) -> SetName:
         InputError: characters that it cannot have, or its results are of another input: of another path with
             other content.
     """
-    if not re.fullmatch(NAME_PATTERN, name):
-        raise InputError(f"name {name!r}: use letters, digits, '-' and '_'")
+    if not re.fullmatch(NAME_PATTERN, name) or len(name) > _LONGEST_NAME:
+        raise InputError(f"name {name!r}: use up to {_LONGEST_NAME} letters, digits, '-' and '_'")
+    if _REPEATED.search(name):
+        raise InputError(f"name {name!r}: repeats itself too often for snakemake; give another name")
     recorded = _recorded(name, project)
     is_unknown = recorded is None and (_folder(name, project) / CRYSTALS).exists()
     if is_unknown or other_input(name, path, project):

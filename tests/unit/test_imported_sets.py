@@ -1,6 +1,7 @@
 """Names of imported sets: none takes another's, and an unchanged input finds its own again."""
 
 import os
+import re
 import zipfile
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from matwheel.errors import InputError
 from matwheel.files import write_json
 from matwheel.imported_sets import (
+    NAME_PATTERN,
     check_name,
     content_sha256,
     default_name,
@@ -170,3 +172,11 @@ def test_a_link_keeps_its_own_name(project):
     assert located("b/newest.cif").name == "newest.cif"
     Path("linked").symlink_to("a")
     assert located("linked/run.7.cif") == located("a/run.7.cif")
+
+
+@pytest.mark.parametrize("stem", ["x" * 240, "ab" * 60, "run_" + "0" * 40])
+def test_names_that_snakemake_would_take_for_a_loop(tmp_path, stem):
+    name = default_name(tmp_path / f"{stem[:240]}.cif")
+    assert re.fullmatch(NAME_PATTERN, name) and len(name) <= 100 and not re.search(r"(.+?)\1{14,}", name)
+    with pytest.raises(InputError, match="name"):
+        check_name(stem, tmp_path / "a.cif", tmp_path)
