@@ -20,6 +20,9 @@ from matwheel.imported_sets import (
 )
 
 
+LONG = "".join(f"n{number}" for number in range(60))
+
+
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     (tmp_path / "project").mkdir()
@@ -59,7 +62,7 @@ def written(name, text):
         ("  spaced  .cif", "spaced"),
         ("größe [1].cif", "gr-e-1"),
         ("日本.cif", "crystals"),
-        ("x" * 200 + ".cif", "x" * 100),
+        (f"{LONG}.cif", LONG[:100]),
     ],
 )
 def test_the_default_name_is_the_whole_name_of_the_file(project, file, name):
