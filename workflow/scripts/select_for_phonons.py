@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from matwheel.crystals.table import COLUMNS, read_table, write_table
+from matwheel.crystals.table import geometry_columns, read_table, write_table
 from matwheel.progress import logged
 from matwheel.screening.verdicts import survivors
 from matwheel.validation.selection import nearest_to_hull
@@ -16,4 +16,4 @@ with logged(snakemake.log[0]) as log:
     near = nearest_to_hull(passed, energies, params.largest_e_above_hull)
     selected = near[: params.at_most]
     log(f"{len(near)} candidates within {params.largest_e_above_hull:g} eV/atom; {len(selected)} get phonons")
-    write_table(relaxed.loc[selected, list(COLUMNS)], snakemake.output.crystals)
+    write_table(relaxed.loc[selected, geometry_columns(relaxed)], snakemake.output.crystals)
