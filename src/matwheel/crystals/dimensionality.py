@@ -153,7 +153,7 @@ def layer_cell(crystal: Crystal, gap_angstrom: float = VACUUM_ANGSTROM) -> Cryst
         raise ValueError(f"crystal {crystal.id}: a {found.name}, no layer")
     miller = found.miller[0]
     basis = _basis_of_plane(crystal.lattice, miller)
-    plane = _reduced_plane(basis[:2] @ crystal.lattice)
+    plane = shortest_plane_vectors(basis[:2] @ crystal.lattice)
     normal = np.cross(plane[0], plane[1])
     height = 1 / float(np.linalg.norm(np.linalg.inv(crystal.lattice) @ miller))
     lattice = np.array([*plane, height * normal / np.linalg.norm(normal)])
@@ -241,7 +241,7 @@ def _basis_of_plane(lattice: NDArray[np.float64], miller: NDArray[np.int64]) -> 
     raise ValueError(f"no lattice vectors found in the plane {tuple(miller.tolist())}")
 
 
-def _reduced_plane(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+def shortest_plane_vectors(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the shortest two vectors that span a plane lattice (Gauss), at 90° to 120°, shape (2, 3)."""
     first, second = vectors
     while True:

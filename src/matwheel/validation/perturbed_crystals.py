@@ -283,7 +283,7 @@ def _thermal(
     """
     started = time.monotonic()
 
-    def count() -> None:
+    def count(_: int) -> None:
         # Beside the alarm of `time_limit`, which not every platform has.
         if time.monotonic() - started > settings.time_limit_seconds:
             raise TimeLimitReached

@@ -289,9 +289,9 @@ def displacement_rmsd(before: Crystal, after: Crystal) -> float:
 def relaxation_table(crystals: Sequence[Crystal], results: Sequence[Relaxation]) -> pd.DataFrame:
     """Return results as a crystal table of the geometries with the figures of `Relaxation` as properties.
 
-    Columns: id, species, lattice, frac_coords, formula, space_group (number at 0.01 Å), pbc where a crystal
-    is not periodic in all directions, then the figures. The geometry is relaxed where status is 'converged' or
-    'not_converged', else it is the crystal as it came in.
+    Columns: id, species, lattice, frac_coords, formula, space_group (number at 0.01 Å), pbc (only where a
+    crystal is not periodic in all directions), then the figures. The geometry is relaxed where status is
+    'converged' or 'not_converged', else it is the crystal as it came in.
     """
     frame = pd.DataFrame(
         {
