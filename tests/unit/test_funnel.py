@@ -198,6 +198,18 @@ def test_the_intervals_of_the_corrected_share_cover_the_truth():
     assert covered >= 0.88 * 50
 
 
+def test_layers_are_metastable_by_their_own_threshold():
+    verdicts = [Verdict(name, screen, "pass") for name in ("bulk", "layer") for screen in ("structure", *NEW)]
+    verdicts += [
+        Verdict(name, hull, verdict, value=0.15, threshold=threshold)
+        for name, verdict, threshold in (("bulk", "fail", 0.1), ("layer", "pass", 0.2))
+        for hull in ("hull_dft", "hull_potential")
+    ]
+    rates = sun_rates(verdict_table(verdicts), ["bulk", "layer"], ["structure"]).set_index(["metric", "hull"])
+    assert rates.loc[("M.S.U.N.", "both"), ["count", "rejected"]].tolist() == [1, 1]
+    assert "≤ 0.1 or 0.2 eV/atom" in rates.loc[("M.S.U.N.", "both"), "meaning"]
+
+
 def test_a_hull_that_agrees_only_with_itself_is_undecided():
     verdicts = [Verdict("a", name, "pass") for name in ("structure", *NEW, "phonons")]
     verdicts += [

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from matwheel.evaluation.figures import STYLE, save_figure
 from matwheel.evaluation.proportions import proportion
 from matwheel.screening.verdicts import ERROR, FAIL, PASS, UNDECIDED, verdict_matrix
+from matwheel.validation.hull import ROUNDING_EV_PER_ATOM
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,8 +49,6 @@ NOVELTY_SCREENS = ("novel_training", "novel_relaxed")
 
 STABLE_EV_PER_ATOM = 0.0
 METASTABLE_EV_PER_ATOM = 0.1
-# Energies above a hull are differences of sums; a phase on the hull is at zero only up to rounding.
-_ROUNDING_EV_PER_ATOM = 1e-9
 
 FUNNEL_COLUMNS = (
     "screen", "entered", "passed", "failed", "undecided", "error", "not_judged", "pass_rate", "pass_rate_low",
@@ -146,8 +145,9 @@ def sun_rates(
 ) -> pd.DataFrame:
     """Count the candidates that are stable (or metastable), unique and novel, with and without phonons.
 
-    Four metrics: S.U.N. (energy above hull ≤ 0), M.S.U.N. (≤ 0.1 eV/atom), and S.U.N.D. and M.S.U.N.D., which
-    ask for a pass of the dynamical screen too; each under each hull, and under all of them at once ('both').
+    Four metrics: S.U.N. (energy above hull ≤ 0), M.S.U.N. (≤ 0.1 eV/atom, of layers 0.2), and S.U.N.D. and
+    M.S.U.N.D., which ask for a pass of the dynamical screen too; each under each hull, and under all of them
+    at once ('both').
     Where a budget left crystals out, copies are known among the relaxed ones only.
 
     A candidate counts when everything is known and as it should be, and is rejected when something known is
@@ -164,7 +164,8 @@ def sun_rates(
         dynamical_screen: screen of dynamical stability.
         hull_screens: screens whose values are energies above a hull.
         stable_ev_per_atom: largest energy above hull of a stable crystal.
-        metastable_ev_per_atom: largest energy above hull of a metastable crystal.
+        metastable_ev_per_atom: largest energy above hull of a metastable crystal, where its verdicts name no
+            threshold; those of layers name one of their own.
 
     Returns:
         Columns `SUN_COLUMNS`. count + rejected + undecided + error + not_judged = candidates. `rate` is count
@@ -193,8 +194,10 @@ def sun_rates(
     rows = []
     for hull in [*hull_screens, "both"]:
         chosen = list(hull_screens) if hull == "both" else [hull]
-        for letter, threshold in (("S", stable_ev_per_atom), ("M.S", metastable_ev_per_atom)):
+        limits = _thresholds(verdicts, candidate_ids, chosen, metastable_ev_per_atom)
+        for letter, threshold in (("S", np.full(n, stable_ev_per_atom)), ("M.S", limits)):
             energetic = _within(verdicts, candidate_ids, chosen, threshold)
+            shown = " or ".join(f"{value:g}" for value in np.unique(threshold))
             for ending in ("", "D."):
                 conditions = [*before, energetic] + ([dynamical] if ending else [])
                 stack = np.stack(conditions, axis=1) if n else np.zeros((0, len(conditions)), dtype=int)
@@ -203,7 +206,7 @@ def sun_rates(
                         f"{letter}.U.N.{ending}",
                         hull,
                         *_sun_figures(stack),
-                        f"{new}, energy above hull ≤ {threshold:g} eV/atom ({' and '.join(chosen)})"
+                        f"{new}, energy above hull ≤ {shown} eV/atom ({' and '.join(chosen)})"
                         + (", dynamically stable" if ending else ""),
                     )
                 )
@@ -240,8 +243,19 @@ def _truth(column: NDArray[np.object_], *, no_crystal: bool = False) -> NDArray[
     return np.array([meaning.get(verdict, _MISSING) for verdict in column], dtype=int)
 
 
+def _thresholds(
+    verdicts: pd.DataFrame, candidate_ids: Sequence[str], hulls: Sequence[str], default: float
+) -> NDArray[np.float64]:
+    """Return the threshold by which the hulls judged each candidate, shape (candidates,)."""
+    here = verdicts[verdicts["screen"].isin(hulls)].groupby("candidate_id")["threshold"].max()
+    return here.reindex(list(candidate_ids)).fillna(default).to_numpy(dtype=float)
+
+
 def _within(
-    verdicts: pd.DataFrame, candidate_ids: Sequence[str], hulls: Sequence[str], threshold: float
+    verdicts: pd.DataFrame,
+    candidate_ids: Sequence[str],
+    hulls: Sequence[str],
+    threshold: NDArray[np.float64],
 ) -> NDArray[np.int_]:
     """Return whether the energy above every hull is within the threshold; hulls that disagree: undecided."""
     answers = []
@@ -249,7 +263,7 @@ def _within(
         here = verdicts[verdicts["screen"] == hull].set_index("candidate_id")
         values = here["value"].reindex(list(candidate_ids)).to_numpy(dtype=float)
         judged = here["verdict"].reindex(list(candidate_ids))
-        answer = np.where(values <= threshold + _ROUNDING_EV_PER_ATOM, _YES, _NO)
+        answer = np.where(values <= threshold + ROUNDING_EV_PER_ATOM, _YES, _NO)
         # Without a figure the screen's word is kept: an error, undecided, or nothing at all.
         without = np.where(judged.eq(UNDECIDED), _UNDECIDED, np.where(judged.isna(), _MISSING, _ERROR))
         answers.append(np.where(np.isnan(values), without, answer))
