@@ -1,6 +1,6 @@
 """Dynamical stability of crystals and layers: a known set with expected verdicts, and random layers.
 
-    OMP_NUM_THREADS=1 python benchmarks/layers.py [--mirror FOLDER] [--potential NAME] [--sample 40] [--seed 2025]
+    OMP_NUM_THREADS=1 python benchmarks/layers.py [--mirror FOLDER] [--potential NAME] [--sample N] [--seed N]
 
 The known set has 15 crystals and 12 layers, stable ones and unstable ones of both kinds, by experiment or by
 PBE. Those that the default potential is known to get wrong stand apart and are not counted. With `--mirror`,

@@ -26,7 +26,7 @@ from matwheel.validation.force_constants import (
 from matwheel.validation.layer_elasticity import layer_stiffness
 from matwheel.validation.phonon_calculation import PhononCalculation
 from matwheel.validation.phonon_judgement import PASSING, SOFT, STABLE, UNSTABLE, Judgement, judge_stiffness
-from matwheel.validation.phonon_results import phonon_table, phonon_verdict
+from matwheel.validation.phonon_results import phonon_table, phonon_verdict, phonon_verdicts
 from matwheel.validation.phonon_settings import PhononSettings
 from matwheel.validation.phonons import phonon_stability
 from matwheel.validation.potentials import make_calculator, potential_card
@@ -230,3 +230,13 @@ def test_soft_passes_by_name_and_unstable_layers_fail(sevennet, jarvis_crystals)
         assert found.verdict == verdict and (found.verdict in PASSING) == (outcome == PASS)
         assert phonon_verdict(crystal_id, found, settings, card).verdict == outcome
         assert ("soft, not unstable" in found.reason) == (verdict == SOFT)
+
+
+def test_known_weaknesses_are_told_with_the_verdict(molybdenite_phonons) -> None:
+    card = potential_card("7net-0")
+    right = phonon_verdict("a", molybdenite_phonons, PhononSettings(), card)
+    assert right.reason == ""
+    octahedral = replace(molybdenite_phonons, space_group=164)
+    wrong = phonon_verdict("a", octahedral, PhononSettings(), card)
+    assert "known weakness of 7net-0: the 1T layer of MoS2 is unstable by PBE, not stable" in wrong.reason
+    assert phonon_verdicts(phonon_table([octahedral]), card)[0].reason == wrong.reason

@@ -15,6 +15,7 @@ from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.table import reduced_formula
 from matwheel.screening.verdicts import ERROR, FAIL, PASS, UNDECIDED, Verdict
 from matwheel.validation.force_constants import Bands, DensityOfStates
+from matwheel.validation.known_weaknesses import weakness_note
 from matwheel.validation.phonon_judgement import (
     NO_POINT,
     SOFT,
@@ -213,9 +214,11 @@ def phonon_verdict(
 ) -> Verdict:
     """Return the verdict of the screen `phonons`: the lowest frequency (THz) against the deciding threshold.
 
-    Stable passes, soft or not, unstable fails; the reason names the daughter structure where one was found.
+    Stable passes, soft or not, unstable fails; the reason names the daughter structure where one was found,
+    and what the potential is known to be wrong about.
     """
     threshold = result.threshold_thz
+    formula = reduced_formula(result.crystal) if result.crystal else ""
     return _verdict(
         candidate_id,
         result.verdict,
@@ -224,6 +227,7 @@ def phonon_verdict(
         full_reason(result),
         result.seconds,
         card,
+        (formula, result.space_group, result.dimensionality),
     )
 
 
@@ -238,6 +242,7 @@ def phonon_verdicts(table: pd.DataFrame, card: PotentialCard) -> list[Verdict]:
             row.reason,
             float(row.seconds),
             card,
+            (row.formula, int(row.space_group), int(row.dimensionality)),
         )
         for row in table.itertuples(index=False)
     ]
@@ -251,7 +256,10 @@ def _verdict(
     reason: str,
     seconds: float,
     card: PotentialCard,
+    crystal: tuple[str, int, int],
 ) -> Verdict:
+    """Return a verdict; `crystal` is formula, space-group number and dimensionality."""
+    reason = "; ".join(part for part in (reason, weakness_note(card.name, *crystal)) if part)
     return Verdict(
         candidate_id,
         SCREEN,
