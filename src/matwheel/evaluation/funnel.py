@@ -56,8 +56,8 @@ FUNNEL_COLUMNS = (
 )  # fmt: skip
 SUN_COLUMNS = (
     "metric", "hull", "count", "rejected", "undecided", "error", "not_judged", "candidates", "measured",
-    "rate", "rate_low", "rate_high", "share_at_least", "share_at_most", "share_low", "share_high",
-    "share_estimate", "share_estimate_low", "share_estimate_high", "meaning",
+    "rate", "rate_low", "rate_high", "rate_at_least", "rate_at_most",
+    "share_at_least", "share_at_most", "share_low", "share_high", "share_estimate", "share_estimate_low", "share_estimate_high", "meaning",
 )  # fmt: skip
 
 
@@ -170,12 +170,16 @@ def sun_rates(
     Returns:
         Columns `SUN_COLUMNS`. count + rejected + undecided + error + not_judged = candidates. `rate` is count
         / measured, with its 95 % Wilson interval: the share among those whose every figure was measured, not
-        among all candidates. The share among all candidates lies between share_at_least (nothing open counts)
-        and share_at_most (everything open counts); share_low and share_high are the outer ends of their 95 %
-        Wilson intervals. share_estimate is the product of the shares that met each condition among those that
-        were judged by it and had met all before (Kaplan & Meier, J. Am. Stat. Assoc. 53, 457, 1958): right
-        when those left out by a budget are like those judged; undecided and error count as not met. Its 95 %
-        interval is Wilson's when nobody was left out, else from the product of Jeffreys posteriors.
+        among all candidates. With the undecided among them it lies between rate_at_least (undecided as no)
+        and rate_at_most (undecided as yes). The share among all candidates lies between share_at_least
+        (nothing open counts) and share_at_most (everything open counts); share_low and share_high are the
+        outer ends of their 95 % Wilson intervals. share_estimate is the product of the shares that met each
+        condition among those that were judged by it and had met all before (Kaplan & Meier, J. Am. Stat.
+        Assoc. 53, 457, 1958): right when those left out by a budget are like those judged, as in a random
+        sample; undecided and error count as not met. Phonons go to the crystals nearest to the hull, which
+        is no random sample, so where a budget left some out the metrics that ask for phonons have no estimate
+        (NaN). Its 95 % interval is Wilson's when nobody was left out, else from the product of Jeffreys
+        posteriors.
     """
     n = len(candidate_ids)
     gates = [
@@ -205,7 +209,7 @@ def sun_rates(
                     (
                         f"{letter}.U.N.{ending}",
                         hull,
-                        *_sun_figures(stack),
+                        *_sun_figures(stack, last_is_selected=bool(ending)),
                         f"{new}, energy above hull ≤ {shown} eV/atom ({' and '.join(chosen)})"
                         + (", dynamically stable" if ending else ""),
                     )
@@ -274,8 +278,12 @@ def _within(
     return np.where(disagree, _UNDECIDED, open_ones)
 
 
-def _sun_figures(conditions: NDArray[np.int_]) -> tuple[Any, ...]:
-    """Return the figures of one metric from conditions of shape (candidates, conditions)."""
+def _sun_figures(conditions: NDArray[np.int_], *, last_is_selected: bool) -> tuple[Any, ...]:
+    """Return the figures of one metric from conditions of shape (candidates, conditions).
+
+    Args:
+        last_is_selected: whether the last condition was asked of a selection that is no random sample.
+    """
     n = len(conditions)
     no = (conditions == _NO).any(axis=1)
     worst = conditions.max(axis=1, initial=_YES)
@@ -286,10 +294,19 @@ def _sun_figures(conditions: NDArray[np.int_]) -> tuple[Any, ...]:
     measured = int((worst <= _NO).sum())
     at_most = count + undecided + error + missing
     low, high = _share(count, n), _share(at_most, n)
+    decidable = measured + undecided
+    selected = last_is_selected and _left_out_by_the_last(conditions)
     return (
         count, rejected, undecided, error, missing, n, measured, *_share(count, measured),
-        low[0], high[0], low[1], high[2], *_estimate(conditions),
+        _share(count, decidable)[0], _share(count + undecided, decidable)[0],
+        low[0], high[0], low[1], high[2], *((np.nan,) * 3 if selected else _estimate(conditions)),
     )  # fmt: skip
+
+
+def _left_out_by_the_last(conditions: NDArray[np.int_]) -> bool:
+    """Return whether someone who met all conditions but the last was not judged by that."""
+    met = (conditions[:, :-1] == _YES).all(axis=1)
+    return bool((conditions[met, -1] == _MISSING).any())
 
 
 def _estimate(conditions: NDArray[np.int_]) -> tuple[float, float, float]:
