@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -77,6 +78,7 @@ def main() -> int:
     parser.add_argument("--potential", default="7net-0", choices=list(POTENTIALS))
     parser.add_argument("--largest", type=int, default=200, help="atoms of the supercells")
     arguments = parser.parse_args()
+    warnings.simplefilter("ignore")  # that phonopy finds primitive cells itself is meant so
     calculator, settings = make_calculator(arguments.potential, double_precision=True), PhononSettings()
     columns = ("crystal", "formula", "atoms", "lowest, THz: DFT", "potential", "highest, THz: DFT",
                "potential", "DFT", "potential", "CPU s")  # fmt: skip

@@ -57,7 +57,8 @@ FUNNEL_COLUMNS = (
 SUN_COLUMNS = (
     "metric", "hull", "count", "rejected", "undecided", "error", "not_judged", "candidates", "measured",
     "rate", "rate_low", "rate_high", "rate_at_least", "rate_at_most",
-    "share_at_least", "share_at_most", "share_low", "share_high", "share_estimate", "share_estimate_low", "share_estimate_high", "meaning",
+    "share_at_least", "share_at_most", "share_low", "share_high",
+    "share_estimate", "share_estimate_low", "share_estimate_high", "meaning",
 )  # fmt: skip
 
 

@@ -59,7 +59,7 @@ class PhononSettings:
     unstable_below_thz: float = -0.5
     stable_above_thz: float = -0.1
     soft_below_thz: float = 0.5
-    elastic_error_n_per_m: float = 1.0
+    elastic_error_n_per_m: float = 2.0
     elastic_strain: float = 0.005
     vacuum_angstrom: float = VACUUM_ANGSTROM
     stop_at_gamma_below_thz: float = -1.0
