@@ -517,3 +517,16 @@ def test_layers_have_one_kpoint_along_their_vacuum_and_keep_it() -> None:
     assert in_plane.tolist() == [0, 2, 3, 4, 0, 0]
     wire = Crystal("wire", ("Cu",), np.diag([9.0, 9.0, 2.6]), [[0, 0, 0]])
     assert reason_to_refuse(wire, settings, {"Cu"}).startswith("a wire: gaps above 5 Å")
+
+
+def test_the_geometry_of_a_layer_is_judged_without_its_vacuum() -> None:
+    """2 GPa of a cell that is mostly empty are 14 GPa of the layer; along the vacuum none counts."""
+    skew = Crystal("skew", ("Cu",), [[2.5, 0, 0], [0, 2.5, 0], [1.2, 0.3, 21.0]], [[0, 0, 0.5]])
+    from ase.calculators.emt import EMT
+
+    (minimum,) = symmetric_minima([skew], EMT())
+    assert minimum.pbc == (True, True, False)
+    assert calculation_job(minimum, "single_point", DFTSettings())["kpoints"][2] == 1
+    for stress, verdict in (([-2.0, -2.0, 0, 0, 0, 0], "undecided"), ([0, 0, -20.0, 0, 0, 0], "pass")):
+        point = replace(single_point(minimum), stress_gpa=stress)
+        assert dft_verdicts([point], [minimum], DFTSettings())[0].verdict == verdict
