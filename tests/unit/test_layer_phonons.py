@@ -240,3 +240,13 @@ def test_known_weaknesses_are_told_with_the_verdict(molybdenite_phonons) -> None
     wrong = phonon_verdict("a", octahedral, PhononSettings(), card)
     assert "known weakness of 7net-0: the 1T layer of MoS2 is unstable by PBE, not stable" in wrong.reason
     assert phonon_verdicts(phonon_table([octahedral]), card)[0].reason == wrong.reason
+
+
+def test_an_unstable_layer_falls_to_a_layer(sevennet) -> None:
+    """Flat germanene buckles; its daughter keeps the vacuum and is judged as a layer too."""
+    flat = layer(("Ge", "Ge"), 4.10, [(1, 2, 0), (2, 1, 0)])
+    found = phonon_stability(flat, sevennet, PhononSettings(mesh_length_angstrom=30), quiet)
+    assert found.verdict == UNSTABLE and found.space_group == 191
+    daughter = found.daughter
+    assert daughter.crystal.pbc == (True, True, False) and daughter.space_group == 164
+    assert daughter.verdict in PASSING and np.ptp(daughter.crystal.frac_coords[:, 2]) * 20 > 0.3
