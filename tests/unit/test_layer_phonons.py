@@ -23,6 +23,7 @@ from matwheel.validation.force_constants import (
     supercell_at_rest,
     zone_boundary_points,
 )
+from matwheel.validation.known_weaknesses import weakness_note
 from matwheel.validation.layer_elasticity import layer_stiffness
 from matwheel.validation.phonon_calculation import PhononCalculation
 from matwheel.validation.phonon_judgement import PASSING, SOFT, STABLE, UNSTABLE, Judgement, judge_stiffness
@@ -239,6 +240,9 @@ def test_known_weaknesses_are_told_with_the_verdict(molybdenite_phonons) -> None
     octahedral = replace(molybdenite_phonons, space_group=164)
     wrong = phonon_verdict("a", octahedral, PhononSettings(), card)
     assert "known weakness of 7net-0: the 1T layer of MoS2 is unstable by PBE, not stable" in wrong.reason
+    assert wrong.reason.endswith("(7net-l3i5 is right)")
+    assert weakness_note("7net-l3i5", "TiO2", 136, 3).endswith("not unstable (7net-0 is wrong too)")
+    assert weakness_note("7net-l3i5", "MoS2", 164, 2) == weakness_note("emt", "Cu", 225, 3) == ""
     assert phonon_verdicts(phonon_table([octahedral]), card)[0].reason == wrong.reason
 
 
