@@ -275,7 +275,7 @@ def test_a_layer_in_a_skew_cell_keeps_its_height():
     after = np.reshape(row.lattice, (3, 3))
     assert after[2, 2] == pytest.approx(22.0, abs=1e-9)
     np.testing.assert_allclose(
-        after[2] @ np.linalg.inv(after[:2].tolist() + [[0, 0, 1]]), [0.5, 0.5, 22], atol=1e-9
+        after[2] @ np.linalg.inv([*after[:2].tolist(), [0, 0, 1]]), [0.5, 0.5, 22], atol=1e-9
     )
 
 
