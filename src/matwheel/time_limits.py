@@ -1,4 +1,9 @@
-"""Limits on the wall time of a piece of work, also of one that hangs."""
+"""Guards against work that hangs.
+
+No verdict depends on a clock: budgets count steps and evaluations, which are the same on every machine. What
+takes far longer than they allow hangs, or runs on a machine that is far too busy; it ends its job, and the
+crystal stays unjudged until the job runs again.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +13,38 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from matwheel.errors import InputError
+
 
 class TimeLimitReached(BaseException):
     """Not an Exception, so that no library between swallows it."""
+
+
+class Hung(InputError):
+    """Work whose steps are limited did not end; the message says what to do."""
+
+
+@contextmanager
+def hang_guard(seconds: float, what: str, setting: str) -> Iterator[None]:
+    """Raise `Hung` when the body takes longer than `seconds` of wall time; see `time_limit`.
+
+    Args:
+        what: names the work and its crystal, e.g. 'relaxation of NaCl'.
+        setting: path of the setting that holds `seconds`.
+    """
+    try:
+        with time_limit(seconds):
+            yield
+    except TimeLimitReached:
+        raise hung(seconds, what, setting) from None
+
+
+def hung(seconds: float, what: str, setting: str) -> Hung:
+    """Return the error of `hang_guard`, for work that is guarded otherwise."""
+    return Hung(
+        f"{what} is not finished after {seconds:g} s of wall time: it hangs, or the machine is too busy. "
+        f"Nothing is said of the crystal; run the job again, or raise {setting}"
+    )
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from ase.calculators.emt import EMT
 
 from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.labelled_configurations import check_labelled_table
@@ -25,6 +26,7 @@ from matwheel.validation.configurations import (
     crystal_at_rest,
     energy_per_atom,
     label_with_potential,
+    supercell_multiples,
 )
 from matwheel.validation.dft import SINGLE_POINT, DFTResult
 from matwheel.validation.displacements import DisplacementSettings, Vibrations, vibrations
@@ -226,3 +228,14 @@ def test_ids_name_compound_set_and_number(copper: tuple[Crystal, Vibrations]) ->
     crystals = crystals_of_table(table_of(modes, range(11, 12)))
     assert [crystal.id for crystal in crystals] == ["Cu-thermal_absolute_300-00011"]
     assert replace(THERMAL, temperature_kelvin=0.5) == ConfigurationSet.of_name("thermal_absolute_0.5")
+
+
+def test_a_layer_is_displaced_in_its_plane() -> None:
+    sheet = Crystal("sheet", ("Cu", "Au"), np.diag([21.0, 2.6, 2.7]), [[0.5, 0, 0], [0.58, 0.5, 0.5]])
+    assert supercell_multiples(sheet, [2, 3, 4]) == [2, 3, 1]
+    rest = crystal_at_rest(sheet, EMT(), lattice="given")
+    assert rest.pbc == (True, True, False) and rest.lattice[2] @ rest.lattice[2] == pytest.approx(21.0**2)
+    wire = Crystal("wire", ("Cu",), np.diag([21.0, 22.0, 2.7]), [[0.5, 0, 0]])
+    for refused in (lambda: supercell_multiples(wire, [2, 2, 2]), lambda: crystal_at_rest(wire, EMT())):
+        with pytest.raises(InputError, match="wire: a wire under vacuum"):
+            refused()

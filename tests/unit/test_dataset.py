@@ -305,3 +305,28 @@ def test_a_cell_without_a_space_group_has_none_whatever_was_imported_before() ->
     flat = Crystal("flat", ("Na",), np.diag([4.0, 4.0, 0.0]), np.zeros((1, 3)))
     assert space_group(flat) == 0
     assert space_group(Crystal("none", ("Na",), 4.0 * np.eye(3), np.full((1, 3), np.nan))) == 0
+
+
+def test_tables_keep_what_is_not_periodic_and_their_bytes_where_all_is(tmp_path) -> None:
+    import numpy as np
+
+    from matwheel.crystals.crystal import Crystal
+    from matwheel.crystals.table import (
+        crystal_table,
+        crystals_of_table,
+        geometry_columns,
+        read_table,
+        write_table,
+    )
+
+    bulk = Crystal("bulk", ("Cu",), np.eye(3) * 2.5, [[0, 0, 0]])
+    layer = Crystal("layer", ("Cu",), np.diag([2.5, 2.5, 20.0]), [[0, 0, 0]], pbc=(True, True, False))
+    assert "pbc" not in crystal_table([bulk])
+    write_table(crystal_table([bulk, layer]), tmp_path / "both.parquet")
+    both = read_table(tmp_path / "both.parquet")
+    assert (
+        geometry_columns(both)[-1] == "pbc" and geometry_columns(crystal_table([bulk]))[-1] == "space_group"
+    )
+    assert [crystal.pbc for crystal in crystals_of_table(both)] == [bulk.pbc, layer.pbc]
+    joined = pd.concat([crystal_table([bulk]), both], ignore_index=True)
+    assert [crystal.pbc for crystal in crystals_of_table(joined)] == [bulk.pbc, bulk.pbc, layer.pbc]

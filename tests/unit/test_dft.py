@@ -17,7 +17,8 @@ import pytest
 
 from matwheel.crystals.crystal import Crystal
 from matwheel.errors import InputError
-from matwheel.validation import dft
+from matwheel.time_limits import Hung
+from matwheel.validation import dft, gpaw_process
 from matwheel.validation.dft import (
     Backend,
     DFTResult,
@@ -31,6 +32,7 @@ from matwheel.validation.dft import (
     gamma_displacements,
     gamma_frequencies,
     kpoint_mesh,
+    reason_to_refuse,
     run_process,
 )
 from matwheel.validation.dft_comparison import (
@@ -149,8 +151,8 @@ def test_out_of_time_ends_the_whole_process_group(tmp_path: Path) -> None:
         "time.sleep(60)\n",
     )
     started = time.monotonic()
-    result = run_process(command, {}, 3.0, tmp_path / "run.log")
-    assert result == {"status": "timed_out", "reason": "not finished after 3 s"}
+    with pytest.raises(Hung, match=r"run\.log .* 3 s .* dft\.time_limit_seconds"):
+        run_process(command, {}, 3.0, tmp_path / "run.log")
     assert time.monotonic() - started < 20
     assert wait_until(lambda: not is_running(int(child_file.read_text())))
 
@@ -257,6 +259,7 @@ def test_no_crystal_ends_a_batch(tmp_path: Path) -> None:
 def test_the_mesh_follows_the_reciprocal_lattice() -> None:
     assert kpoint_mesh(np.diag([4.9, 9.8, 30.0]), 3.0) == [4, 2, 1]
     assert kpoint_mesh(5.43 * FCC, 3.0) == [7, 7, 7]
+    assert kpoint_mesh(np.diag([9.0, 3.0, 3.0]), 3.0, np.array([1, 0, 0])) == [1, 7, 7]
     assert kpoint_mesh(2 * np.pi * np.eye(3) * (1 + 1e-12), 4.0) == [4, 4, 4]
 
 
@@ -412,10 +415,10 @@ IRON_OXIDE = Crystal("feo", ("Fe", "O"), 4.3 * FCC, [[0, 0, 0], [0.5, 0.5, 0.5]]
         (SILICON, [], "error", np.nan, "no single point"),
         (
             SILICON,
-            [DFTResult("si", "single_point", "timed_out", "not finished after 9 s")],
+            [DFTResult("si", "single_point", "error", "not finished")],
             "error",
             np.nan,
-            "timed_out: not finished after 9 s",
+            "error: not finished",
         ),
     ],
 )
@@ -500,3 +503,30 @@ def test_gpaw_gives_the_gap_of_silicon(tmp_path: Path) -> None:
     assert 0.5 < result.band_gap_ev < 0.9  # PBE: 0.6 with the minimum between the k-points
     assert result.largest_force_ev_per_angstrom < 1e-3
     assert calculate(SILICON, "single_point", settings, backend, tmp_path) == result
+
+
+def test_layers_have_one_kpoint_along_their_vacuum_and_keep_it() -> None:
+    sheet = Crystal("sheet", ("Cu",), np.diag([9.0, 2.5, 2.6]), [[0.5, 0, 0]])
+    settings = DFTSettings(kpoint_density_per_inverse_angstrom=3.0)
+    job = calculation_job(sheet, "relaxation", settings)
+    assert job["kpoints"] == [1, 8, 8] and np.abs(job["normal"]).tolist() == [1, 0, 0]
+    assert "normal" not in calculation_job(sheet, "single_point", settings)
+    bulk = Crystal("bulk", ("Cu",), 2.5 * np.eye(3), [[0, 0, 0]])
+    assert "normal" not in calculation_job(bulk, "relaxation", settings)
+    in_plane = gpaw_process.in_plane_stress(np.arange(1.0, 7.0), np.array([1.0, 0, 0]))
+    assert in_plane.tolist() == [0, 2, 3, 4, 0, 0]
+    wire = Crystal("wire", ("Cu",), np.diag([9.0, 9.0, 2.6]), [[0, 0, 0]])
+    assert reason_to_refuse(wire, settings, {"Cu"}).startswith("a wire: gaps above 5 Å")
+
+
+def test_the_geometry_of_a_layer_is_judged_without_its_vacuum() -> None:
+    """2 GPa of a cell that is mostly empty are 14 GPa of the layer; along the vacuum none counts."""
+    skew = Crystal("skew", ("Cu",), [[2.5, 0, 0], [0, 2.5, 0], [1.2, 0.3, 21.0]], [[0, 0, 0.5]])
+    from ase.calculators.emt import EMT
+
+    (minimum,) = symmetric_minima([skew], EMT())
+    assert minimum.pbc == (True, True, False)
+    assert calculation_job(minimum, "single_point", DFTSettings())["kpoints"][2] == 1
+    for stress, verdict in (([-2.0, -2.0, 0, 0, 0, 0], "undecided"), ([0, 0, -20.0, 0, 0, 0], "pass")):
+        point = replace(single_point(minimum), stress_gpa=stress)
+        assert dft_verdicts([point], [minimum], DFTSettings())[0].verdict == verdict

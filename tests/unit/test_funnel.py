@@ -198,6 +198,38 @@ def test_the_intervals_of_the_corrected_share_cover_the_truth():
     assert covered >= 0.88 * 50
 
 
+def test_rates_have_bounds_and_a_selection_is_not_extrapolated():
+    """Phonons go to the nearest to the hull: what they say of those does not hold for the others."""
+    ids = [str(i) for i in range(20)]
+    verdicts = [Verdict(i, screen, "pass") for i in ids for screen in ("structure", *NEW)]
+    verdicts += [Verdict(i, "hull_dft", "pass", value=-0.01) for i in ids]
+    said = ["pass"] * 4 + ["fail"] * 2 + ["undecided"] * 4
+    phonons = [Verdict(i, "phonons", verdict) for i, verdict in zip(ids, said, strict=False)]
+    rates = sun_rates(verdict_table([*verdicts, *phonons]), ids, ["structure"], hull_screens=["hull_dft"])
+    row = rates.set_index(["metric", "hull"]).loc[("S.U.N.D.", "hull_dft")]
+    assert row["rate"] == pytest.approx(4 / 6)
+    assert (row["rate_at_least"], row["rate_at_most"]) == pytest.approx((4 / 10, 8 / 10))
+    assert isnan(row["share_estimate"]) and isnan(row["share_estimate_low"])
+    assert row["share_at_least"] == 4 / 20 and row["share_at_most"] == 18 / 20
+    rest = [Verdict(i, "phonons", "fail") for i in ids[10:]]
+    whole = sun_rates(
+        verdict_table([*verdicts, *phonons, *rest]), ids, ["structure"], hull_screens=["hull_dft"]
+    )
+    assert whole.set_index(["metric", "hull"]).loc[("S.U.N.D.", "hull_dft"), "share_estimate"] == 4 / 20
+
+
+def test_layers_are_metastable_by_their_own_threshold():
+    verdicts = [Verdict(name, screen, "pass") for name in ("bulk", "layer") for screen in ("structure", *NEW)]
+    verdicts += [
+        Verdict(name, hull, verdict, value=0.15, threshold=threshold)
+        for name, verdict, threshold in (("bulk", "fail", 0.1), ("layer", "pass", 0.2))
+        for hull in ("hull_dft", "hull_potential")
+    ]
+    rates = sun_rates(verdict_table(verdicts), ["bulk", "layer"], ["structure"]).set_index(["metric", "hull"])
+    assert rates.loc[("M.S.U.N.", "both"), ["count", "rejected"]].tolist() == [1, 1]
+    assert "≤ 0.1 or 0.2 eV/atom" in rates.loc[("M.S.U.N.", "both"), "meaning"]
+
+
 def test_a_hull_that_agrees_only_with_itself_is_undecided():
     verdicts = [Verdict("a", name, "pass") for name in ("structure", *NEW, "phonons")]
     verdicts += [

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import combinations
 from math import isnan, nan
 
@@ -39,12 +40,12 @@ def phases(rows):
 SALTS = [("Na", 0.0), ("Cl", 0.0), ("K", 0.0), ("NaCl", -2.0), ("NaCl3", -1.2), ("KCl", -2.2), ("Na2", 0.3)]
 
 
-def crystal(name, formula):
+def crystal(name, formula, lattice=None):
     species = (
         [symbol for symbol, count in element_counts(formula).items() for _ in range(count)] if formula else []
     )
     positions = np.outer(np.linspace(0, 1, len(species), endpoint=False), np.ones(3))
-    return Crystal(name, tuple(species), 5 * np.eye(3), positions)
+    return Crystal(name, tuple(species), 4.5 * np.eye(3) if lattice is None else lattice, positions)
 
 
 def test_distance_competitors_and_fractions():
@@ -187,13 +188,42 @@ def test_both_hulls_have_to_agree(energy, shift, expected):
         assert "NaCl" in joint.reason
 
 
-def test_the_band_is_named():
+@pytest.mark.parametrize(
+    ("above", "expected"), [(0.07, "pass"), (0.08, "undecided"), (0.12, "undecided"), (0.13, "fail")]
+)
+def test_within_the_band_nothing_is_decided(above, expected):
     mean = (ELEMENTS["Na"] + ELEMENTS["Cl"]) / 2
-    near = hull_verdicts(table_of([("a", "NaCl", mean - 1.91)], CORRECTED, SALTS), CORRECTED)
-    assert all(item.verdict == "pass" and "band of ±0.025" in item.reason for item in near)
+    near = hull_verdicts(table_of([("a", "NaCl", mean - 2 + above)], CORRECTED, SALTS), CORRECTED)
+    assert [item.verdict for item in near] == [expected] * 3
+    assert all(("band of ±0.025" in item.reason) == (expected == "undecided") for item in near[:2])
     settings = HullSettings(metastable_ev_per_atom=0.05, band_ev_per_atom=0.01)
     strict = hull_verdicts(table_of([("a", "NaCl", mean - 1.91)], CORRECTED, SALTS), CORRECTED, settings)
     assert [item.verdict for item in strict] == ["fail"] * 3
+
+
+def test_rounding_does_not_lift_a_phase_off_the_hull():
+    mean = (ELEMENTS["Na"] + ELEMENTS["Cl"]) / 2
+    settings = HullSettings(
+        metastable_ev_per_atom=0.0, layer_metastable_ev_per_atom=0.0, band_ev_per_atom=0.0
+    )
+    for above, expected in ((1e-8, "pass"), (1e-5, "fail")):
+        table = table_of([("a", "NaCl", mean - 2 + above)], CORRECTED, SALTS)
+        assert {item.verdict for item in hull_verdicts(table, CORRECTED, settings)} == {expected}
+
+
+def test_layers_have_a_threshold_of_their_own():
+    """A layer by itself lacks the energy that holds it in its crystal, so 0.1 kills real ones."""
+    mean = (ELEMENTS["Na"] + ELEMENTS["Cl"]) / 2
+    lattices = {3: 4.5 * np.eye(3), 2: np.diag([4.5, 4.5, 20.0]), 1: np.diag([4.5, 20, 20.0])}
+    crystals = [crystal(f"{d}", "NaCl", lattice) for d, lattice in lattices.items()]
+    crystals[1:] = [replace(one, frac_coords=one.frac_coords * [1, 1, 0.1]) for one in crystals[1:]]
+    hull = ReferenceHull(phases(SALTS))
+    table = e_above_hull_table(crystals, [mean - 1.86] * 3, CORRECTED, ELEMENTS, hull, hull)
+    assert table["dimensionality"].tolist() == [3, 2, 1]
+    bulk, layer, wire = hull_verdicts(table, CORRECTED)[2::3]
+    assert (bulk.verdict, bulk.threshold) == ("fail", 0.1)
+    assert (layer.verdict, layer.threshold) == ("pass", 0.2)
+    assert wire.verdict == "undecided" and "wire" in wire.reason
 
 
 def test_elements_alone_show_no_stability():
@@ -294,4 +324,6 @@ def test_settings_that_contradict_themselves_are_refused():
     with pytest.raises(ValueError, match="band"):
         HullSettings(band_ev_per_atom=-0.1)
     with pytest.raises(ValueError, match="stable"):
-        HullSettings(stable_ev_per_atom=0.2)
+        HullSettings(stable_ev_per_atom=0.15)
+    with pytest.raises(ValueError, match="layer_metastable"):
+        HullSettings(layer_metastable_ev_per_atom=-0.1)

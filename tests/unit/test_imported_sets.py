@@ -19,7 +19,6 @@ from matwheel.imported_sets import (
     other_input,
 )
 
-
 LONG = "".join(f"n{number}" for number in range(60))
 
 

@@ -18,6 +18,7 @@ from ase.optimize import BFGS
 from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.table import crystals_of_table, read_table, write_table
 from matwheel.errors import InputError
+from matwheel.time_limits import Hung
 from matwheel.validation.atoms import from_atoms, to_atoms
 from matwheel.validation.cell_filter import CellFilter
 from matwheel.validation.potentials import POTENTIALS, potential_card
@@ -210,36 +211,96 @@ def test_error_of_the_potential_is_a_status_and_the_batch_goes_on():
     assert any("a: error" in message for message in messages)
 
 
-def test_time_limit_holds_inside_a_hanging_call():
+def test_a_relaxation_that_hangs_ends_the_job_and_says_nothing_of_the_crystal():
     started = time.monotonic()
-    row = relax_one(distorted("cu"), Scripted(3, lambda _: time.sleep(60)), time_limit_seconds=0.5)
-    assert row.status == "timed_out" and "0.5 s" in row.reason
+    with pytest.raises(Hung, match=r"relaxation of cu .* 0.5 s .*time_limit_seconds"):
+        relax_one(distorted("cu"), Scripted(3, lambda _: time.sleep(60)), time_limit_seconds=0.5)
     assert time.monotonic() - started < 10
     # The alarm is off again, and the next crystal has its full time.
     time.sleep(0.6)
     assert relax_one(distorted("cu")).status == "converged"
 
 
-def test_time_limit_passes_code_that_catches_every_error():
+def test_the_guard_passes_code_that_catches_every_error():
     def stubborn(_):
         end = time.monotonic() + 30
         while time.monotonic() < end:
             with contextlib.suppress(Exception):
                 time.sleep(0.1)
 
-    row = relax_one(distorted("cu"), Scripted(2, stubborn), time_limit_seconds=0.3)
-    assert row.status == "timed_out"
+    with pytest.raises(Hung):
+        relax_one(distorted("cu"), Scripted(2, stubborn), time_limit_seconds=0.3)
 
 
-def test_outside_the_main_thread_the_time_limit_holds_between_steps():
-    rows = []
-    slow = Scripted(2, lambda _: time.sleep(1.0))
-    work = threading.Thread(
-        target=lambda: rows.append(relax_one(distorted("cu"), slow, time_limit_seconds=0.5))
+def test_outside_the_main_thread_the_guard_holds_between_steps():
+    ended = []
+
+    def work():
+        try:
+            relax_one(distorted("cu"), Scripted(2, lambda _: time.sleep(1.0)), time_limit_seconds=0.5)
+        except Hung as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert len(ended) == 1
+
+
+def copper_layer(turn: np.ndarray | None = None, axis: int = 2) -> Crystal:
+    """A strained sheet of copper, its vacuum along any vector, anywhere in space."""
+    lattice = np.diag([2.3, 2.4, 22.0])
+    order = np.roll(np.arange(3), axis - 2)
+    lattice, positions = lattice[order], np.array([[0.02, 0, 0], [0.47, 0.5, 0.09]])[:, order]
+    return Crystal("layer", ("Cu", "Cu"), lattice @ (np.eye(3) if turn is None else turn), positions)
+
+
+@pytest.mark.parametrize("keep_symmetry", [False, True])
+@pytest.mark.parametrize("axis", [0, 2])
+def test_a_layer_relaxes_in_its_plane_and_keeps_its_vacuum(axis, keep_symmetry):
+    turn = np.linalg.qr(np.random.default_rng(3).standard_normal((3, 3)))[0]
+    flat = relax_one(copper_layer(), keep_symmetry=keep_symmetry)
+    row = relax_one(copper_layer(turn, axis), keep_symmetry=keep_symmetry)
+    before, after = copper_layer(turn, axis).lattice, np.reshape(row.lattice, (3, 3))
+    assert row.status == flat.status == "converged"
+    np.testing.assert_allclose(after[axis], before[axis], atol=1e-9)
+    assert row.volume_change > 0.02, "the area is what changes"
+    assert row.energy_ev_per_atom == pytest.approx(flat.energy_ev_per_atom, abs=1e-3)
+
+
+def test_a_layer_in_a_skew_cell_keeps_its_height():
+    skew = copper_layer()
+    lattice = skew.lattice + np.array([[0, 0, 0], [0, 0, 0], [1.15, 1.2, 0]])
+    row = relax_one(Crystal("skew", skew.species, lattice, skew.frac_coords))
+    after = np.reshape(row.lattice, (3, 3))
+    assert after[2, 2] == pytest.approx(22.0, abs=1e-9)
+    np.testing.assert_allclose(
+        after[2] @ np.linalg.inv([*after[:2].tolist(), [0, 0, 1]]), [0.5, 0.5, 22], atol=1e-9
     )
-    work.start()
-    work.join()
-    assert rows[0].status == "timed_out" and rows[0].steps == 1
+
+
+def test_a_layer_by_its_flag_gets_room_and_keeps_the_flag():
+    thin = copper_layer()
+    lattice, positions = np.diag([2.3, 2.4, 4.0]), thin.frac_coords * [1, 1, 22 / 4]
+    table = relax(
+        [Crystal("thin", thin.species, lattice, positions, (True, True, False))], EMT(), SETTINGS, silent
+    )
+    (crystal,) = crystals_of_table(table)
+    assert crystal.pbc == (True, True, False) and crystal.lattice[2, 2] > 10
+    assert only_row(table).energy_ev_per_atom == pytest.approx(relax_one(thin).energy_ev_per_atom, abs=1e-4)
+
+
+def test_wires_and_molecules_are_refused_by_name():
+    for lengths, name in (((2.5, 20, 20), "a wire"), ((20, 20, 20), "a molecule")):
+        row = relax_one(Crystal(name, ("Cu",), np.diag(lengths), [[0, 0, 0]]))
+        assert row.status == "refused" and row.reason.startswith(name) and "5 Å" in row.reason
+    table = relax([Crystal("wire", ("Cu",), np.diag([2.5, 20, 20]), [[0, 0, 0]])], EMT(), SETTINGS, silent)
+    assert {v.verdict for v in relaxation_verdicts(table, potential_card("emt"), SETTINGS)} == {"error"}
+
+
+def test_a_collapsed_layer_is_dense_in_spite_of_its_vacuum():
+    row = relax_one(Crystal("dense", ("Cu",) * 4, np.diag([1.2, 1.2, 30.0]), np.zeros((4, 3))))
+    assert row.status == "refused" and "per atom is below 2" in row.reason
 
 
 def mixed_batch() -> list[Crystal]:

@@ -35,3 +35,10 @@ def test_the_nearest_come_first_and_the_threshold_is_included():
     assert nearest_to_hull(ids, energies, 0.1) == ["below", "tie", "on", "edge"]
     assert nearest_to_hull(["edge", "on"], energies, 0.1) == ["on", "edge"]
     assert nearest_to_hull(ids, {}, 0.1) == []
+
+
+def test_each_has_its_own_threshold():
+    """Layers may lie higher than crystals; the nearest to what is allowed come first."""
+    energies = {"bulk": 0.08, "high bulk": 0.12, "layer": 0.15, "high layer": 0.21}
+    limits = {"bulk": 0.1, "high bulk": 0.1, "layer": 0.2, "high layer": 0.2}
+    assert nearest_to_hull(list(energies), energies, limits) == ["bulk", "layer"]

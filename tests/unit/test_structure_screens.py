@@ -58,6 +58,8 @@ def grid_of(name, atoms_per_edge, species="Cu", spacing=2.5):
         (Crystal("infinite", ("Na",), np.diag([np.inf, 4, 4]), HALF[:1]), FAIL, "not finite"),
         (Crystal("flat", ("Na",), np.diag([4.0, 4.0, 0.0]), HALF[:1]), FAIL, "volume 0 Å³"),
         (Crystal("collapsed", ("Na", "Cl"), 0.3 * SALT.lattice, HALF), FAIL, "density"),
+        (boxed("pressed layer", ("Os",), [[0, 0, 0]], (1.4, 1.4, 30.0)), FAIL, "a layer of 1.96 Å² and 3 Å"),
+        (boxed("tall", ("C",) * 2, [[0, 0, 0], [1.2, 0.7, 0]], (2.46, 2.46, 900.0)), PASS, ""),
         (Crystal("pressed", ("Na", "Cl"), 0.45 * SALT.lattice, HALF), FAIL, "covalent radii"),
         (grid_of("500", 8), FAIL, "512 atoms"),
         (Crystal("none", (), np.eye(3), np.zeros((0, 3))), FAIL, "no atoms"),

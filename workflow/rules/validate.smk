@@ -313,7 +313,7 @@ rule select_for_phonons:
             *required_of_relaxed(wildcards.crystal_set),
         ],
         at_most=lambda wildcards: phonons_at_most(wildcards.crystal_set),
-        largest_e_above_hull=HULL["metastable_ev_per_atom"],
+        hull=HULL,
     message:
         "select what gets phonons of {wildcards.crystal_set}"
     script:

@@ -11,7 +11,7 @@ from matwheel.errors import InputError
 from matwheel.files import sha256_of_file, write_json
 from matwheel.progress import logged
 from matwheel.provenance import library_versions
-from matwheel.validation.configurations import crystal_at_rest, energy_per_atom
+from matwheel.validation.configurations import crystal_at_rest, energy_per_atom, supercell_multiples
 from matwheel.validation.displacements import refuse_large_supercell, vibrations
 from matwheel.validation.force_constants import force_constants, save_force_constants, supercell_at_rest
 from matwheel.validation.potentials import make_calculator, potential_card, supports
@@ -24,7 +24,8 @@ with logged(snakemake.log[0]) as log:
         faults = "; ".join(verdict.reason for verdict in verdicts if verdict.reason) or "give a file with one"
         raise InputError(f"{snakemake.input.crystal}: {len(crystals)} readable crystals, not one: {faults}")
     crystal = replace(crystals[0], id=compound)
-    atoms = len(crystal.species) * round(float(np.prod(params.supercell)))
+    multiples = supercell_multiples(crystal, params.supercell)
+    atoms = len(crystal.species) * round(float(np.prod(multiples)))
     refuse_large_supercell(atoms, params.largest_memory_gb)
     unknown = supports(params.potential["name"], crystal.species)
     if unknown:
@@ -34,7 +35,7 @@ with logged(snakemake.log[0]) as log:
         )
     calculator = make_calculator(params.potential["name"], double_precision=True)
     rest = crystal_at_rest(crystal, calculator, params.lattice)
-    constants = force_constants(rest, calculator, params.supercell)
+    constants = force_constants(rest, calculator, multiples)
     supercell, masses_amu = supercell_at_rest(constants)
     modes = vibrations(supercell, constants.matrix_ev_per_angstrom2, masses_amu)
     save_force_constants(constants, snakemake.output.constants)
@@ -48,7 +49,7 @@ with logged(snakemake.log[0]) as log:
             "cell_angstrom": rest.lattice.tolist(),
             "space_group": space_group(rest),
             "rest_energy_ev_per_atom": energy_per_atom(rest, calculator),
-            "supercell": params.supercell,
+            "supercell": multiples,
             "atoms": len(supercell.species),
             "displaced_supercells": constants.displacements,
             "imaginary_fraction": modes.imaginary_fraction,

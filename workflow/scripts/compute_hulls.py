@@ -34,6 +34,7 @@ with logged(snakemake.log[0]) as log:
         elements,
         ReferenceHull(read_table(snakemake.input.phases)),
         ReferenceHull(own_phases) if len(own_phases) else None,
+        vacuum_angstrom=settings.vacuum_angstrom,
     )
     version = f"phases {sha256_of_file(snakemake.input.phases)[:12]}"
     verdicts = verdict_table(hull_verdicts(table, card, settings, reference_version=version))

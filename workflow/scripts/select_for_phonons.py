@@ -1,19 +1,22 @@
-"""Select the candidates that get phonons: those nearest to the reference hull."""
+"""Select the candidates that get phonons: those nearest to the reference hull, within its threshold."""
 
 import pandas as pd
 
-from matwheel.crystals.table import COLUMNS, read_table, write_table
+from matwheel.crystals.table import geometry_columns, read_table, write_table
 from matwheel.progress import logged
 from matwheel.screening.verdicts import survivors
+from matwheel.validation.hull import HullSettings
 from matwheel.validation.selection import nearest_to_hull
 
 with logged(snakemake.log[0]) as log:
     params = snakemake.params
     relaxed = read_table(snakemake.input.relaxed).set_index("id", drop=False)
-    energies = read_table(snakemake.input.hull).set_index("id")["e_above_hull_dft_ev_per_atom"].to_dict()
+    hull, settings = read_table(snakemake.input.hull).set_index("id"), HullSettings(**params.hull)
+    energies = hull["e_above_hull_dft_ev_per_atom"].to_dict()
+    limits = hull["dimensionality"].map(settings.threshold_of).to_dict()
     verdicts = pd.concat([read_table(path) for path in snakemake.input.verdicts])
     passed = survivors(verdicts, list(relaxed["id"]), params.require)
-    near = nearest_to_hull(passed, energies, params.largest_e_above_hull)
+    near = nearest_to_hull(passed, energies, limits)
     selected = near[: params.at_most]
-    log(f"{len(near)} candidates within {params.largest_e_above_hull:g} eV/atom; {len(selected)} get phonons")
-    write_table(relaxed.loc[selected, list(COLUMNS)], snakemake.output.crystals)
+    log(f"{len(near)} candidates within the threshold of the hull; {len(selected)} get phonons")
+    write_table(relaxed.loc[selected, geometry_columns(relaxed)], snakemake.output.crystals)

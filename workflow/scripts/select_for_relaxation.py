@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from matwheel.crystals.table import COLUMNS, read_table, write_table
+from matwheel.crystals.table import geometry_columns, read_table, write_table
 from matwheel.progress import logged
 from matwheel.screening.verdicts import survivors
 from matwheel.validation.selection import random_sample
@@ -14,4 +14,4 @@ with logged(snakemake.log[0]) as log:
     passed = survivors(verdicts, list(table["id"]), params.require)
     selected = random_sample(passed, params.at_most, params.seed)
     log(f"{len(passed)} of {len(table)} passed {', '.join(params.require)}; {len(selected)} are relaxed")
-    write_table(table.loc[selected, list(COLUMNS)], snakemake.output.crystals)
+    write_table(table.loc[selected, geometry_columns(table)], snakemake.output.crystals)

@@ -18,25 +18,30 @@ class UnreadableCrystal(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Crystal:
-    """An ordered periodic crystal.
+    """An ordered crystal, or a layer, wire or molecule in a cell with empty space.
 
     Attributes:
         id: name, unique within a dataset or a generated set.
         species: element symbol of each atom, shape (atoms,).
         lattice: lattice vectors as rows, shape (3, 3), Å.
         frac_coords: fractional coordinates, shape (atoms, 3).
+        pbc: whether it repeats along each lattice vector; a layer as its file or a stage names it does not
+            along one. What is under vacuum but not named so is found by `crystals.dimensionality`.
     """
 
     id: str
     species: tuple[str, ...]
     lattice: NDArray[np.float64] = field(repr=False)
     frac_coords: NDArray[np.float64] = field(repr=False)
+    pbc: tuple[bool, bool, bool] = (True, True, True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "species", tuple(self.species))
         object.__setattr__(self, "lattice", np.asarray(self.lattice, dtype=np.float64).reshape(3, 3))
         frac_coords = np.asarray(self.frac_coords, dtype=np.float64).reshape(-1, 3)
         object.__setattr__(self, "frac_coords", frac_coords)
+        first, second, third = (bool(periodic) for periodic in self.pbc)
+        object.__setattr__(self, "pbc", (first, second, third))
         if len(self.species) != len(frac_coords):
             raise ValueError(f"crystal {self.id}: {len(self.species)} species, {len(frac_coords)} positions")
 

@@ -15,6 +15,7 @@ from matwheel.crystals.symmetry_dataset import symmetry_dataset
 from matwheel.files import atomic_path
 
 COLUMNS = ("id", "species", "lattice", "frac_coords", "formula", "space_group")
+PERIODICITY = "pbc"  # a column only where some crystal does not repeat along every lattice vector
 SYMPREC_ANGSTROM = 0.01
 
 
@@ -24,7 +25,8 @@ def crystal_table(
     """Return crystals as a table, in the given order.
 
     Columns: id, species (list), lattice (9 floats, Å, row by row), frac_coords (3 × atoms floats),
-    formula (reduced), space_group (number at 0.01 Å; 0 where spglib finds none), then `properties`.
+    formula (reduced), space_group (number at 0.01 Å; 0 where spglib finds none), pbc (3 booleans; only where
+    a crystal is not periodic in all directions), then `properties`.
     """
     frame = pd.DataFrame(
         {
@@ -36,17 +38,40 @@ def crystal_table(
             "space_group": [space_group(crystal) for crystal in crystals],
         }
     )
+    frame = with_periodicity(frame, crystals)
     for name, values in (properties or {}).items():
         frame[name] = list(values)
     return frame
 
 
+def with_periodicity(frame: pd.DataFrame, crystals: Sequence[Crystal]) -> pd.DataFrame:
+    """Return a table of crystals with the column pbc, if one is not periodic in all directions."""
+    if all(all(crystal.pbc) for crystal in crystals):
+        return frame
+    return frame.assign(**{PERIODICITY: [list(crystal.pbc) for crystal in crystals]})
+
+
+def geometry_columns(frame: pd.DataFrame) -> list[str]:
+    """Return the columns that describe the crystals of a table: `COLUMNS`, and pbc where it has one."""
+    return [*COLUMNS, *([PERIODICITY] if PERIODICITY in frame else [])]
+
+
 def crystals_of_table(frame: pd.DataFrame) -> list[Crystal]:
     """Return the crystals of a table, in row order."""
+    periodicity = frame[PERIODICITY] if PERIODICITY in frame else [None] * len(frame)
+    rows = zip(*(frame[name] for name in COLUMNS[:4]), periodicity, strict=True)
     return [
-        Crystal(row.id, tuple(row.species), np.array(row.lattice), np.array(row.frac_coords))
-        for row in frame[list(COLUMNS[:4])].itertuples(index=False)
+        Crystal(name, tuple(species), np.array(lattice), np.array(frac_coords), _periodic(pbc))
+        for name, species, lattice, frac_coords, pbc in rows
     ]
+
+
+def _periodic(cell: Any) -> tuple[bool, bool, bool]:
+    """Return a cell of the column pbc; an empty one, as of tables put together, is periodic throughout."""
+    if isinstance(cell, (list, tuple, np.ndarray)):
+        first, second, third = cell
+        return bool(first), bool(second), bool(third)
+    return True, True, True
 
 
 def write_table(frame: pd.DataFrame, path: str | Path) -> None:

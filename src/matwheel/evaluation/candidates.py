@@ -12,6 +12,7 @@ import pandas as pd
 
 from matwheel.evaluation.funnel import HULL_SCREENS, STABLE_EV_PER_ATOM, deciding_screens
 from matwheel.screening.verdicts import ERROR, FAIL, PASS, UNDECIDED
+from matwheel.validation.hull import ROUNDING_EV_PER_ATOM
 
 STABLE, METASTABLE, PASSED = "stable", "metastable", "passed"
 UNFINISHED, REJECTED = "unfinished", "rejected"
@@ -37,8 +38,6 @@ _KNOWN = (
     re.compile(r"^(?P<what>formula \S+) is known in "),
 )
 _BULKY = ["species", "lattice", "frac_coords"]
-# Rounding of differences of sums, as in the funnel.
-_ROUNDING_EV_PER_ATOM = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +123,7 @@ def judge_candidate(
     }
     if not energies:
         return Judgement(PASSED, "passed every screen; no energy above hull", "", passed)
-    stable = max(energies.values()) <= stable_ev_per_atom + _ROUNDING_EV_PER_ATOM
+    stable = max(energies.values()) <= stable_ev_per_atom + ROUNDING_EV_PER_ATOM
     heights = ", ".join(f"{energy:.3f} ({words})" for words, energy in energies.items())
     untested = "" if PHONON_SCREEN in screens else "; dynamical stability not tested"
     return Judgement(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from matwheel.evaluation.figures import STYLE, save_figure
 from matwheel.evaluation.proportions import proportion
 from matwheel.screening.verdicts import ERROR, FAIL, PASS, UNDECIDED, verdict_matrix
+from matwheel.validation.hull import ROUNDING_EV_PER_ATOM
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,8 +49,6 @@ NOVELTY_SCREENS = ("novel_training", "novel_relaxed")
 
 STABLE_EV_PER_ATOM = 0.0
 METASTABLE_EV_PER_ATOM = 0.1
-# Energies above a hull are differences of sums; a phase on the hull is at zero only up to rounding.
-_ROUNDING_EV_PER_ATOM = 1e-9
 
 FUNNEL_COLUMNS = (
     "screen", "entered", "passed", "failed", "undecided", "error", "not_judged", "pass_rate", "pass_rate_low",
@@ -57,7 +56,8 @@ FUNNEL_COLUMNS = (
 )  # fmt: skip
 SUN_COLUMNS = (
     "metric", "hull", "count", "rejected", "undecided", "error", "not_judged", "candidates", "measured",
-    "rate", "rate_low", "rate_high", "share_at_least", "share_at_most", "share_low", "share_high",
+    "rate", "rate_low", "rate_high", "rate_at_least", "rate_at_most",
+    "share_at_least", "share_at_most", "share_low", "share_high",
     "share_estimate", "share_estimate_low", "share_estimate_high", "meaning",
 )  # fmt: skip
 
@@ -147,8 +147,9 @@ def sun_rates(
 ) -> pd.DataFrame:
     """Count the candidates that are stable (or metastable), unique and novel, with and without phonons.
 
-    Four metrics: S.U.N. (energy above hull ≤ 0), M.S.U.N. (≤ 0.1 eV/atom), and S.U.N.D. and M.S.U.N.D., which
-    ask for a pass of the dynamical screen too; each under each hull, and under all of them at once ('both').
+    Four metrics: S.U.N. (energy above hull ≤ 0), M.S.U.N. (≤ 0.1 eV/atom, of layers 0.2), and S.U.N.D. and
+    M.S.U.N.D., which ask for a pass of the dynamical screen too; each under each hull, and under all of them
+    at once ('both').
     Where a budget left crystals out, copies are known among the relaxed ones only.
 
     A candidate counts when everything is known and as it should be, and is rejected when something known is
@@ -165,7 +166,8 @@ def sun_rates(
         dynamical_screen: screen of dynamical stability.
         hull_screens: screens whose values are energies above a hull.
         stable_ev_per_atom: largest energy above hull of a stable crystal.
-        metastable_ev_per_atom: largest energy above hull of a metastable crystal.
+        metastable_ev_per_atom: largest energy above hull of a metastable crystal, where its verdicts name no
+            threshold; those of layers name one of their own.
         other_choices: name of another choice of anion rule or reference phases → the verdicts of the hulls
             under it (`matwheel.validation.hull_sensitivity`); all else stays as it is.
 
@@ -173,13 +175,16 @@ def sun_rates(
         Columns `SUN_COLUMNS`, before the last of them count_<choice> and rate_<choice> of each other choice:
         what count and rate would be under it. count + rejected + undecided + error + not_judged = candidates.
         `rate` is count / measured, with its 95 % Wilson interval: the share among those whose every figure
-        was measured, not among all candidates. The share among all candidates lies between share_at_least
-        (nothing open counts) and share_at_most (everything open counts); share_low and share_high are the
-        outer ends of their 95 % Wilson intervals. share_estimate is the product of the shares that met each
-        condition among those that were judged by it and had met all before (Kaplan & Meier, J. Am. Stat.
-        Assoc. 53, 457, 1958): right when those left out by a budget are like those judged; undecided and
-        error count as not met. Its 95 % interval is Wilson's when nobody was left out, else from the product
-        of Jeffreys posteriors.
+        was measured, not among all candidates. With the undecided among them it lies between rate_at_least
+        (undecided as no) and rate_at_most (undecided as yes). The share among all candidates lies between
+        share_at_least (nothing open counts) and share_at_most (everything open counts); share_low and
+        share_high are the outer ends of their 95 % Wilson intervals. share_estimate is the product of the
+        shares that met each condition among those that were judged by it and had met all before (Kaplan &
+        Meier, J. Am. Stat. Assoc. 53, 457, 1958): right when those left out by a budget are like those judged,
+        as in a random sample; undecided and error count as not met. Phonons go to the crystals nearest to the
+        hull, which is no random sample, so where a budget left some out the metrics that ask for phonons have
+        no estimate (NaN). Its 95 % interval is Wilson's when nobody was left out, else from the product of
+        Jeffreys posteriors.
     """
     n = len(candidate_ids)
     gates = [
@@ -199,8 +204,10 @@ def sun_rates(
     rows = []
     for hull in [*hull_screens, "both"]:
         chosen = list(hull_screens) if hull == "both" else [hull]
-        for letter, threshold in (("S", stable_ev_per_atom), ("M.S", metastable_ev_per_atom)):
+        limits = _thresholds(verdicts, candidate_ids, chosen, metastable_ev_per_atom)
+        for letter, threshold in (("S", np.full(n, stable_ev_per_atom)), ("M.S", limits)):
             energetic = _within(verdicts, candidate_ids, chosen, threshold)
+            shown = " or ".join(f"{value:g}" for value in np.unique(threshold))
             for ending in ("", "D."):
                 conditions = [*before, energetic] + ([dynamical] if ending else [])
                 stack = np.stack(conditions, axis=1) if n else np.zeros((0, len(conditions)), dtype=int)
@@ -213,9 +220,9 @@ def sun_rates(
                     (
                         f"{letter}.U.N.{ending}",
                         hull,
-                        *_sun_figures(stack),
+                        *_sun_figures(stack, last_is_selected=bool(ending)),
                         *others,
-                        f"{new}, energy above hull ≤ {threshold:g} eV/atom ({' and '.join(chosen)})"
+                        f"{new}, energy above hull ≤ {shown} eV/atom ({' and '.join(chosen)})"
                         + (", dynamically stable" if ending else ""),
                     )
                 )
@@ -253,8 +260,19 @@ def _truth(column: NDArray[np.object_], *, no_crystal: bool = False) -> NDArray[
     return np.array([meaning.get(verdict, _MISSING) for verdict in column], dtype=int)
 
 
+def _thresholds(
+    verdicts: pd.DataFrame, candidate_ids: Sequence[str], hulls: Sequence[str], default: float
+) -> NDArray[np.float64]:
+    """Return the threshold by which the hulls judged each candidate, shape (candidates,)."""
+    here = verdicts[verdicts["screen"].isin(hulls)].groupby("candidate_id")["threshold"].max()
+    return here.reindex(list(candidate_ids)).fillna(default).to_numpy(dtype=float)
+
+
 def _within(
-    verdicts: pd.DataFrame, candidate_ids: Sequence[str], hulls: Sequence[str], threshold: float
+    verdicts: pd.DataFrame,
+    candidate_ids: Sequence[str],
+    hulls: Sequence[str],
+    threshold: NDArray[np.float64],
 ) -> NDArray[np.int_]:
     """Return whether the energy above every hull is within the threshold; hulls that disagree: undecided."""
     answers = []
@@ -262,7 +280,7 @@ def _within(
         here = verdicts[verdicts["screen"] == hull].set_index("candidate_id")
         values = here["value"].reindex(list(candidate_ids)).to_numpy(dtype=float)
         judged = here["verdict"].reindex(list(candidate_ids))
-        answer = np.where(values <= threshold + _ROUNDING_EV_PER_ATOM, _YES, _NO)
+        answer = np.where(values <= threshold + ROUNDING_EV_PER_ATOM, _YES, _NO)
         # Without a figure the screen's word is kept: an error, undecided, or nothing at all.
         without = np.where(judged.eq(UNDECIDED), _UNDECIDED, np.where(judged.isna(), _MISSING, _ERROR))
         answers.append(np.where(np.isnan(values), without, answer))
@@ -273,8 +291,12 @@ def _within(
     return np.where(disagree, _UNDECIDED, open_ones)
 
 
-def _sun_figures(conditions: NDArray[np.int_]) -> tuple[Any, ...]:
-    """Return the figures of one metric from conditions of shape (candidates, conditions)."""
+def _sun_figures(conditions: NDArray[np.int_], *, last_is_selected: bool) -> tuple[Any, ...]:
+    """Return the figures of one metric from conditions of shape (candidates, conditions).
+
+    Args:
+        last_is_selected: whether the last condition was asked of a selection that is no random sample.
+    """
     n = len(conditions)
     no = (conditions == _NO).any(axis=1)
     worst = conditions.max(axis=1, initial=_YES)
@@ -285,9 +307,12 @@ def _sun_figures(conditions: NDArray[np.int_]) -> tuple[Any, ...]:
     measured = int((worst <= _NO).sum())
     at_most = count + undecided + error + missing
     low, high = _share(count, n), _share(at_most, n)
+    decidable = measured + undecided
+    selected = last_is_selected and _left_out_by_the_last(conditions)
     return (
         count, rejected, undecided, error, missing, n, measured, *_share(count, measured),
-        low[0], high[0], low[1], high[2], *_estimate(conditions),
+        _share(count, decidable)[0], _share(count + undecided, decidable)[0],
+        low[0], high[0], low[1], high[2], *((np.nan,) * 3 if selected else _estimate(conditions)),
     )  # fmt: skip
 
 
@@ -296,6 +321,12 @@ def _count_and_rate(conditions: NDArray[np.int_]) -> tuple[int, float]:
     worst = conditions.max(axis=1, initial=_YES)
     count, measured = int((worst == _YES).sum()), int((worst <= _NO).sum())
     return count, count / measured if measured else np.nan
+
+
+def _left_out_by_the_last(conditions: NDArray[np.int_]) -> bool:
+    """Return whether someone who met all conditions but the last was not judged by that."""
+    met = (conditions[:, :-1] == _YES).all(axis=1)
+    return bool((conditions[met, -1] == _MISSING).any())
 
 
 def _estimate(conditions: NDArray[np.int_]) -> tuple[float, float, float]:

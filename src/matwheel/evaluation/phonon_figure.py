@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from matwheel.validation.phonon_results import PhononResult
 
-_VERDICT_COLOUR = {"stable": GREEN, "unstable": ORANGE}
+_VERDICT_COLOUR = {"stable": GREEN, "stable, soft": GREEN, "unstable": ORANGE}
 
 
 def draw_phonons(result: PhononResult, path: str | Path) -> None:
@@ -152,7 +152,7 @@ def _draw_thresholds(all_axes: list[Axes], result: PhononResult) -> None:
     settings = result.settings
     for axes in all_axes:
         axes.axhspan(
-            settings.unstable_below_thz, settings.soft_optical_thz, color=GREY, alpha=0.13, lw=0, zorder=0
+            settings.unstable_below_thz, settings.stable_above_thz, color=GREY, alpha=0.13, lw=0, zorder=0
         )
         axes.axhline(0, color="#333333", lw=0.8)
 
@@ -179,7 +179,7 @@ def _headings(figure: Figure, result: PhononResult) -> None:
             f"Supercell of {result.supercell_atoms} atoms, {result.supercell_length_angstrom:.1f} Å; the "
             "q-points that fit into it decide, the rest is interpolated"
         )
-    strip = f"strip: {settings.unstable_below_thz:g} to {settings.soft_optical_thz:g} THz".replace("-", "−")
+    strip = f"strip: {settings.unstable_below_thz:g} to {settings.stable_above_thz:g} THz".replace("-", "−")
     figure.text(0.02, 0.85, f"{how}; {strip}.", ha="left", va="top", fontsize=8.5, color="#333333")
 
 

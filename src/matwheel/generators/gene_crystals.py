@@ -41,9 +41,9 @@ from matwheel.generators.gene_placement import PLACEMENTS, SPREAD
 from matwheel.generators.lattice_shapes import LatticeShapes, NotBuilt
 from matwheel.progress import Log, Progress, log_to_stderr
 from matwheel.seeds import derive_seed
-from matwheel.time_limits import TimeLimitReached, time_limit
+from matwheel.time_limits import hang_guard
 
-BUILT, NOT_BUILT, TIMED_OUT = "built", "failed", "timeout"
+BUILT, NOT_BUILT = "built", "failed"
 _FREE_IN_SHAPE = (5, 3, 2, 1, 1, 1, 0)  # parameters of the shape of a cell, by crystal system
 _EXACT_SYMPREC_ANGSTROM = 1e-3
 
@@ -64,8 +64,8 @@ class GeneCrystalSettings:
         volume_factor: the estimated volume is multiplied with it.
         most_atoms: largest number of atoms in the conventional cell.
         symprec_angstrom: tolerance of the space group and gene that are recorded.
-        time_limit_seconds: wall time per gene, the last resort: the limits above end the work within seconds,
-            also on a busy machine, and what a time limit ends depends on the machine.
+        time_limit_seconds: wall time per gene, a guard against a hang that ends the job: the limits above end
+            the work within seconds, also on a busy machine.
     """
 
     placement: str = SPREAD
@@ -76,7 +76,7 @@ class GeneCrystalSettings:
     volume_factor: float = 1.0
     most_atoms: int = 400
     symprec_angstrom: float = SYMPREC_ANGSTROM
-    time_limit_seconds: float = 60.0
+    time_limit_seconds: float = 600.0
 
     def __post_init__(self) -> None:
         if self.placement not in PLACEMENTS:
@@ -98,7 +98,7 @@ class GeneRealisations:
     Attributes:
         candidate_id: id of the gene.
         gene: the gene.
-        status: 'built', 'failed' or 'timeout'.
+        status: 'built' or 'failed'.
         reason: why there is no crystal; of a built gene, why realisations are missing.
         crystals: primitive standard cells, ids f'{candidate_id}-r{realisation}'.
         space_groups: of each crystal by spglib: that of the gene, or of a supergroup.
@@ -126,7 +126,7 @@ def realise_gene(
 ) -> GeneRealisations:
     """Return crystals of one gene; nothing that is wrong with it raises an error.
 
-    The same arguments give the same crystals, whatever ran before, unless the time limit strikes.
+    The same arguments give the same crystals, whatever ran before.
 
     Args:
         candidate_id: id of the gene.
@@ -135,41 +135,39 @@ def realise_gene(
         settings: how.
         seed: seed of all genes; each realisation derives its own from it and the candidate's id.
         shapes: shapes of training crystals to draw from; without them PyXtal draws shapes.
+
+    Raises:
+        Hung: the draws, whose number is limited, do not end.
     """
     started = time.monotonic()
     crystals: list[Crystal] = []
     space_groups: list[int] = []
     genes: list[str] = []
     reasons: list[str] = []
-    status = ""
-    try:
-        with time_limit(settings.time_limit_seconds):
-            reason = _reason_to_refuse(gene, volume_angstrom3_per_atom, settings)
-            reasons += [reason] if reason else []
-            known = shapes.like(gene) if shapes is not None else np.zeros((0, 6))
-            for realisation in range(0 if reason else _number_of_realisations(gene, settings)):
-                generator = np.random.default_rng(derive_seed(seed, candidate_id, realisation))
-                name = f"{candidate_id}-r{realisation}"
-                try:
-                    crystal = _realise(name, gene, volume_angstrom3_per_atom, settings, generator, known)
-                    found, own = _check(crystal, gene, settings.symprec_angstrom)
-                except NotBuilt as error:
-                    reasons.append(str(error))
-                    continue
-                except Exception as error:  # of a library; one strange gene must not end the batch
-                    reasons.append(f"{type(error).__name__}: {error}")
-                    continue
-                crystals.append(crystal)
-                space_groups.append(found)
-                genes.append(own)
-    except TimeLimitReached:
-        # What was built depends on the speed of the machine, so nothing of it is kept.
-        status, crystals, space_groups, genes = TIMED_OUT, [], [], []
-        reasons = [f"not built within {settings.time_limit_seconds:g} s"]
+    guard = hang_guard(settings.time_limit_seconds, f"crystals of {candidate_id}", "build.time_limit_seconds")
+    with guard:
+        reason = _reason_to_refuse(gene, volume_angstrom3_per_atom, settings)
+        reasons += [reason] if reason else []
+        known = shapes.like(gene) if shapes is not None else np.zeros((0, 6))
+        for realisation in range(0 if reason else _number_of_realisations(gene, settings)):
+            generator = np.random.default_rng(derive_seed(seed, candidate_id, realisation))
+            name = f"{candidate_id}-r{realisation}"
+            try:
+                crystal = _realise(name, gene, volume_angstrom3_per_atom, settings, generator, known)
+                found, own = _check(crystal, gene, settings.symprec_angstrom)
+            except NotBuilt as error:
+                reasons.append(str(error))
+                continue
+            except Exception as error:  # of a library; one strange gene must not end the batch
+                reasons.append(f"{type(error).__name__}: {error}")
+                continue
+            crystals.append(crystal)
+            space_groups.append(found)
+            genes.append(own)
     return GeneRealisations(
         candidate_id,
         gene,
-        status or (BUILT if crystals else NOT_BUILT),
+        BUILT if crystals else NOT_BUILT,
         "; ".join(dict.fromkeys(reasons)),
         tuple(crystals),
         tuple(space_groups),

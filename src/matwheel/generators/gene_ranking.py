@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from matwheel.crystals.crystal import Crystal
-from matwheel.generators.gene_crystals import BUILT, TIMED_OUT, GeneRealisations
+from matwheel.generators.gene_crystals import BUILT, GeneRealisations
 from matwheel.progress import Log, Progress, log_to_stderr
 from matwheel.screening.verdicts import COLUMNS, ERROR, FAIL, PASS, verdict_table
 from matwheel.validation.atoms import to_atoms
@@ -152,7 +152,7 @@ def build_verdicts(
 
 def _verdict(result: GeneRealisations, points: pd.DataFrame | None, ranked: bool) -> tuple[str, float, str]:
     if result.status != BUILT:
-        return ERROR if result.status == TIMED_OUT else FAIL, nan, result.reason
+        return FAIL, nan, result.reason
     if not ranked:
         return PASS, float(len(result.crystals)), ""
     if points is None:

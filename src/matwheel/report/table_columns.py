@@ -63,6 +63,8 @@ RATES = {
     "rate": "share",
     "rate_low": "from",
     "rate_high": "to",
+    "rate_at_least": "undecided as no",
+    "rate_at_most": "undecided as yes",
     "share_at_least": "of all, at least",
     "share_at_most": "at most",
     "meaning": "meaning",

@@ -3,7 +3,8 @@
 The criterion of CDVAE (Xie et al., ICLR 2022, appendix): minimum distance ≥ 0.5 Å and volume ≥ 0.1 Å³. There
 the images of an atom itself were left out; here they count, so a collapsed cell vector is seen.
 `structure_validity` judges by it alone; `structure_verdicts` adds limits on density, on distances beside the
-sum of covalent radii, on empty space and on the number of atoms.
+sum of covalent radii, on empty space and on the number of atoms. The vacuum of a layer is no part of its
+density: that is of its area and its thickness.
 """
 
 from __future__ import annotations
@@ -19,6 +20,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from matwheel.crystals.crystal import Crystal
+from matwheel.crystals.dimensionality import (
+    ATOM_SIZE_ANGSTROM,
+    VACUUM_ANGSTROM,
+    LayerGeometry,
+    layer_geometry,
+)
 from matwheel.errors import InputError
 from matwheel.screening.verdicts import ERROR, FAIL, PASS, Verdict
 
@@ -44,7 +51,8 @@ class StructureSettings:
     Attributes:
         minimum_distance_angstrom: between any two atoms, an atom and its own images included.
         minimum_volume_angstrom3: of the cell.
-        minimum_density_g_per_cm3: 0 switches the limit off.
+        minimum_density_g_per_cm3: 0 switches the limit off. The volume of a layer is its area times its
+            thickness, with 3 Å for the size of its outermost atoms.
         maximum_density_g_per_cm3: infinity switches the limit off.
         minimum_scaled_distance: smallest distance over the sum of the two covalent radii (Cordero et al.,
             Dalton Trans. 2008, 2832); 0 switches the limit off.
@@ -53,6 +61,8 @@ class StructureSettings:
         net_dimensions: 1, 2 or 3. 2 refuses a molecule or a chain in an empty box and keeps single layers
             under vacuum, as two-dimensional data sets hold them; 3 refuses those too.
         largest_atoms: atoms in the cell.
+        vacuum_angstrom: a gap between atoms along a lattice direction above which nothing holds the two sides
+            together; the range of the potential. What has one such direction is a layer.
     """
 
     minimum_distance_angstrom: float = MINIMUM_DISTANCE_ANGSTROM
@@ -63,6 +73,7 @@ class StructureSettings:
     largest_gap_angstrom: float = 10.0
     net_dimensions: int = 2
     largest_atoms: int = 200
+    vacuum_angstrom: float = VACUUM_ANGSTROM
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
@@ -241,14 +252,18 @@ def largest_gap(crystal: Crystal, dimensions: int = 3) -> float:
     return float(lengths[high])
 
 
-def density_g_per_cm3(crystal: Crystal) -> float:
-    """Return the density in g/cm³.
+def density_g_per_cm3(crystal: Crystal, layer: LayerGeometry | None = None) -> float:
+    """Return the density in g/cm³, of a layer without its vacuum.
+
+    Args:
+        layer: its size, if it is one.
 
     Raises:
         ValueError: a symbol is no element.
     """
     mass = sum(count * _atomic_mass(symbol) for symbol, count in crystal.element_counts.items())
-    return GRAM_PER_CM3 * mass / crystal.volume_angstrom3
+    volume = layer.filled_volume_angstrom3 if layer else crystal.volume_angstrom3
+    return GRAM_PER_CM3 * mass / volume
 
 
 @dataclass(frozen=True)
@@ -296,11 +311,11 @@ def _finding(crystal: Crystal, settings: StructureSettings) -> _Finding:
         pair = _pair(crystal, int(i), int(j))
         place = "at one place" if smallest < SAME_PLACE_ANGSTROM else f"{smallest:.3g} Å apart"
         return _Finding(FAIL, smallest, limit, f"{pair} {place}, below {limit:g} Å")
-    density, limit = density_g_per_cm3(crystal), settings.maximum_density_g_per_cm3
+    layer = layer_geometry(crystal, settings.vacuum_angstrom)
+    density, limit = density_g_per_cm3(crystal, layer), settings.maximum_density_g_per_cm3
     if not density <= limit:
-        return _Finding(
-            FAIL, density, limit, f"density {density:.3g} g/cm³ is above {limit:g}: collapsed cell"
-        )
+        what = f"density {density:.3g} g/cm³{_size(layer)}"
+        return _Finding(FAIL, density, limit, f"{what} is above {limit:g}: collapsed cell")
     limit = settings.minimum_scaled_distance
     if limit > 0 and all(_covalent_radius(symbol) for symbol in crystal.species):
         scaled, i, j = smallest_scaled_distance(crystal)
@@ -318,10 +333,17 @@ def _finding(crystal: Crystal, settings: StructureSettings) -> _Finding:
         return _Finding(FAIL, gap, limit, f"{kind} in a box: {gap:.3g} Å of empty space, above {limit:g} Å")
     limit = settings.minimum_density_g_per_cm3
     if not density >= limit:
-        return _Finding(
-            FAIL, density, limit, f"density {density:.3g} g/cm³ is below {limit:g}: an empty cell"
-        )
+        what = f"density {density:.3g} g/cm³{_size(layer)}"
+        return _Finding(FAIL, density, limit, f"{what} is below {limit:g}: an empty cell")
     return _Finding(PASS, smallest, settings.minimum_distance_angstrom)
+
+
+def _size(layer: LayerGeometry | None) -> str:
+    """Return the size of a layer in words, empty for a crystal."""
+    if layer is None:
+        return ""
+    thickness = layer.thickness_angstrom + ATOM_SIZE_ANGSTROM
+    return f" (a layer of {layer.area_angstrom2:.3g} Å² and {thickness:.3g} Å)"
 
 
 def _is_finite(crystal: Crystal) -> bool:

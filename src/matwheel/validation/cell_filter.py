@@ -1,9 +1,12 @@
-"""ASE's FrechetCellFilter with the same figures at a fraction of the cost.
+"""ASE's FrechetCellFilter with the same figures at a fraction of the cost, for crystals and for layers.
 
 ASE takes the matrix logarithm of the deformation and nine derivatives of the matrix exponential each time
 the forces are asked for, four times a step. For small cells that costs more than the potential. Here the
 logarithm is remembered, one adjoint derivative stands for the nine, and the forces of one geometry are
 computed once.
+
+Of a layer under vacuum only the plane is strained: a stress along the vacuum is none of the layer, and the
+height of the cell is the user's.
 """
 
 from __future__ import annotations
@@ -17,13 +20,21 @@ from scipy.linalg import expm
 
 
 class CellFilter(FrechetCellFilter):
-    """Positions in the undeformed cell and the logarithm of the deformation, all six strains free.
+    """Positions in the undeformed cell and the logarithm of the deformation.
+
+    All six strains are free, or the three in the plane of a layer.
 
     While it is in use, the atoms must be moved through it only.
     """
 
-    def __init__(self, atoms: Atoms) -> None:
+    def __init__(self, atoms: Atoms, normal: NDArray[np.float64] | None = None) -> None:
+        """Wrap atoms.
+
+        Args:
+            normal: unit vector upright on the plane of a layer, shape (3,); None for a crystal.
+        """
         super().__init__(atoms)
+        self._in_plane = None if normal is None else np.eye(3) - np.outer(normal, normal)
         self._coordinates: NDArray[np.float64] | None = None
         self._forces: NDArray[np.float64] | None = None
 
@@ -43,6 +54,8 @@ class CellFilter(FrechetCellFilter):
         if self._forces is None:
             atoms, count = self.atoms, len(self.atoms)
             virial = -atoms.get_volume() * voigt_6_to_full_3x3_stress(atoms.get_stress())
+            if self._in_plane is not None:
+                virial = self._in_plane @ virial @ self._in_plane
             deformation = self.deform_grad()
             forces = np.empty((count + 3, 3))
             forces[:count] = atoms.get_forces() @ deformation
@@ -55,5 +68,7 @@ class CellFilter(FrechetCellFilter):
             block[:3, :3] = block[3:, 3:] = logarithm.T
             block[:3, 3:] = by_deformation
             forces[count:] = expm(block)[:3, 3:] / count
+            if self._in_plane is not None:
+                forces[count:] = self._in_plane @ forces[count:] @ self._in_plane
             self._forces = forces
         return self._forces.copy()

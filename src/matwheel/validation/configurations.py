@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from matwheel.crystals.crystal import Crystal
+from matwheel.crystals.dimensionality import layer_cell, vacuum, with_vacuum
 from matwheel.crystals.labelled_configurations import OK
 from matwheel.crystals.table import crystal_table, crystals_of_table
 from matwheel.errors import InputError
@@ -95,11 +96,16 @@ def crystal_at_rest(
     Args:
         lattice: 'potential': cell and positions relaxed with their symmetry kept; 'given': as in `crystal`.
 
+    A layer comes in the cell of `crystals.dimensionality.layer_cell`.
+
     Raises:
-        InputError: spglib finds no symmetry, or the relaxation does not converge.
+        InputError: a wire or molecule, spglib finds no symmetry, or the relaxation does not converge.
     """
     if lattice not in LATTICES:
         raise InputError(f"setting phonon.lattice is {lattice!r}; choose one of {', '.join(LATTICES)}")
+    dimensionality = _dimensionality(crystal)
+    if dimensionality == 2:
+        crystal = layer_cell(with_vacuum(crystal))
     standard = standard_primitive(crystal, _SYMPREC_ANGSTROM)
     if standard is None:
         raise InputError(
@@ -120,6 +126,23 @@ def crystal_at_rest(
             f"{minimum.steps} steps; start from a better cell or set phonon.lattice to given"
         )
     return replace(minimum.crystal, id=crystal.id)
+
+
+def supercell_multiples(crystal: Crystal, multiples: Sequence[int]) -> list[int]:
+    """Return the multiples of the cell of `crystal_at_rest`: 1 along the vacuum of a layer.
+
+    Raises:
+        InputError: a wire or molecule.
+    """
+    first, second, third = multiples
+    return [first, second, 1 if _dimensionality(crystal) == 2 else third]
+
+
+def _dimensionality(crystal: Crystal) -> int:
+    found = vacuum(crystal)
+    if found.dimensionality < 2:
+        raise InputError(f"{crystal.id}: a {found.name} under vacuum; give a crystal or a layer")
+    return found.dimensionality
 
 
 def energy_per_atom(crystal: Crystal, calculator: Calculator) -> float:

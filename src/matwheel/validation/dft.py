@@ -1,8 +1,10 @@
 """Density-functional theory as the judge of a few survivors, by a program in an environment of its own.
 
 Nothing of GPAW is imported here (it is under the GPL): a calculation is a JSON file in, a process of the
-Python in `DFTSettings.python`, and a JSON file out. A crystal whose calculation fails or runs out of time
-gets a status and a reason, and what was computed once is found again by a key of all that it depends on.
+Python in `DFTSettings.python`, and a JSON file out. A crystal whose calculation fails gets a status and a
+reason, and what was computed once is found again by a key of all that it depends on. Steps are limited; a
+clock guards against a hang and ends the job. Layers have one k-point along their vacuum and are relaxed in
+their plane; wires and molecules are refused.
 """
 
 from __future__ import annotations
@@ -25,10 +27,13 @@ from numpy.typing import NDArray
 
 from matwheel.code_version import code_version
 from matwheel.crystals.crystal import Crystal
+from matwheel.crystals.dimensionality import VACUUM_ANGSTROM, plane_normal, vacuum, with_vacuum
 from matwheel.errors import InputError
 from matwheel.files import read_json, sha256_of_content, write_json
 from matwheel.progress import Log, log_to_stderr
+from matwheel.time_limits import Hung, hung
 from matwheel.validation import gpaw_process
+from matwheel.validation.relaxation import reason_to_refuse_vacuum
 
 if TYPE_CHECKING:
     from phonopy import Phonopy
@@ -41,7 +46,6 @@ SINGLE_POINT, RELAXATION, GAMMA_PHONONS = TASKS = ("single_point", "relaxation",
 OK = "ok"
 NOT_CONVERGED = "not_converged"  # steps of a relaxation used up: the figures are those of the last geometry
 SCF_NOT_CONVERGED = "scf_not_converged"
-TIMED_OUT = "timed_out"
 FAILED = "error"
 REFUSED = "refused"  # not computed: too large, broken, or an element without a data set
 # Plain PBE puts open 4f and 5f shells at the Fermi level in any crystal; their data sets are slow besides.
@@ -49,8 +53,8 @@ F_ELEMENTS = (
     *("Ce", "Pr", "Nd", "Pm", "Sm", "Eu", "Gd", "Tb", "Dy", "Ho", "Er", "Tm", "Yb", "Lu"),
     *("Th", "Pa", "U", "Np", "Pu", "Am", "Cm"),
 )
-STATUSES = (OK, NOT_CONVERGED, SCF_NOT_CONVERGED, TIMED_OUT, FAILED, REFUSED)
-# What comes out again when it is tried again, so it is kept; a time-out or a crash need not.
+STATUSES = (OK, NOT_CONVERGED, SCF_NOT_CONVERGED, FAILED, REFUSED)
+# What comes out again when it is tried again, so it is kept; a crash need not.
 _LASTING = (OK, NOT_CONVERGED, SCF_NOT_CONVERGED)
 
 
@@ -64,7 +68,9 @@ class DFTSettings:
         tasks: some of 'single_point', 'relaxation', 'gamma_phonons'.
         max_atoms: a larger cell is refused.
         left_out_elements: candidates with one of them are passed over when the best are chosen.
-        time_limit_seconds: wall time of one task of one crystal.
+        time_limit_seconds: wall time of one task of one crystal, a guard against a hang that ends the job.
+        vacuum_angstrom: a gap between atoms along a lattice direction above which nothing holds the two sides
+            together. What has one such direction is a layer.
         xc: exchange-correlation functional.
         cutoff_ev: of the plane waves. Oxides need 500 eV (MgO at 300 eV is 7 eV off); 300 eV is enough for
             heavier anions when one lattice is looked at.
@@ -91,7 +97,8 @@ class DFTSettings:
     tasks: tuple[str, ...] = TASKS
     max_atoms: int = 10
     left_out_elements: tuple[str, ...] = F_ELEMENTS
-    time_limit_seconds: float = 3600.0
+    time_limit_seconds: float = 14400.0
+    vacuum_angstrom: float = VACUUM_ANGSTROM
     xc: str = "PBE"
     cutoff_ev: float = 500.0
     kpoint_density_per_inverse_angstrom: float = 2.5
@@ -277,19 +284,34 @@ def find_backend(settings: DFTSettings, needed_by: str) -> Backend:
     return Backend(settings.backend, str(python), versions, frozenset(found["elements"]))
 
 
-def kpoint_mesh(lattice: NDArray[np.float64], density_per_inverse_angstrom: float) -> list[int]:
+def kpoint_mesh(
+    lattice: NDArray[np.float64],
+    density_per_inverse_angstrom: float,
+    vacuum_miller: NDArray[np.int64] | None = None,
+) -> list[int]:
     """Return the number of k-points along each reciprocal vector: density times its length with 2π.
 
     Args:
         lattice: cell vectors as rows, shape (3, 3), Å.
+        vacuum_miller: of the plane of a layer, shape (3,). Where it lies along one reciprocal vector, there
+            is one k-point along that; in a skewed cell there is no such vector, and the density counts.
     """
     lengths = 2 * pi * np.linalg.norm(np.linalg.inv(lattice), axis=0)
     # 1e-6: rounding of a lattice must not add a plane of k-points.
-    return [max(1, ceil(density_per_inverse_angstrom * length - 1e-6)) for length in lengths]
+    mesh = [max(1, ceil(density_per_inverse_angstrom * length - 1e-6)) for length in lengths]
+    if vacuum_miller is not None and np.count_nonzero(vacuum_miller) == 1:
+        mesh[int(np.flatnonzero(vacuum_miller)[0])] = 1
+    return mesh
 
 
 def calculation_job(crystal: Crystal, task: str, settings: DFTSettings) -> dict[str, Any]:
-    """Return what the process is told: geometry, task, and the settings that its figures depend on."""
+    """Return what the process is told: geometry, task, and the settings that its figures depend on.
+
+    Of a layer the relaxation is told the `normal`, the unit vector upright on its plane.
+    """
+    crystal = with_vacuum(crystal, settings.vacuum_angstrom)
+    found = vacuum(crystal, settings.vacuum_angstrom)
+    miller = found.miller[0] if found.dimensionality == 2 else None
     job: dict[str, Any] = {
         **{name: getattr(settings, name) for name in (*_EXACTNESS, *_EXACTNESS_OF[task])},
         "setups": dict(settings.setups),
@@ -297,8 +319,10 @@ def calculation_job(crystal: Crystal, task: str, settings: DFTSettings) -> dict[
         "species": list(crystal.species),
         "lattice": crystal.lattice.tolist(),
         "frac_coords": crystal.frac_coords.tolist(),
-        "kpoints": kpoint_mesh(crystal.lattice, settings.kpoint_density_per_inverse_angstrom),
+        "kpoints": kpoint_mesh(crystal.lattice, settings.kpoint_density_per_inverse_angstrom, miller),
     }
+    if task == RELAXATION and miller is not None:
+        job["normal"] = plane_normal(crystal, miller).tolist()
     if task == GAMMA_PHONONS:
         _, displaced = gamma_displacements(crystal, settings.displacement_angstrom)
         job |= {"task": "forces", "geometries": [one.frac_coords.tolist() for one in displaced]}
@@ -329,6 +353,7 @@ def calculate(
 
     Raises:
         InputError: unknown task.
+        Hung: the time is up; what was finished is found again.
     """
     if task not in TASKS:
         raise InputError(f"unknown DFT task {task!r}; choose one of {', '.join(TASKS)}")
@@ -356,6 +381,8 @@ def calculate(
             phonons, _ = gamma_displacements(crystal, settings.displacement_angstrom)
             forces = figures["geometry_forces_ev_per_angstrom"]
             figures["gamma_frequencies_thz"] = gamma_frequencies(phonons, forces)
+    except Hung:
+        raise
     except Exception as error:  # one crystal must not end the batch
         figures = {"status": FAILED, "reason": f"{type(error).__name__}: {error}"}
     figures = {name: value for name, value in figures.items() if name in _FIGURES}
@@ -401,7 +428,9 @@ def reason_to_refuse(crystal: Crystal, settings: DFTSettings, elements: Collecti
     if crystal.volume_angstrom3 < atoms:
         return f"volume {crystal.volume_angstrom3 / atoms:.3g} Å³ per atom is below 1 Å³"
     missing = sorted(set(crystal.species) - set(elements))
-    return f"no {settings.xc} data set of {', '.join(missing)}" if missing else ""
+    if missing:
+        return f"no {settings.xc} data set of {', '.join(missing)}"
+    return reason_to_refuse_vacuum(crystal, settings.vacuum_angstrom)
 
 
 def run_process(
@@ -414,7 +443,10 @@ def run_process(
         log_file: receives the output of the process.
 
     Returns:
-        The content of OUT.json; status 'timed_out' or 'error' with a reason where there is none.
+        The content of OUT.json; status 'error' with a reason where there is none.
+
+    Raises:
+        Hung: the time is up.
     """
     log_file = Path(log_file)
     log_file.parent.mkdir(parents=True, exist_ok=True)
@@ -434,7 +466,8 @@ def run_process(
         try:
             status = process.wait(timeout=time_limit_seconds)
         except subprocess.TimeoutExpired:
-            return {"status": TIMED_OUT, "reason": f"not finished after {time_limit_seconds:g} s"}
+            what = f"the calculation with the log {log_file}"
+            raise hung(time_limit_seconds, what, "dft.time_limit_seconds") from None
         finally:
             _end_group(process)
         if status != 0:

@@ -17,6 +17,13 @@ import numpy as np
 import pandas as pd
 
 from matwheel.crystals.crystal import Crystal
+from matwheel.crystals.dimensionality import (
+    layer_cell,
+    layer_geometry,
+    plane_normal,
+    vacuum,
+    with_vacuum,
+)
 from matwheel.crystals.table import crystals_of_table, reduced_formula, space_group
 from matwheel.screening.verdicts import ERROR, FAIL, PASS, UNDECIDED, Verdict
 from matwheel.validation.dft import (
@@ -31,7 +38,7 @@ from matwheel.validation.dft import (
     gamma_displacements,
     gamma_frequencies,
 )
-from matwheel.validation.gpaw_process import EV_PER_ANGSTROM3_IN_GPA
+from matwheel.validation.gpaw_process import EV_PER_ANGSTROM3_IN_GPA, in_plane_stress
 from matwheel.validation.phonon_settings import PhononSettings
 from matwheel.validation.relaxation import CONVERGED, displacement_rmsd
 from matwheel.validation.symmetric_relaxation import relax_to_minimum, symmetrise
@@ -238,6 +245,9 @@ def _symmetric_minimum(crystal: Crystal, calculator: Calculator, settings: Phono
     def energy_ev_per_atom(one: Crystal) -> float:
         return float(calculator.get_potential_energy(to_atoms(one))) / len(one.species)
 
+    if vacuum(crystal, settings.vacuum_angstrom).dimensionality == 2:
+        # With the vacuum along one vector there is one k-point along it.
+        crystal = layer_cell(with_vacuum(crystal, settings.vacuum_angstrom), settings.vacuum_angstrom)
     found = symmetrise(
         crystal, energy_ev_per_atom, settings.symprec_angstrom, settings.symmetrisation_cost_mev_per_atom
     )
@@ -247,6 +257,7 @@ def _symmetric_minimum(crystal: Crystal, calculator: Calculator, settings: Phono
         fmax_ev_per_angstrom=settings.fmax_ev_per_angstrom,
         max_steps=settings.max_relaxation_steps,
         keep_symmetry=found is not None,
+        vacuum_angstrom=settings.vacuum_angstrom,
     )
     return minimum.crystal
 
@@ -390,7 +401,7 @@ def _judge(crystal: Crystal, tasks: Mapping[str, DFTResult], settings: DFTSettin
     point = tasks[SINGLE_POINT]
     limits = [
         (point.largest_force_ev_per_angstrom, settings.largest_force_ev_per_angstrom, "force", "eV/Å"),
-        (abs(point.pressure_gpa), settings.largest_pressure_gpa, "pressure", "GPa"),
+        (abs(_pressure_gpa(crystal, point, settings)), settings.largest_pressure_gpa, "pressure", "GPa"),
     ]
     beyond = [limit for limit in limits if not limit[0] <= limit[1]]
     lowest = _lowest_optical(tasks.get(GAMMA_PHONONS))
@@ -411,6 +422,19 @@ def _judge(crystal: Crystal, tasks: Mapping[str, DFTResult], settings: DFTSettin
     if verdict == FAIL and learnt_with_hubbard_u(crystal):
         verdict, reason = UNDECIDED, f"{reason}; the potential learnt PBE+U here, plain PBE is no judge"
     return {"verdict": verdict, "value": value, "threshold": threshold, "reason": reason}
+
+
+def _pressure_gpa(crystal: Crystal, point: DFTResult, settings: DFTSettings) -> float:
+    """Return the pressure at a geometry; of a layer that in its plane, on the volume without the vacuum."""
+    try:
+        layer = layer_geometry(crystal, settings.vacuum_angstrom)
+    except ValueError:  # a broken cell, which was not computed either
+        layer = None
+    if layer is None or point.stress_gpa is None:
+        return point.pressure_gpa
+    normal = plane_normal(crystal, vacuum(crystal, settings.vacuum_angstrom).miller[0])
+    within = in_plane_stress(np.array(point.stress_gpa), normal)[:3].sum() / 2
+    return -float(within) * crystal.volume_angstrom3 / layer.filled_volume_angstrom3
 
 
 def _outcome_of_relaxation(

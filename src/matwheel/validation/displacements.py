@@ -270,7 +270,7 @@ def displaced_crystal(crystal_id: str, at_rest: Crystal, displacement: NDArray[n
         displacement: shape (atoms, 3), Å.
     """
     frac_coords = at_rest.frac_coords + displacement @ np.linalg.inv(at_rest.lattice)
-    return Crystal(crystal_id, at_rest.species, at_rest.lattice, frac_coords)
+    return Crystal(crystal_id, at_rest.species, at_rest.lattice, frac_coords, at_rest.pbc)
 
 
 def _generator(seed: int, kind: str, temperature_kelvin: float, index: int) -> np.random.Generator:

@@ -3,6 +3,9 @@
 q-points are fractions of the reciprocal vectors of the primitive cell; frequencies are in THz (not angular),
 imaginary ones as negative numbers. The splitting of longitudinal and transverse optical modes at Γ is left
 out: it needs Born charges, which the potentials do not give, and it only raises modes.
+
+A layer (a crystal with `LAYER_PERIODICITY`, as `crystals.dimensionality.layer_cell` makes it) repeats in its
+plane only: its supercells, q-points, meshes and paths have one cell, or q = 0, along the vacuum.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from matwheel.archives import write_arrays
 from matwheel.crystals.crystal import Crystal
+from matwheel.crystals.dimensionality import LAYER_PERIODICITY, shortest_plane_vectors
 from matwheel.validation.atoms import to_atoms
 from matwheel.validation.symmetric_relaxation import IDEAL_SYMPREC_ANGSTROM
 
@@ -50,8 +54,8 @@ class SupercellChoice:
     Attributes:
         matrix: shape (3, 3), integers; rows are the supercell's vectors in those of the primitive cell.
         atoms: atoms in the supercell.
-        shortest_length_angstrom: distance of an atom to its nearest image.
-        zone_boundary: whether all q-points of halves fit, e.g. (½, ½, 0).
+        shortest_length_angstrom: distance of an atom to its nearest image; of a layer, in its plane.
+        zone_boundary: whether all q-points of halves fit, e.g. (½, ½, 0); of a layer, those in its plane.
         long_enough: whether that is the length asked for, within 5 %.
     """
 
@@ -160,27 +164,35 @@ def choose_supercell(
     Raises:
         ValueError: the primitive cell alone has more than `max_atoms`.
     """
-    import spglib
-
     atoms = len(crystal.species)
     if atoms > max_atoms:
         raise ValueError(f"{atoms} atoms in the primitive cell, more than {max_atoms}")
+    layer = is_layer(crystal)
     rotations, conventional = _point_group_and_conventional_cell(crystal)
+    if layer:
+        conventional = _conventional_cell_of_layer(conventional)
+    along_third = (1,) if layer else _MULTIPLES
     choices = {}
-    for basis, multiples in product((np.eye(3, dtype=np.int64), conventional), product(_MULTIPLES, repeat=3)):
+    for basis, *multiples in product(
+        (np.eye(3, dtype=np.int64), conventional), _MULTIPLES, _MULTIPLES, along_third
+    ):
         matrix = np.diag(multiples) @ basis
         count = atoms * round(abs(np.linalg.det(matrix)))
         if count > max_atoms or not _is_invariant(matrix, rotations):
             continue
-        reduced = spglib.niggli_reduce(matrix @ crystal.lattice)
-        length = float(np.linalg.norm(matrix @ crystal.lattice if reduced is None else reduced, axis=1).min())
+        length = _shortest_vector(matrix @ crystal.lattice, layer)
         enough = length >= (1 - _LENGTH_TOLERANCE) * shortest_length_angstrom
-        doubled = not (matrix % 2).any()
+        doubled = not (matrix[: 2 if layer else 3] % 2).any()
         preferred = doubled and count <= zone_boundary_atoms
         size = (count, -round(length, 6)) if enough else (-round(length, 6), count)
         key = (not enough, enough and not preferred, *size, *matrix.ravel().tolist())
         choices[key] = SupercellChoice(matrix, count, length, doubled, enough)
     return choices[min(choices)]
+
+
+def is_layer(crystal: Crystal) -> bool:
+    """Return whether a crystal is a layer in the cell of `layer_cell`."""
+    return crystal.pbc == LAYER_PERIODICITY
 
 
 def force_constants(
@@ -190,7 +202,7 @@ def force_constants(
     displacement_angstrom: float = DISPLACEMENT_ANGSTROM,
     *,
     symprec_angstrom: float = IDEAL_SYMPREC_ANGSTROM,
-    before_evaluation: Callable[[], None] = lambda: None,
+    before_evaluation: Callable[[int], None] = lambda atoms: None,
 ) -> ForceConstants:
     """Compute force constants by finite displacements, those that symmetry leaves independent.
 
@@ -200,7 +212,8 @@ def force_constants(
         crystal: primitive cell at a minimum of its energy, symmetric within `symprec_angstrom`.
         calculator: ASE calculator with forces.
         supercell_matrix: shape (3, 3) or (3,), see `SupercellChoice`.
-        before_evaluation: called before each force evaluation; what it raises ends the computation.
+        before_evaluation: called before each force evaluation with the number of its atoms; what it raises
+            ends the computation.
 
     Raises:
         ArithmeticError: forces are not finite.
@@ -208,7 +221,7 @@ def force_constants(
     from ase import Atoms
 
     def forces(atoms: Atoms) -> NDArray[np.float64]:
-        before_evaluation()
+        before_evaluation(len(atoms))
         atoms.calc = calculator
         values = np.asarray(atoms.get_forces(), dtype=np.float64)
         if not np.isfinite(values).all():
@@ -249,6 +262,8 @@ def save_force_constants(constants: ForceConstants, path: str | Path) -> None:
         species=np.array(crystal.species),
         lattice=crystal.lattice,
         frac_coords=crystal.frac_coords,
+        # Left out where all is periodic: archives of before stay what they were.
+        **({} if all(crystal.pbc) else {"pbc": np.array(crystal.pbc)}),
         **{name: getattr(constants, name) for name in _SAVED},
     )
 
@@ -257,7 +272,8 @@ def load_force_constants(path: str | Path) -> ForceConstants:
     """Read what `save_force_constants` wrote."""
     with np.load(path) as saved:
         species = tuple(str(symbol) for symbol in saved["species"])
-        crystal = Crystal(str(saved["id"]), species, saved["lattice"], saved["frac_coords"])
+        pbc = saved.get("pbc", (True, True, True))
+        crystal = Crystal(str(saved["id"]), species, saved["lattice"], saved["frac_coords"], pbc)
         figures = {name: saved[name] for name in _SAVED}
     return ForceConstants(
         crystal, **{name: value if value.ndim else value.item() for name, value in figures.items()}
@@ -266,8 +282,8 @@ def load_force_constants(path: str | Path) -> ForceConstants:
 
 def supercell_at_rest(constants: ForceConstants) -> tuple[Crystal, NDArray[np.float64]]:
     """Return the supercell of force constants, its atoms in their order, and the masses, amu."""
-    cell = phonopy_of(constants).supercell
-    crystal = Crystal(constants.crystal.id, tuple(cell.symbols), cell.cell, cell.scaled_positions)
+    cell, rest = phonopy_of(constants).supercell, constants.crystal
+    crystal = Crystal(rest.id, tuple(cell.symbols), cell.cell, cell.scaled_positions, rest.pbc)
     return crystal, np.array(cell.masses, dtype=np.float64)
 
 
@@ -319,9 +335,9 @@ def commensurate_points(supercell_matrix: NDArray[np.int64]) -> NDArray[np.float
     return points[np.lexsort(points.T[::-1])]
 
 
-def zone_boundary_points() -> NDArray[np.float64]:
-    """Return Γ and the seven q-points of halves, shape (8, 3)."""
-    return np.array(list(product((0.0, 0.5), repeat=3)))
+def zone_boundary_points(crystal: Crystal) -> NDArray[np.float64]:
+    """Return Γ and the q-points of halves, shape (8, 3), of a layer those of its plane, shape (4, 3)."""
+    return np.array(list(product(*((0.0, 0.5) if periodic else (0.0,) for periodic in crystal.pbc))))
 
 
 def modes_at(constants: ForceConstants, q_points: ArrayLike) -> Modes:
@@ -353,7 +369,7 @@ def bands_along_path(constants: ForceConstants, points: int) -> Bands | None:
 
     lattice = constants.crystal.lattice
     try:
-        path = to_atoms(constants.crystal).cell.bandpath()
+        path = to_atoms(constants.crystal).cell.bandpath(pbc=constants.crystal.pbc)
     except Exception:  # a cell at the edge between two Bravais lattices
         return None
     reciprocal = np.linalg.inv(lattice).T
@@ -380,12 +396,23 @@ def bands_along_path(constants: ForceConstants, points: int) -> Bands | None:
 
 
 def density_of_states(constants: ForceConstants, mesh_length_angstrom: float) -> DensityOfStates:
-    """Return the density of states on a Γ-centred mesh of about `mesh_length_angstrom` / |a| divisions."""
+    """Return the density of states on a Γ-centred mesh of about `mesh_length_angstrom` / |a| divisions.
+
+    Of a layer the mesh has one division along the vacuum.
+    """
     phonopy = phonopy_of(constants)
+    layer = is_layer(constants.crystal)
     with warnings.catch_warnings():
         # A mesh that breaks the symmetry of a centred cell is replaced by one that keeps it, with a warning.
         warnings.simplefilter("ignore")
-        mesh = phonopy.run_mesh(mesh_length_angstrom)
+        if layer:
+            reciprocal = np.linalg.norm(np.linalg.inv(constants.crystal.lattice), axis=0)
+            divisions = np.maximum(1, np.round(mesh_length_angstrom * reciprocal).astype(int))
+            mesh = phonopy.run_mesh(
+                [*divisions[:2].tolist(), 1], is_gamma_center=True, is_mesh_symmetry=False
+            )
+        else:
+            mesh = phonopy.run_mesh(mesh_length_angstrom)
         dos = phonopy.run_total_dos()
     frequencies = np.array(mesh.frequencies)
     points = np.array(mesh.qpoints)
@@ -468,6 +495,7 @@ def displaced_along_modes(
         tuple(crystal.species[index] for index in atom),
         matrix @ crystal.lattice,
         frac_coords @ np.linalg.inv(matrix),
+        crystal.pbc,
     )
     return cell, displacements
 
@@ -487,7 +515,7 @@ def smallest_commensurate_cell(
             if np.allclose(matrix @ q_point, np.round(matrix @ q_point), atol=1e-6)
         ]
         if found:
-            return max(found, key=lambda matrix: _shortest(matrix @ lattice))
+            return max(found, key=lambda matrix: round(_shortest_vector(matrix @ lattice), 6))
     raise ValueError(f"no cell of up to {largest_order} primitive cells for q = {q_point.tolist()}")
 
 
@@ -503,11 +531,23 @@ def _sublattices(order: int) -> list[NDArray[np.int64]]:
     return matrices
 
 
-def _shortest(lattice: NDArray[np.float64]) -> float:
+def _shortest_vector(lattice: NDArray[np.float64], layer: bool = False) -> float:
+    """Return the length of the shortest lattice vector, of a layer the shortest in its plane, Å."""
     import spglib
 
+    if layer:
+        return float(np.linalg.norm(shortest_plane_vectors(lattice[:2]), axis=1).min())
     reduced = spglib.niggli_reduce(lattice)
-    return round(float(np.linalg.norm(lattice if reduced is None else reduced, axis=1).min()), 6)
+    return float(np.linalg.norm(lattice if reduced is None else reduced, axis=1).min())
+
+
+def _conventional_cell_of_layer(conventional: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the conventional cell of a layer's plane, the vacuum last; else the primitive one."""
+    plane = conventional[conventional[:, 2] == 0]
+    if len(plane) != 2:
+        return np.eye(3, dtype=np.int64)
+    cell = np.array([*plane, [0, 0, 1]], dtype=np.int64)
+    return cell if np.linalg.det(cell) > 0 else cell[[1, 0, 2]]
 
 
 def _translations_in(matrix: NDArray[np.int64]) -> NDArray[np.float64]:

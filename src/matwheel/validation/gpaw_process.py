@@ -4,8 +4,9 @@ GPAW is under the GPL, so it stays behind files: this script imports nothing of 
 nothing of GPAW. `matwheel.validation.dft` writes the input, starts this process and reads the result.
 
 Input: `task` (single_point, relaxation, forces), `species`, `lattice` (3 × 3, Å), `frac_coords` (atoms × 3),
-`kpoints` (3 numbers), settings of `matwheel.validation.dft.DFTSettings`, and for `forces` the `geometries` (a
-list of frac_coords) and a `progress_file`. Output: `status` (ok, not_converged, scf_not_converged, refused),
+`kpoints` (3 numbers), for the relaxation of a layer its `normal` (3 numbers), settings of
+`matwheel.validation.dft.DFTSettings`, and for `forces` the `geometries` (a list of frac_coords) and a
+`progress_file`. Output: `status` (ok, not_converged, scf_not_converged, refused),
 `reason` and the figures; energies in eV, lengths in Å, pressures in GPa. Any other error ends the process
 with a traceback.
 `python gpaw_process.py --environment XC` prints the versions and the elements with a data set for XC.
@@ -73,6 +74,19 @@ def pulay_pressure(
     """
     slope = (higher_cutoff_energy_ev - energy_ev) / (CUTOFF_STEP * cutoff_ev)
     return -2.0 / 3.0 * cutoff_ev / volume_angstrom3 * slope * EV_PER_ANGSTROM3_IN_GPA
+
+
+def in_plane_stress(stress: NDArray[np.float64], normal: Any) -> NDArray[np.float64]:
+    """Return the part of a stress that lies in the plane of a layer.
+
+    Args:
+        stress: xx, yy, zz, yz, xz, xy.
+        normal: unit vector upright on the plane, shape (3,).
+    """
+    xx, yy, zz, yz, xz, xy = stress
+    plane = np.eye(3) - np.outer(normal, normal)
+    full = plane @ np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]) @ plane
+    return full[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
 
 
 def environment(xc: str) -> dict[str, Any]:
@@ -181,7 +195,10 @@ def _single_point(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _relaxation(job: dict[str, Any]) -> dict[str, Any]:
-    """Relax positions and cell; k-points and the Pulay term of the energy stay as at the first geometry."""
+    """Relax positions and cell; k-points and the Pulay term of the energy stay as at the first geometry.
+
+    Of a layer the cell is relaxed in its plane.
+    """
     from ase.calculators.calculator import Calculator, all_changes
     from ase.filters import FrechetCellFilter
     from ase.optimize import BFGS
@@ -202,6 +219,8 @@ def _relaxation(job: dict[str, Any]) -> dict[str, Any]:
             super().calculate(atoms, properties, system_changes)
             stress = gpaw.get_property("stress", self.atoms).copy()
             stress[:3] -= pulay_times_volume / self.atoms.get_volume() / EV_PER_ANGSTROM3_IN_GPA
+            if "normal" in job:
+                stress = in_plane_stress(stress, job["normal"])
             self.results = {
                 "energy": gpaw.get_property("energy", self.atoms),
                 "forces": gpaw.get_property("forces", self.atoms),

@@ -9,6 +9,8 @@ The distance to the hull is a linear program: the cheapest mixture of reference 
 composition. Only phases of the candidate's own chemical system and its subsystems take part. The candidate
 itself is not among them, so a new stable phase has a negative distance: how far it lies below the hull
 without it.
+
+A layer under vacuum lacks the energy that would hold it in a crystal, so it has a threshold of its own.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import numpy as np
 import pandas as pd
 
 from matwheel.crystals.crystal import Crystal
+from matwheel.crystals.dimensionality import NAMES, VACUUM_ANGSTROM, vacuum
 from matwheel.crystals.table import crystals_of_table
 from matwheel.screening.verdicts import ERROR, FAIL, PASS, UNDECIDED, Verdict
 from matwheel.validation.elemental_references import elements_without_reference, formation_energy
@@ -37,6 +40,8 @@ from matwheel.validation.reference_phases import (
 
 _MOST_ENUMERATED_ELEMENTS = 10
 _SMALLEST_FRACTION = 1e-6
+# Distances are differences of sums, from a linear program that is solved to 1e-7.
+ROUNDING_EV_PER_ATOM = 1e-6
 
 
 @dataclass(frozen=True)
@@ -46,22 +51,36 @@ class HullSettings:
     Attributes:
         stable_ev_per_atom: at or below it a crystal counts as stable.
         metastable_ev_per_atom: at or below it a crystal counts as metastable; the threshold of the screens.
+        layer_metastable_ev_per_atom: the same for a layer under vacuum. 0.2 is the limit of high stability of
+            the Computational 2D Materials Database, within which nearly all layers lie that were ever made
+            (Haastrup et al., 2D Materials 5, 042002, 2018).
         band_ev_per_atom: closer to the threshold than this nothing is decided.
         terminal_tolerance_ev_per_atom: an element serves the potential's own hull only if one of its
             structures is known to be its ground state, or comes this close to Materials Project's elemental
             energy; otherwise it counts as missing.
+        vacuum_angstrom: a gap between atoms along a lattice direction above which nothing holds the two sides
+            together; the range of the potential. What has one such direction is a layer.
     """
 
     stable_ev_per_atom: float = 0.0
     metastable_ev_per_atom: float = 0.1
+    layer_metastable_ev_per_atom: float = 0.2
     band_ev_per_atom: float = 0.025
     terminal_tolerance_ev_per_atom: float = 0.05
+    vacuum_angstrom: float = VACUUM_ANGSTROM
 
     def __post_init__(self) -> None:
         if not self.band_ev_per_atom >= 0:
             raise ValueError("band_ev_per_atom must not be negative")
-        if not self.stable_ev_per_atom <= self.metastable_ev_per_atom:
-            raise ValueError("stable_ev_per_atom must not be above metastable_ev_per_atom")
+        for name in ("metastable_ev_per_atom", "layer_metastable_ev_per_atom"):
+            if not self.stable_ev_per_atom <= getattr(self, name):
+                raise ValueError(f"stable_ev_per_atom must not be above {name}")
+        if not self.vacuum_angstrom > 0:
+            raise ValueError("vacuum_angstrom must be positive")
+
+    def threshold_of(self, dimensionality: int) -> float:
+        """Return the threshold of the screens for a layer (2) or a crystal, eV/atom."""
+        return self.layer_metastable_ev_per_atom if dimensionality == 2 else self.metastable_ev_per_atom
 
 
 @dataclass(frozen=True)
@@ -227,6 +246,7 @@ def e_above_hull_table(
     potential_hull: ReferenceHull | None = None,
     *,
     anion_rule: str = ANION_RULE,
+    vacuum_angstrom: float = VACUUM_ANGSTROM,
 ) -> pd.DataFrame:
     """Return formation energy and distance to both hulls of each candidate, in the given order.
 
@@ -238,9 +258,11 @@ def e_above_hull_table(
         reference_hull: hull of the reference formation energies.
         potential_hull: hull of `potential_phases`; None when there are no structures.
         anion_rule: see `matwheel.validation.energy_corrections.ANION_RULES`; that of the phases.
+        vacuum_angstrom: see `HullSettings`.
 
     Returns:
-        Columns id, formation_energy_ev_per_atom, then for each hull (suffixes _dft, _potential)
+        Columns id, dimensionality (2 for a layer under vacuum; 3 also where it cannot be told),
+        formation_energy_ev_per_atom, then for each hull (suffixes _dft, _potential)
         e_above_hull_…_ev_per_atom (NaN where refused), competitors_… ('0.40 CaTe + 0.60 Ag2Te', fractions of
         the atoms), missing_… (elements, binaries without a compound, and for the potential's hull the
         competitors of the reference hull that have no structure), compounds_… (reference compounds in the
@@ -270,14 +292,16 @@ def e_above_hull_table(
                 (),
             )
         shown = nan if card.energy_kind == ARBITRARY else formation
-        rows.append((crystal.id, shown, *_cells(dft), *_cells(own, absent), reason))
-    columns = ["id", "formation_energy_ev_per_atom"]
+        dimensionality = _dimensionality(crystal, vacuum_angstrom)
+        rows.append((crystal.id, dimensionality, shown, *_cells(dft), *_cells(own, absent), reason))
+    columns = ["id", "dimensionality", "formation_energy_ev_per_atom"]
     for name in ("dft", "potential"):
         columns += [f"e_above_hull_{name}_ev_per_atom"]
         columns += [f"{what}_{name}" for what in ("competitors", "missing", "compounds", "reason")]
     columns += ["hull_reason"]
     numbers = [name for name in columns if name.endswith("_ev_per_atom")]
-    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, float))
+    types = dict.fromkeys(numbers, float) | {"dimensionality": np.int64}
+    return pd.DataFrame(rows, columns=columns).astype(types)
 
 
 def hull_verdicts(
@@ -289,8 +313,9 @@ def hull_verdicts(
 ) -> list[Verdict]:
     """Return the verdicts of the screens hull_dft, hull_potential and hull, three per candidate.
 
-    Each hull passes what lies at or below the metastable threshold. A refused distance is undecided, and so
-    is a pass against elements alone, which shows nothing. `hull` is decided where both hulls say the same;
+    Each hull passes what lies at or below the metastable threshold, that of layers for a layer. Undecided is
+    what lies in the band around it, a refused distance, a wire or molecule, and a pass against elements
+    alone, which shows nothing. `hull` is decided where both hulls say the same;
     its value is the larger distance, so that a value ≤ 0 means stable by both. The reason of an undecided or
     failed one names thresholds, band and competitors.
 
@@ -313,22 +338,27 @@ def _hull_verdict(
     row: Mapping[str, object], name: str, tool: str, tool_version: str, settings: HullSettings
 ) -> Verdict:
     value = float(row[f"e_above_hull_{name}_ev_per_atom"])  # type: ignore[arg-type]
-    threshold = settings.metastable_ev_per_atom
+    dimensionality = int(row["dimensionality"])  # type: ignore[call-overload]
+    threshold = settings.threshold_of(dimensionality)
     competitors, missing = row[f"competitors_{name}"], row[f"missing_{name}"]
     if not isfinite(value):
         verdict = ERROR if row["hull_reason"] else UNDECIDED
         reason = str(row["hull_reason"] or row[f"reason_{name}"])
     else:
-        verdict = PASS if value <= threshold else FAIL
+        verdict = PASS if value <= threshold + ROUNDING_EV_PER_ATOM else FAIL
         notes = [f"{value:.3f} eV/atom above {competitors}"] if verdict == FAIL else []
         if abs(value - threshold) < settings.band_ev_per_atom:
-            notes.append(_band_note(value, threshold, settings))
-        if not row[f"compounds_{name}"] and len(str(competitors).split(" + ")) > 1:
+            notes = [f"{value:.3f} eV/atom, {_band_note(threshold, settings)}"]
+            verdict = UNDECIDED
+        if dimensionality < 2:
+            notes = [f"a {NAMES[dimensionality]}: the thresholds are those of crystals and layers"]
+            verdict = UNDECIDED
+        elif not row[f"compounds_{name}"] and len(str(competitors).split(" + ")) > 1:
             notes.append(
                 "no reference compound in this chemical system: the distance is to the elements alone"
             )
             verdict = UNDECIDED if verdict == PASS else verdict
-        elif missing and verdict == PASS:
+        elif missing and verdict != FAIL:
             notes.append(f"a lower bound, as there is no reference for {missing}")
         reason = "; ".join(notes)
     screen = f"hull_{name}"
@@ -340,7 +370,7 @@ def _joint_verdict(
 ) -> Verdict:
     dft, own = pair
     value = max(dft.value, own.value) if isfinite(dft.value) and isfinite(own.value) else nan
-    threshold = settings.metastable_ev_per_atom
+    threshold = settings.threshold_of(int(row["dimensionality"]))  # type: ignore[call-overload]
     shown = f"{dft.value:.3f} by the reference hull, {own.value:.3f} by the potential's own (eV/atom)"
     limits = (
         f"stable at {settings.stable_ev_per_atom:g}, metastable at {threshold:g}, band "
@@ -359,15 +389,20 @@ def _joint_verdict(
         verdict, notes = dft.verdict, []
         if verdict == FAIL:
             notes.append(f"{shown}; {limits}; competitors {row['competitors_dft']}")
-        elif (dft.value <= settings.stable_ev_per_atom) != (own.value <= settings.stable_ev_per_atom):
+        elif len({item.value <= settings.stable_ev_per_atom + ROUNDING_EV_PER_ATOM for item in pair}) > 1:
             notes.append(f"metastable by both, stable by one only: {shown}; {limits}")
-        if any(abs(item.value - threshold) < settings.band_ev_per_atom for item in pair):
-            notes.append(_band_note(value, threshold, settings))
         reason = "; ".join(notes)
     return Verdict(str(row["id"]), "hull", verdict, value, threshold, reason, tool, tool_version)
 
 
-def _band_note(value: float, threshold: float, settings: HullSettings) -> str:
+def _dimensionality(crystal: Crystal, vacuum_angstrom: float) -> int:
+    try:
+        return vacuum(crystal, vacuum_angstrom).dimensionality
+    except ValueError:  # no atoms, no cell: such a crystal has no energy either
+        return 3
+
+
+def _band_note(threshold: float, settings: HullSettings) -> str:
     return f"within the band of ±{settings.band_ev_per_atom:g} eV/atom around {threshold:g}"
 
 

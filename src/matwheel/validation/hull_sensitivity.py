@@ -77,6 +77,7 @@ def hull_sensitivity(
             ReferenceHull(references),
             own_hulls[rule],
             anion_rule=rule,
+            vacuum_angstrom=settings.vacuum_angstrom,
         )
         tables[choice] = verdict_table(hull_verdicts(table, card, settings))
     return pd.concat(tables, names=["choice"]).reset_index("choice").reset_index(drop=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from math import nan
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from matwheel.crystals.crystal import Crystal
+from matwheel.crystals.dimensionality import layer_cell, vacuum, with_vacuum
 from matwheel.screening.verdicts import UNDECIDED
 from matwheel.validation.atoms import to_atoms
 from matwheel.validation.force_constants import (
@@ -21,10 +22,18 @@ from matwheel.validation.force_constants import (
     commensurate_points,
     density_of_states,
     force_constants,
+    is_layer,
     modes_at,
     zone_boundary_points,
 )
-from matwheel.validation.phonon_judgement import STABLE, Judgement, judge_modes, reason_to_doubt
+from matwheel.validation.layer_elasticity import layer_stiffness
+from matwheel.validation.phonon_judgement import (
+    PASSING,
+    Judgement,
+    judge_modes,
+    judge_stiffness,
+    reason_to_doubt,
+)
 from matwheel.validation.phonon_settings import PhononSettings
 from matwheel.validation.relaxation import RelaxationSettings, initial_problem
 from matwheel.validation.symmetric_relaxation import Minimum, relax_to_minimum, symmetrise
@@ -33,8 +42,8 @@ if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
 
 
-class OutOfTime(Exception):
-    """The time limit of the crystal has passed."""
+class BudgetSpent(Exception):
+    """The evaluations of the crystal are used up; the message says how many there were."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +57,7 @@ class JudgedModes:
         judgement: what these say.
         density: of all modes; None for Γ alone.
         interpolated_unstable: whether they are stable but for a mode that is interpolated between them.
+        lowest_stiffness_n_per_m: lowest in-plane stiffness of a layer whose modes pass; else NaN.
     """
 
     choice: SupercellChoice
@@ -56,28 +66,33 @@ class JudgedModes:
     judgement: Judgement
     density: DensityOfStates | None = None
     interpolated_unstable: bool = False
+    lowest_stiffness_n_per_m: float = nan
 
 
 class PhononCalculation:
-    """Calculations with one potential, counted, until a deadline (of `time.monotonic`) passes."""
+    """Calculations with one potential, counted, until the budget of the settings is spent."""
 
-    def __init__(self, calculator: Calculator, settings: PhononSettings, deadline: float) -> None:
-        self.calculator, self.settings, self.deadline = calculator, settings, deadline
-        self.evaluations = 0
+    def __init__(self, calculator: Calculator, settings: PhononSettings) -> None:
+        self.calculator, self.settings = calculator, settings
+        self.evaluations = self.atom_evaluations = 0
 
-    def count(self) -> None:
+    def count(self, atoms: int) -> None:
         """Count an evaluation of the potential.
 
         Raises:
-            OutOfTime: the deadline has passed.
+            BudgetSpent: it is one too many.
         """
-        if time.monotonic() > self.deadline:
-            raise OutOfTime
+        most = self.settings.max_atom_evaluations
+        if self.atom_evaluations + atoms > most:
+            raise BudgetSpent(
+                f"{self.evaluations} evaluations used up the {most} atom-evaluations of max_atom_evaluations"
+            )
         self.evaluations += 1
+        self.atom_evaluations += atoms
 
     def energy(self, crystal: Crystal) -> float:
         """Return the energy per atom, eV."""
-        self.count()
+        self.count(len(crystal.species))
         atoms = to_atoms(crystal)
         atoms.calc = self.calculator
         return float(atoms.get_potential_energy()) / len(atoms)
@@ -88,14 +103,23 @@ class PhononCalculation:
         atoms.calc = self.calculator
         return float(np.linalg.norm(atoms.get_forces(), axis=1).max())
 
+    def forces_and_stress(self, crystal: Crystal) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return forces, shape (atoms, 3), eV/Å, and stress, shape (3, 3), eV/Å³."""
+        self.count(len(crystal.species))
+        atoms = to_atoms(crystal)
+        atoms.calc = self.calculator
+        return np.asarray(atoms.get_forces(), dtype=np.float64), atoms.get_stress(voigt=False)
+
     def symmetric_cell(self, crystal: Crystal) -> tuple[Crystal, int]:
-        """Return the symmetric primitive cell and its space-group number.
+        """Return the symmetric primitive cell and its space-group number; of a layer, that of `layer_cell`.
 
         Raises:
             ArithmeticError: energy or forces say that the crystal is not fit to be computed at all.
             ValueError: spglib finds no symmetry.
         """
         settings = self.settings
+        if vacuum(crystal, settings.vacuum_angstrom).dimensionality == 2:
+            crystal = layer_cell(with_vacuum(crystal, settings.vacuum_angstrom), settings.vacuum_angstrom)
         force = self.largest_force(crystal)
         problem = initial_problem(self.energy(crystal), force, RelaxationSettings())
         if problem:
@@ -116,6 +140,7 @@ class PhononCalculation:
             max_steps=self.settings.max_relaxation_steps,
             keep_symmetry=keep_symmetry,
             after_evaluation=self.count,
+            vacuum_angstrom=self.settings.vacuum_angstrom,
         )
 
     def at_gamma(self, crystal: Crystal) -> JudgedModes:
@@ -129,7 +154,7 @@ class PhononCalculation:
         """Return the phonons at the q-points that fit into a supercell.
 
         Where nothing but an interpolated mode speaks against the crystal, a longer supercell is tried, if
-        there is one within the limit.
+        there is one within the limit. A layer whose modes pass is strained.
         """
         settings, crystal = self.settings, gamma.constants.crystal
         limit = settings.max_supercell_atoms
@@ -145,8 +170,17 @@ class PhononCalculation:
             choice = longer
             try:
                 found = self._judged(choice, self._constants(crystal, choice))
-            except OutOfTime:
+            except BudgetSpent:
                 break
+        if is_layer(crystal) and found.judgement.verdict in PASSING:
+            stiffness = layer_stiffness(
+                crystal,
+                self.forces_and_stress,
+                gamma.constants.matrix_ev_per_angstrom2,
+                settings.elastic_strain,
+            ).lowest_n_per_m
+            judgement = judge_stiffness(found.judgement, stiffness, settings)
+            found = replace(found, judgement=judgement, lowest_stiffness_n_per_m=stiffness)
         return found
 
     def _judged(self, choice: SupercellChoice, constants: ForceConstants) -> JudgedModes:
@@ -156,8 +190,8 @@ class PhononCalculation:
         density = density_of_states(constants, settings.mesh_length_angstrom)
         judgement = judge_modes(modes, settings)
         interpolated_unstable = False
-        if judgement.verdict == STABLE:
-            boundary = judge_modes(modes_at(constants, zone_boundary_points()), settings)
+        if judgement.verdict in PASSING:
+            boundary = judge_modes(modes_at(constants, zone_boundary_points(constants.crystal)), settings)
             doubt = reason_to_doubt(choice, constants, density, boundary, settings)
             interpolated_unstable = density.lowest_far_from_gamma_thz < settings.unstable_below_thz
             if doubt:

@@ -1,15 +1,19 @@
 """What phonon modes say of a crystal: stable, unstable or undecided.
 
 At the q-points that fit into the supercell (Γ is one of them) the frequencies are exact, so
-these decide; rigid translations at Γ do not count.
+these decide; rigid translations at Γ do not count. Of a layer these points lie in its plane.
 
-- unstable: a mode below `unstable_below_thz`;
-- undecided: a mode between `unstable_below_thz` and `stable_above_thz`, or an optical one below
-  `soft_optical_thz` (potentials are too soft by 5 to 20 %), or a reason not to trust the figures: the
-  relaxation did not converge, the supercell is shorter than asked for, translations cost energy, a q-point
-  between the sampled ones has an interpolated mode below `unstable_below_thz` (in the largest supercell too),
-  or by interpolation the zone boundary would be undecided, where the supercell does not hold it;
-- stable: otherwise.
+The sign decides. A potential that is too soft by 5 to 25 % moves no frequency through zero, so a positive
+lowest frequency speaks for the crystal, however low:
+
+- unstable: a mode below `unstable_below_thz`, or a layer whose stiffness is below minus
+  `elastic_error_n_per_m`;
+- undecided: a mode between `unstable_below_thz` and `stable_above_thz`, the band of errors below zero, or
+  such a stiffness, or a reason not to trust the figures: the relaxation did not converge, the supercell is
+  shorter than asked for, translations cost energy, a q-point between the sampled ones has an interpolated
+  mode below `unstable_below_thz` (in the largest supercell too), or by interpolation the zone boundary would
+  be undecided, where the supercell does not hold it;
+- stable: otherwise; 'stable, soft', which passes, where an optical mode is below `soft_below_thz`.
 
 Acoustic are the three modes that are most like a rigid translation at their q-point, all others optical. At
 points of halves such as (½, 0, 0) all are optical: they are so in the doubled cell, and a verdict must not
@@ -19,7 +23,7 @@ of the interpolation; they are reported and decide nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite, isnan, nan
 
 import numpy as np
@@ -35,13 +39,14 @@ from matwheel.validation.force_constants import (
 )
 from matwheel.validation.phonon_settings import PhononSettings
 
-STABLE, UNSTABLE = "stable", "unstable"  # the third is UNDECIDED of the verdicts
+STABLE, SOFT, UNSTABLE = "stable", "stable, soft", "unstable"  # the fourth is UNDECIDED of the verdicts
+PASSING = (STABLE, SOFT)
 NO_POINT = (nan, nan, nan)
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a set of modes says: 'stable', 'unstable' or 'undecided', why, and the threshold that decided."""
+    """What a set of modes says: one of the verdicts above, why, and the threshold that decided."""
 
     verdict: str
     reason: str
@@ -68,13 +73,14 @@ def judge_modes(modes: Modes, settings: PhononSettings) -> Judgement:
         return Judgement(UNSTABLE, f"lowest mode {where}", settings.unstable_below_thz, *figures)
     if lowest < settings.stable_above_thz:
         band = f"{settings.unstable_below_thz:g} and {settings.stable_above_thz:g} THz"
-        reason = f"lowest mode {where}, between {band}"
+        reason = f"lowest mode {where}, between {band}: within the error of zero"
         return Judgement(UNDECIDED, reason, settings.stable_above_thz, *figures)
-    if settings.soft_optical_thz and optical < settings.soft_optical_thz:
+    if optical < settings.soft_below_thz:
         reason = (
-            f"softest optical mode {frequency_text(optical)} THz, below {settings.soft_optical_thz:g} THz"
+            f"soft, not unstable: softest optical mode {frequency_text(optical)} THz, below "
+            f"{settings.soft_below_thz:g} THz"
         )
-        return Judgement(UNDECIDED, reason, settings.soft_optical_thz, *figures)
+        return Judgement(SOFT, reason, settings.stable_above_thz, *figures)
     return Judgement(STABLE, "", settings.stable_above_thz, *figures)
 
 
@@ -107,9 +113,22 @@ def reason_to_doubt(
     if lowest < settings.unstable_below_thz:
         where = f"{frequency_text(lowest)} THz interpolated at q = {q_point_text(density.far_q_point)}"
         return f"no unstable mode at the q-points of the supercell, but {where}; take a larger supercell"
-    if boundary.verdict != STABLE:
+    if boundary.verdict not in PASSING:
         return f"interpolated to the zone boundary that the supercell does not hold: {boundary.reason}"
     return ""
+
+
+def judge_stiffness(judgement: Judgement, lowest_n_per_m: float, settings: PhononSettings) -> Judgement:
+    """Return the judgement of a layer whose modes pass, with what its stiffness against long waves says."""
+    if lowest_n_per_m >= 0:
+        return judgement
+    error = settings.elastic_error_n_per_m
+    verdict = UNSTABLE if lowest_n_per_m < -error else UNDECIDED
+    known = "" if verdict == UNSTABLE else f", within its error of {error:g} N/m"
+    reason = (
+        f"no unstable mode in the supercell, but an in-plane stiffness of {lowest_n_per_m:.2f} N/m{known}"
+    )
+    return replace(judgement, verdict=verdict, reason=reason)
 
 
 def frequency_text(frequency_thz: float) -> str:

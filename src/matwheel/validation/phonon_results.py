@@ -15,12 +15,20 @@ from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.table import reduced_formula
 from matwheel.screening.verdicts import ERROR, FAIL, PASS, UNDECIDED, Verdict
 from matwheel.validation.force_constants import Bands, DensityOfStates
-from matwheel.validation.phonon_judgement import NO_POINT, STABLE, UNSTABLE, frequency_text, q_point_text
+from matwheel.validation.known_weaknesses import weakness_note
+from matwheel.validation.phonon_judgement import (
+    NO_POINT,
+    SOFT,
+    STABLE,
+    UNSTABLE,
+    frequency_text,
+    q_point_text,
+)
 from matwheel.validation.phonon_settings import PhononSettings
 from matwheel.validation.potentials import PotentialCard
 
 SCREEN = "phonons"
-VERDICT_OF = {STABLE: PASS, UNSTABLE: FAIL, UNDECIDED: UNDECIDED, ERROR: ERROR}
+VERDICT_OF = {STABLE: PASS, SOFT: PASS, UNSTABLE: FAIL, UNDECIDED: UNDECIDED, ERROR: ERROR}
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +36,7 @@ class Daughter:
     """What the softest mode of an unstable crystal leads to.
 
     Attributes:
-        verdict: 'stable', 'unstable' or 'undecided' by its own phonons; empty where no lower structure was
+        verdict: as for a crystal, by its own phonons; empty where no lower structure was
             found.
         stage: where these were taken: 'gamma' of its own cell, which holds the mode that was followed, or
             'supercell' of that; empty where they were not reached.
@@ -58,7 +66,7 @@ class PhononResult:
 
     Attributes:
         id: the crystal's id.
-        verdict: 'stable', 'unstable', 'undecided', or 'error': could not be computed.
+        verdict: 'stable', 'stable, soft', 'unstable', 'undecided', or 'error': could not be computed.
         reason: one sentence for a person.
         threshold_thz: the threshold that decided.
         stage: the last that gave figures: 'none', 'relaxation', 'gamma' (unit cell only) or 'supercell'.
@@ -75,7 +83,9 @@ class PhononResult:
         supercell_length_angstrom: distance of an atom to its nearest image in it.
         displacements: displaced supercells that were computed, of the last stage.
         force_evaluations: evaluations of the potential, all stages together.
-        crystal: the primitive cell, relaxed with the symmetry kept.
+        crystal: the primitive cell, relaxed with the symmetry kept; of a layer, that of `layer_cell`.
+        dimensionality: 3 for a crystal, 2 for a layer; 0 before it is known.
+        lowest_stiffness_n_per_m: lowest in-plane stiffness of a layer whose modes pass, with relaxed ions.
         space_group: its space-group number.
         energy_ev_per_atom: its energy.
         largest_force_ev_per_angstrom: largest force or virial per atom left.
@@ -105,6 +115,8 @@ class PhononResult:
     displacements: int = 0
     force_evaluations: int = 0
     crystal: Crystal | None = field(default=None, repr=False)
+    dimensionality: int = 0
+    lowest_stiffness_n_per_m: float = nan
     space_group: int = 0
     energy_ev_per_atom: float = nan
     largest_force_ev_per_angstrom: float = nan
@@ -164,6 +176,8 @@ def phonon_row(result: PhononResult) -> dict[str, Any]:
         "interpolated_q_point": q_point_text(result.interpolated_q_point),
         "acoustic_residual_raw_thz": result.acoustic_residual_raw_thz,
         "acoustic_residual_thz": result.acoustic_residual_thz,
+        "dimensionality": result.dimensionality,
+        "lowest_stiffness_n_per_m": result.lowest_stiffness_n_per_m,
         "space_group": result.space_group,
         "atoms": len(result.crystal.species) if result.crystal else 0,
         "energy_ev_per_atom": result.energy_ev_per_atom,
@@ -184,7 +198,7 @@ def phonon_row(result: PhononResult) -> dict[str, Any]:
         "daughter_generation": daughter.generation,
         "unstable_below_thz": settings.unstable_below_thz,
         "stable_above_thz": settings.stable_above_thz,
-        "soft_optical_thz": settings.soft_optical_thz,
+        "soft_below_thz": settings.soft_below_thz,
         "displacement_angstrom": settings.displacement_angstrom,
         "seconds": result.seconds,
     }
@@ -200,9 +214,11 @@ def phonon_verdict(
 ) -> Verdict:
     """Return the verdict of the screen `phonons`: the lowest frequency (THz) against the deciding threshold.
 
-    Stable passes, unstable fails; the reason names the daughter structure where one was found.
+    Stable passes, soft or not, unstable fails; the reason names the daughter structure where one was found,
+    and what the potential is known to be wrong about.
     """
     threshold = result.threshold_thz
+    formula = reduced_formula(result.crystal) if result.crystal else ""
     return _verdict(
         candidate_id,
         result.verdict,
@@ -211,6 +227,7 @@ def phonon_verdict(
         full_reason(result),
         result.seconds,
         card,
+        (formula, result.space_group, result.dimensionality),
     )
 
 
@@ -225,6 +242,7 @@ def phonon_verdicts(table: pd.DataFrame, card: PotentialCard) -> list[Verdict]:
             row.reason,
             float(row.seconds),
             card,
+            (row.formula, int(row.space_group), int(row.dimensionality)),
         )
         for row in table.itertuples(index=False)
     ]
@@ -238,7 +256,10 @@ def _verdict(
     reason: str,
     seconds: float,
     card: PotentialCard,
+    crystal: tuple[str, int, int],
 ) -> Verdict:
+    """Return a verdict; `crystal` is formula, space-group number and dimensionality."""
+    reason = "; ".join(part for part in (reason, weakness_note(card.name, *crystal)) if part)
     return Verdict(
         candidate_id,
         SCREEN,

@@ -1,12 +1,12 @@
 """Dynamical stability: is a crystal at a minimum of its energy, or does a vibration lead elsewhere?
 
 Order of work: symmetric primitive cell, relaxation with its symmetry kept, phonons at Γ from the unit cell (a
-mode far below zero ends it), phonons at all q-points that fit into a supercell, and for an unstable crystal
-the structure that the softest mode leads to.
+mode far below zero ends it), phonons at all q-points that fit into a supercell, the stiffness of a layer, and
+for an unstable crystal the structure that the softest mode leads to.
 
-The parts: `phonon_settings`; `phonon_calculation` with `force_constants` and `symmetric_relaxation`;
-`phonon_judgement`, what decides; `soft_mode`, the search for a lower structure; `phonon_results`, tables and
-verdicts.
+The parts: `phonon_settings`; `phonon_calculation` with `force_constants`, `layer_elasticity` and
+`symmetric_relaxation`; `phonon_judgement`, what decides; `soft_mode`, the search for a lower structure;
+`phonon_results`, tables and verdicts.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ import numpy as np
 from matwheel.crystals.crystal import Crystal
 from matwheel.progress import Log, Progress, log_to_stderr
 from matwheel.screening.verdicts import ERROR, UNDECIDED
+from matwheel.time_limits import hang_guard
 from matwheel.validation.force_constants import bands_along_path
-from matwheel.validation.phonon_calculation import JudgedModes, OutOfTime, PhononCalculation
+from matwheel.validation.phonon_calculation import BudgetSpent, JudgedModes, PhononCalculation
 from matwheel.validation.phonon_judgement import UNSTABLE
 from matwheel.validation.phonon_results import Daughter, PhononResult, summary
 from matwheel.validation.phonon_settings import PhononSettings
@@ -66,16 +67,22 @@ def phonon_stability(
         elements: elements that the potential knows; a crystal with another one is an error. None: not checked
             here, and an error of the calculator becomes the reason.
         log: gets one line on the result.
+
+    Raises:
+        Hung: the evaluations, whose number is limited, do not end.
     """
     settings = settings or PhononSettings()
     started = time.monotonic()
-    calculation = PhononCalculation(calculator, settings, started + settings.time_limit_seconds)
+    calculation = PhononCalculation(calculator, settings)
     run = _Run(crystal, calculation)
-    refusal = _reason_to_refuse(crystal, elements)
+    refusal = _reason_to_refuse(crystal, elements, settings)
     if refusal:
         run.figures.update(verdict=ERROR, reason=refusal)
     else:
-        with np.errstate(all="ignore"):
+        guard = hang_guard(
+            settings.time_limit_seconds, f"phonons of {crystal.id}", "phonons.time_limit_seconds"
+        )
+        with guard, np.errstate(all="ignore"):
             run.judge()
             if run.figures["verdict"] == UNSTABLE and settings.follow_unstable:
                 run.follow()
@@ -121,8 +128,8 @@ class _Run:
         """Run a step; return None if it came to its end, else a verdict and what stopped it."""
         try:
             step()
-        except OutOfTime:
-            return UNDECIDED, f"not finished after {self.settings.time_limit_seconds:g} s"
+        except BudgetSpent as spent:
+            return UNDECIDED, f"not finished: {spent}"
         except Exception as error:
             return ERROR, f"{type(error).__name__}: {error}"
         return None
@@ -135,6 +142,7 @@ class _Run:
         self.figures.update(
             stage="relaxation",
             crystal=crystal,
+            dimensionality=sum(crystal.pbc),
             space_group=space_group,
             energy_ev_per_atom=minimum.energy_ev_per_atom,
             largest_force_ev_per_angstrom=minimum.largest_force_ev_per_angstrom,
@@ -183,6 +191,7 @@ class _Run:
             supercell_atoms=choice.atoms,
             supercell_length_angstrom=choice.shortest_length_angstrom,
             displacements=constants.displacements,
+            lowest_stiffness_n_per_m=modes.lowest_stiffness_n_per_m,
         )
 
     def _follow(self) -> None:
@@ -192,6 +201,7 @@ class _Run:
             self.figures["daughter"] = daughter
 
 
-def _reason_to_refuse(crystal: Crystal, elements: Collection[str] | None) -> str:
+def _reason_to_refuse(crystal: Crystal, elements: Collection[str] | None, settings: PhononSettings) -> str:
     # The size is judged later, on the primitive cell.
-    return reason_to_refuse(crystal, RelaxationSettings(max_atoms=10**9), elements)
+    limits = RelaxationSettings(max_atoms=10**9, vacuum_angstrom=settings.vacuum_angstrom)
+    return reason_to_refuse(crystal, limits, elements)

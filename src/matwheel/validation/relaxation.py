@@ -1,14 +1,16 @@
 """Relaxation of crystals with a potential, in stages: one energy, sanity limits, then positions and cell.
 
 A crystal that cannot be relaxed gets a status and a reason; it never ends the batch. The optimiser is ASE's
-BFGS on the positions and the logarithm of the deformation of the cell.
+BFGS on the positions and the logarithm of the deformation of the cell. A layer under vacuum is relaxed in its
+plane: the height of its cell stays, and with it a vacuum vector that is upright; wires and molecules are
+refused. Budgets count steps; a clock guards against a hang, which ends the job and not the crystal.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from math import inf, isfinite, nan
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,11 +18,18 @@ import numpy as np
 import pandas as pd
 
 from matwheel.crystals.crystal import Crystal
-from matwheel.crystals.table import SYMPREC_ANGSTROM, reduced_formula, space_group
+from matwheel.crystals.dimensionality import (
+    VACUUM_ANGSTROM,
+    filled_volume_angstrom3,
+    plane_normal,
+    vacuum,
+    with_vacuum,
+)
+from matwheel.crystals.table import SYMPREC_ANGSTROM, reduced_formula, space_group, with_periodicity
 from matwheel.errors import InputError
 from matwheel.progress import Log, Progress, log_to_stderr
 from matwheel.screening.verdicts import ERROR, FAIL, PASS, UNDECIDED, Verdict
-from matwheel.time_limits import TimeLimitReached, time_limit
+from matwheel.time_limits import TimeLimitReached, hang_guard
 from matwheel.validation.atoms import from_atoms, to_atoms
 from matwheel.validation.potentials import (
     POTENTIALS,
@@ -35,10 +44,9 @@ if TYPE_CHECKING:
 CONVERGED = "converged"  # forces and stress below the limit: the geometry is the relaxed one
 NOT_CONVERGED = "not_converged"  # steps used up: the geometry is the last one
 EXPLODED = "exploded"  # energy, forces or cell left the sane range, at the first energy or later
-TIMED_OUT = "timed_out"
 FAILED = "error"  # the potential or the optimiser raised an error
-REFUSED = "refused"  # not computed: too large, broken, or an element the potential does not know
-STATUSES = (CONVERGED, NOT_CONVERGED, EXPLODED, TIMED_OUT, FAILED, REFUSED)
+REFUSED = "refused"  # not computed: too large, broken, a wire or molecule, or an element it was not fitted to
+STATUSES = (CONVERGED, NOT_CONVERGED, EXPLODED, FAILED, REFUSED)
 SHARD_SIZE = 25
 _EXACT_SYMPREC_ANGSTROM = 1e-3
 
@@ -55,10 +63,14 @@ class RelaxationSettings:
             not relaxed. Of 55 generated ones at 20 to 200 eV/Å 48 converged, of 5 above that one; the others
             fell into holes of the potential (docs/architecture.md).
         lowest_energy_ev_per_atom, highest_energy_ev_per_atom: an energy outside is the potential's error.
-        largest_volume_ratio: a crystal that grows or shrinks by more than this factor has exploded.
-        smallest_volume_angstrom3_per_atom: a denser cell is refused; it would have too many neighbours.
+        largest_volume_ratio: a crystal that grows or shrinks by more than this factor has exploded; of a
+            layer the area counts.
+        smallest_volume_angstrom3_per_atom: a denser cell is refused; it would have too many neighbours. Of a
+            layer the vacuum does not count.
         max_atoms: a larger cell is refused.
-        time_limit_seconds: wall time of one crystal.
+        vacuum_angstrom: a gap between atoms along a lattice direction above which nothing holds the two sides
+            together; the range of the potential.
+        time_limit_seconds: wall time of one crystal, a guard against a hang that ends the job.
         symprec_angstrom: tolerance of the space groups.
         keep_symmetry: relax within the space group that the crystal has at 0.001 Å, with ASE's FixSymmetry.
     """
@@ -71,7 +83,8 @@ class RelaxationSettings:
     largest_volume_ratio: float = 4.0
     smallest_volume_angstrom3_per_atom: float = 2.0
     max_atoms: int = 200
-    time_limit_seconds: float = 300.0
+    vacuum_angstrom: float = VACUUM_ANGSTROM
+    time_limit_seconds: float = 3600.0
     symprec_angstrom: float = 0.1
     keep_symmetry: bool = False
 
@@ -104,7 +117,7 @@ class Relaxation:
         largest_force_initial_ev_per_angstrom, largest_force_ev_per_angstrom: largest force on an atom (eV/Å)
             or row of the virial per atom (eV), whichever is larger, as the optimiser does; before and after.
         steps: optimiser steps.
-        volume_change: relaxed volume / initial volume - 1.
+        volume_change: relaxed volume / initial volume - 1; of a layer, whose height stays, of its area.
         rmsd_angstrom: root mean square displacement of the atoms, see `displacement_rmsd`.
         space_group_before, space_group_after: numbers at `symprec_angstrom`; 0 where there is none.
         seconds: wall time, single point included; the only figure that differs between two runs.
@@ -195,6 +208,9 @@ def relax_crystal(
 ) -> tuple[Relaxation, Crystal]:
     """Relax one crystal; no error of its data, the potential or the optimiser leaves this function.
 
+    Raises:
+        Hung: the steps, whose number is limited, do not end.
+
     Returns:
         The figures, and the relaxed crystal: the last geometry for the statuses 'converged' and
         'not_converged', the crystal as it came in for all others.
@@ -204,13 +220,14 @@ def relax_crystal(
     if refusal:
         return Relaxation(REFUSED, refusal, seconds=time.monotonic() - started), crystal
     run = _Run(crystal, settings)
-    try:
-        with time_limit(settings.time_limit_seconds), np.errstate(all="ignore"):
-            status, reason = run.relax(calculator)
-    except TimeLimitReached:
-        status, reason = TIMED_OUT, f"not finished after {settings.time_limit_seconds:g} s, {run.steps} steps"
-    except Exception as error:
-        status, reason = FAILED, f"{type(error).__name__}: {error}"
+    with hang_guard(
+        settings.time_limit_seconds, f"relaxation of {crystal.id}", "relaxation.time_limit_seconds"
+    ):
+        try:
+            with np.errstate(all="ignore"):
+                status, reason = run.relax(calculator)
+        except Exception as error:
+            status, reason = FAILED, f"{type(error).__name__}: {error}"
     relaxed = run.relaxed if status in (CONVERGED, NOT_CONVERGED) else None
     result = Relaxation(status, reason, **run.figures(relaxed), seconds=time.monotonic() - started)
     return result, relaxed or crystal
@@ -229,7 +246,10 @@ def reason_to_refuse(
         return f"{atoms} atoms, more than the {settings.max_atoms} allowed by max_atoms"
     if not _is_finite(crystal):
         return "lattice or positions are not finite"
-    volume = crystal.volume_angstrom3 / atoms
+    try:
+        volume = filled_volume_angstrom3(crystal, settings.vacuum_angstrom) / atoms
+    except ValueError:  # no volume
+        volume = crystal.volume_angstrom3 / atoms
     if not volume >= settings.smallest_volume_angstrom3_per_atom:
         limit = settings.smallest_volume_angstrom3_per_atom
         return f"volume {volume:.3g} Å³ per atom is below {limit:g} Å³, too many neighbours"
@@ -239,7 +259,19 @@ def reason_to_refuse(
     unsupported = sorted(set(crystal.species) - set(elements)) if elements is not None else []
     if unsupported:
         return f"the potential was not fitted to {', '.join(unsupported)}"
-    return ""
+    return reason_to_refuse_vacuum(crystal, settings.vacuum_angstrom)
+
+
+def reason_to_refuse_vacuum(crystal: Crystal, vacuum_angstrom: float) -> str:
+    """Return why something under vacuum is neither crystal nor layer, or the empty string."""
+    found = vacuum(crystal, vacuum_angstrom)
+    if found.dimensionality >= 2:
+        return ""
+    directions = "two directions" if found.dimensionality else "all directions"
+    return (
+        f"a {found.name}: gaps above {vacuum_angstrom:g} Å in {directions}; only crystals and layers are "
+        "relaxed and judged"
+    )
 
 
 def displacement_rmsd(before: Crystal, after: Crystal) -> float:
@@ -257,8 +289,9 @@ def displacement_rmsd(before: Crystal, after: Crystal) -> float:
 def relaxation_table(crystals: Sequence[Crystal], results: Sequence[Relaxation]) -> pd.DataFrame:
     """Return results as a crystal table of the geometries with the figures of `Relaxation` as properties.
 
-    Columns: id, species, lattice, frac_coords, formula, space_group (number at 0.01 Å), then the figures. The
-    geometry is relaxed where status is 'converged' or 'not_converged', else it is the crystal as it came in.
+    Columns: id, species, lattice, frac_coords, formula, space_group (number at 0.01 Å), pbc (only where a
+    crystal is not periodic in all directions), then the figures. The geometry is relaxed where status is
+    'converged' or 'not_converged', else it is the crystal as it came in.
     """
     frame = pd.DataFrame(
         {
@@ -271,6 +304,7 @@ def relaxation_table(crystals: Sequence[Crystal], results: Sequence[Relaxation])
         }
     )
     frame = frame.astype({name: np.int64 if name == "space_group" else object for name in frame})
+    frame = with_periodicity(frame, crystals)
     figures = pd.DataFrame(
         [asdict(result) for result in results], columns=[f.name for f in fields(Relaxation)]
     )
@@ -285,9 +319,9 @@ def relaxation_verdicts(
     """Return the verdicts `single_point` and `relaxation` of each row, in row order.
 
     `single_point`: pass; fail when energy or forces of the crystal as it came in are out of bounds; error
-    when there is no such figure (refused, an error, out of time).
+    when there is no such figure (refused, an error).
     `relaxation`, of those that passed: pass when converged; undecided when the steps were used up; error when
-    it exploded, failed or timed out. Who failed the first has no verdict of the second.
+    it exploded or failed. Who failed the first has no verdict of the second.
     """
     verdicts = []
     for row in table.itertuples(index=False):
@@ -327,7 +361,10 @@ class _Run:
     """One relaxation under way; its figures survive whatever ends it."""
 
     def __init__(self, crystal: Crystal, settings: RelaxationSettings) -> None:
-        self.crystal, self.settings, self.started = crystal, settings, time.monotonic()
+        self.crystal = with_vacuum(crystal, settings.vacuum_angstrom)
+        self.settings, self.started = settings, time.monotonic()
+        found = vacuum(self.crystal, settings.vacuum_angstrom)
+        self.normal = plane_normal(self.crystal, found.miller[0]) if found.dimensionality == 2 else None
         self.energy = self.energy_initial = self.force = self.force_initial = nan
         self.steps = 0
         self.relaxed: Crystal | None = None
@@ -344,7 +381,7 @@ class _Run:
 
             atoms.set_constraint(FixSymmetry(atoms, symprec=_EXACT_SYMPREC_ANGSTROM))
         atoms.calc = calculator
-        cell = CellFilter(atoms)
+        cell = CellFilter(atoms, self.normal)
         self.energy_initial, self.force_initial = _energy_and_force(cell)
         self.energy, self.force = self.energy_initial, self.force_initial
         problem = initial_problem(self.energy_initial, self.force_initial, settings)
@@ -361,7 +398,7 @@ class _Run:
             if time.monotonic() - self.started > settings.time_limit_seconds:
                 raise TimeLimitReached
         atoms.set_constraint()
-        self.relaxed = from_atoms(self.crystal.id, atoms)
+        self.relaxed = replace(from_atoms(self.crystal.id, atoms), pbc=self.crystal.pbc)
         if converged:
             return CONVERGED, ""
         return NOT_CONVERGED, f"force {self.force:.3g} eV/Å left after {self.steps} steps"
@@ -370,7 +407,8 @@ class _Run:
         ratio = volume_angstrom3 / self.crystal.volume_angstrom3
         largest = self.settings.largest_volume_ratio
         if not 1 / largest <= ratio <= largest:
-            return f"volume is {ratio:.3g} times the initial one, limit {largest:g}"
+            size = "volume" if self.normal is None else "area"
+            return f"{size} is {ratio:.3g} times the initial one, limit {largest:g}"
         return _energy_problem(self.energy, self.force, self.settings)
 
     def figures(self, relaxed: Crystal | None) -> dict[str, Any]:

@@ -41,6 +41,7 @@ from numpy.typing import NDArray
 
 from matwheel.errors import InputError
 from matwheel.seeds import derive_seed
+from matwheel.time_limits import hung
 from matwheel.validation.atoms import to_atoms
 from matwheel.validation.displacements import (
     ABSOLUTE,
@@ -77,7 +78,8 @@ class SelfConsistentSettings:
         lowest_sampled_thz: softer vibrations are sampled as if they had this frequency.
         largest_energy_ev_per_atom: a snapshot whose energy differs by more from the crystal at rest ends the
             computation: the potential or the harmonic crystal has left what is physical.
-        time_limit_seconds: wall time, looked at between two evaluations of the potential.
+        time_limit_seconds: wall time, a guard against a hang that ends the job; looked at between two
+            evaluations of the potential.
     """
 
     snapshots: int = 30
@@ -87,7 +89,7 @@ class SelfConsistentSettings:
     tolerance_thz: float = 0.05
     lowest_sampled_thz: float = 0.2
     largest_energy_ev_per_atom: float = 1.0
-    time_limit_seconds: float = 600.0
+    time_limit_seconds: float = 7200.0
 
     def __post_init__(self) -> None:
         for setting in fields(self):
@@ -178,14 +180,15 @@ def self_consistent_phonons(
 
     Raises:
         InputError: a negative temperature, or one that is not finite.
+        Hung: the iterations, whose number is limited, do not end.
     """
     settings = settings or SelfConsistentSettings()
     if not (isfinite(temperature_kelvin) and temperature_kelvin >= 0):
         raise InputError(f"temperature is {temperature_kelvin} K; give 0 (zero-point motion) or more")
-    deadline = time.monotonic() + settings.time_limit_seconds
+    deadline = time.monotonic() + settings.time_limit_seconds  # of the guard; iterations are the budget
     at_rest, masses = supercell_at_rest(constants)
     noise = _mirrored_noise(settings.snapshots, len(masses), seed)
-    potential = _Potential(calculator, at_rest, settings.largest_energy_ev_per_atom, deadline)
+    potential = _Potential(calculator, at_rest, settings, deadline)
     current = constants
     mixer = _Mixer(settings.damping, settings.memory)
     history: list[Iteration] = []
@@ -253,10 +256,11 @@ class _Potential:
     """Energies and forces of displaced supercells, with what must end the computation."""
 
     def __init__(
-        self, calculator: Calculator, at_rest: Crystal, largest_energy_ev_per_atom: float, deadline: float
+        self, calculator: Calculator, at_rest: Crystal, settings: SelfConsistentSettings, deadline: float
     ) -> None:
         self.calculator, self.at_rest = calculator, at_rest
-        self.largest_energy, self.deadline = largest_energy_ev_per_atom, deadline
+        self.largest_energy = settings.largest_energy_ev_per_atom
+        self.time_limit_seconds, self.deadline = settings.time_limit_seconds, deadline
         self.evaluations = 0
         self.rest_energy: float | None = None
 
@@ -264,7 +268,8 @@ class _Potential:
         """Return energies above rest, eV/atom, shape (n,), and forces, shape (n, atoms, 3), eV/Å.
 
         Raises:
-            _Ended: out of time, the calculator fails, or its results are beyond sanity.
+            _Ended: the calculator fails, or its results are beyond sanity.
+            Hung: the deadline has passed.
         """
         if self.rest_energy is None:
             self.rest_energy = self._evaluate(np.zeros(displacements.shape[1:]))[0]
@@ -280,7 +285,8 @@ class _Potential:
 
     def _evaluate(self, displacement: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         if time.monotonic() > self.deadline:
-            raise _Ended("out of time")
+            what = f"self-consistent phonons of {self.at_rest.id}"
+            raise hung(self.time_limit_seconds, what, "self_consistent.time_limit_seconds")
         atoms = to_atoms(displaced_crystal(self.at_rest.id, self.at_rest, displacement))
         atoms.calc = self.calculator
         try:

@@ -107,7 +107,7 @@ def _lowest_along_soft_mode(
         tried = []
         for amplitude in settings.mode_amplitudes_angstrom:
             shift = sign * amplitude * displacement @ np.linalg.inv(cell.lattice)
-            moved = Crystal(parent.id, cell.species, cell.lattice, cell.frac_coords + shift)
+            moved = replace(cell, frac_coords=cell.frac_coords + shift)
             tried.append((calculation.energy(moved), moved))
         lowest.append(min(tried, key=lambda one: one[0]))
     if 1000 * abs(lowest[0][0] - lowest[1][0]) < settings.smallest_gain_mev_per_atom:

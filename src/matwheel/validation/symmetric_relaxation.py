@@ -1,15 +1,19 @@
-"""Relaxation for phonons: a primitive standardised cell, its symmetry kept, and very small forces."""
+"""Relaxation for phonons: a primitive standardised cell, its symmetry kept, and very small forces.
+
+Layers come in the cell of `crystals.dimensionality.layer_cell`, and stay in it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from matwheel.crystals.crystal import Crystal
+from matwheel.crystals.dimensionality import VACUUM_ANGSTROM, layer_cell, plane_normal, vacuum
 from matwheel.crystals.standard_cells import primitive_standard_cell
 from matwheel.crystals.symmetry_dataset import symmetry_dataset
 from matwheel.validation.atoms import from_atoms, to_atoms
@@ -44,9 +48,13 @@ class Minimum:
 def standard_primitive(crystal: Crystal, symprec_angstrom: float) -> tuple[Crystal, int] | None:
     """Return the primitive cell in spglib's standard setting, idealised, and its space-group number.
 
-    The lattice may be turned in space and atoms come in another order. None where spglib finds no symmetry.
+    The lattice may be turned in space and atoms come in another order. A layer that is named so by its `pbc`
+    keeps its vacuum along the third vector. None where spglib finds no symmetry.
     """
     standard = primitive_standard_cell(crystal, symprec_angstrom)
+    if standard is not None and not all(crystal.pbc):
+        # Idealised positions are this close to where they were, so no gap is narrower by more.
+        standard = layer_cell(standard, vacuum(crystal).gap_angstrom - 2 * symprec_angstrom)
     dataset = None if standard is None else symmetry_dataset(standard, IDEAL_SYMPREC_ANGSTROM)
     return None if dataset is None else (standard, int(dataset.number))
 
@@ -85,27 +93,35 @@ def relax_to_minimum(
     fmax_ev_per_angstrom: float,
     max_steps: int,
     keep_symmetry: bool,
-    after_evaluation: Callable[[], None] = lambda: None,
+    after_evaluation: Callable[[int], None] = lambda atoms: None,
     largest_volume_ratio: float = 4.0,
+    vacuum_angstrom: float = VACUUM_ANGSTROM,
 ) -> Minimum:
     """Relax positions and cell with BFGS, with the symmetry of `crystal` kept or not.
 
+    Of a layer positions and plane are relaxed, and the height of its cell stays.
+
     Args:
         crystal: for `keep_symmetry`, an idealised cell as from `standard_primitive`.
-        after_evaluation: called after each evaluation; what it raises ends the relaxation.
+        after_evaluation: called after each evaluation with the number of its atoms; what it raises ends the
+            relaxation.
+        vacuum_angstrom: gap between atoms above which there is vacuum.
 
     Raises:
         ArithmeticError: energy or forces are not finite, or the volume left the sane range.
     """
     from ase.constraints import FixSymmetry
-    from ase.filters import FrechetCellFilter
     from ase.optimize import BFGS
 
+    from matwheel.validation.cell_filter import CellFilter
+
+    found = vacuum(crystal, vacuum_angstrom)
+    normal = plane_normal(crystal, found.miller[0]) if found.dimensionality == 2 else None
     atoms = to_atoms(crystal)
     if keep_symmetry:
         atoms.set_constraint(FixSymmetry(atoms, symprec=IDEAL_SYMPREC_ANGSTROM))
     atoms.calc = calculator
-    cell = FrechetCellFilter(atoms)
+    cell = CellFilter(atoms, normal)
     optimizer = BFGS(cell, logfile=None)
     steps, force = 0, float("inf")
     for _ in optimizer.irun(fmax=fmax_ev_per_angstrom, steps=max_steps):
@@ -116,8 +132,9 @@ def relax_to_minimum(
         ratio = atoms.get_volume() / crystal.volume_angstrom3
         if not 1 / largest_volume_ratio <= ratio <= largest_volume_ratio:
             raise ArithmeticError(f"volume is {ratio:.3g} times the initial one at step {steps}")
-        after_evaluation()
+        after_evaluation(len(atoms))
     energy = float(atoms.get_potential_energy()) / len(atoms)
     atoms.set_constraint()
     converged = force < fmax_ev_per_angstrom
-    return Minimum(from_atoms(crystal.id, atoms), energy, converged, force, steps)
+    relaxed = replace(from_atoms(crystal.id, atoms), pbc=crystal.pbc)
+    return Minimum(relaxed, energy, converged, force, steps)
