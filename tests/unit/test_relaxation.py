@@ -459,3 +459,23 @@ def test_kept_symmetry_survives_forces_that_break_it():
         groups[keep] = row["space_group_after"]
     assert groups[True] == 221
     assert groups[False] < 221
+
+
+@pytest.mark.parametrize(
+    ("species", "lattice", "positions", "alone"),
+    [
+        (("Cs", "Cs"), np.eye(3) * 6.14, [[0, 0, 0], [0.5] * 3], "2 of 2 atoms (Cs)"),
+        (("Ar",) * 4, np.eye(3) * 8.4, [[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]], "4 of 4 atoms (Ar)"),
+        (
+            ("Mg", "O", "Cs"), np.diag([9.5, 9.5, 9.5]), [[0, 0, 0], [0.22, 0, 0], [0.5, 0.5, 0.5]],
+            "1 of 3 atoms (Cs)",
+        ),
+    ],
+)  # fmt: skip
+def test_atoms_that_the_potential_cannot_see_are_refused(species, lattice, positions, alone):
+    crystal = Crystal("far", species, lattice, np.array(positions))
+    said = reason_to_refuse(crystal, RelaxationSettings())
+    assert (alone in said and "no neighbour within 5 Å" in said) or "gaps above" in said
+    # Nearer together, the same atoms are judged.
+    near = Crystal("near", species, lattice * 0.7, np.array(positions))
+    assert "no neighbour" not in reason_to_refuse(near, RelaxationSettings())

@@ -27,7 +27,7 @@ from matwheel.crystals.crystal_files import (
     stem_of,
     unpacked,
 )
-from matwheel.crystals.reader import Reading, read_crystal
+from matwheel.crystals.reader import Reading, read_crystal, with_room
 from matwheel.crystals.registry import DatasetEntry, Expectation, Source
 from matwheel.crystals.sources import (
     DatasetError,
@@ -461,7 +461,7 @@ def _reading(crystal_id: str, entry: Entry) -> Reading:
     try:
         if entry.fault:
             raise UnreadableCrystal(entry.fault)
-        reading = read_crystal(entry.content, entry.form, crystal_id)
+        reading = with_room(read_crystal(entry.content, entry.form, crystal_id))
         crystal = reading.crystal
         if crystal.volume_angstrom3 < MIN_VOLUME_ANGSTROM3:
             raise UnreadableCrystal(f"the cell volume is {crystal.volume_angstrom3:.3g} Å³, which is no cell")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from matwheel.crystals.crystal import Crystal, UnreadableCrystal
 from matwheel.crystals.crystal_files import FORMATS, CrystalFile, Entry, open_crystal_file, stem_of
-from matwheel.crystals.reader import read_crystal
+from matwheel.crystals.reader import read_crystal, with_room
 from matwheel.errors import InputError
 from matwheel.screening.verdicts import ERROR, PASS, Verdict
 
@@ -61,7 +61,7 @@ def crystals_of_entries(path: Path, opened: CrystalFile) -> tuple[list[Crystal],
         try:
             if entry.fault:
                 raise UnreadableCrystal(entry.fault)
-            reading = read_crystal(entry.content, entry.form, crystal_id)
+            reading = with_room(read_crystal(entry.content, entry.form, crystal_id))
         except UnreadableCrystal as error:
             verdict, fault = ERROR, str(error)
         else:

@@ -9,7 +9,7 @@ import io
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from matwheel.crystals.cif import crystal_of_block, crystal_of_cif
 from matwheel.crystals.crystal import Crystal, UnreadableCrystal
+from matwheel.crystals.dimensionality import with_vacuum
 from matwheel.crystals.species import element_of_symbol, is_element
 
-__all__ = ["FORMS", "Reading", "UnreadableCrystal", "read_crystal"]
+__all__ = ["FORMS", "Reading", "UnreadableCrystal", "read_crystal", "with_room"]
 
 _FULL_OCCUPANCY = 0.999
 _LONGEST_MESSAGE = 400
@@ -67,6 +68,16 @@ def read_crystal(content: Any, form: str, crystal_id: str) -> Reading:
         except Exception as error:  # parsers raise many types; whatever it was, there is no crystal
             raise UnreadableCrystal(f"{_NAMES[form]} does not parse ({_one_line(error)})") from error
     return Reading(crystal, (*notes, *_said(caught)))
+
+
+def with_room(reading: Reading) -> Reading:
+    """Return a crystal in a cell that keeps a layer from its images, where its file says that it has none."""
+    roomy = with_vacuum(reading.crystal)
+    if roomy is reading.crystal:
+        return reading
+    return Reading(
+        roomy, (*reading.notes, "its cell was given a vacuum that keeps the layer from its images")
+    )
 
 
 def _said(caught: list[warnings.WarningMessage]) -> list[str]:
@@ -168,9 +179,9 @@ def _structure(crystal_id: str, content: Any) -> tuple[Crystal, list[str]]:
     if structure._charge:
         notes.append(f"the charge of the cell ({structure._charge:g}) was not read")
     _refuse_flat(structure.lattice.matrix)
-    notes += _periodicity(structure.lattice.pbc)
     crystal = Crystal(crystal_id, tuple(species), structure.lattice.matrix, structure.frac_coords)
-    return crystal, list(dict.fromkeys(notes))
+    crystal, said = _with_periodicity(crystal, structure.lattice.pbc)
+    return crystal, list(dict.fromkeys([*notes, *said]))
 
 
 def _jarvis(crystal_id: str, content: Mapping[str, Any]) -> tuple[Crystal, list[str]]:
@@ -214,14 +225,13 @@ def _extxyz(crystal_id: str, frame: str) -> tuple[Crystal, list[str]]:
     comment = _usual_keys(comment)
     lines, notes = _checked_lines(lines, _columns(comment))
     atoms = read(io.StringIO("\n".join([count, comment, *lines]) + "\n"), index=0, format="extxyz")
-    if not atoms.pbc.any():
-        raise UnreadableCrystal("periodic in no direction (pbc): a molecule is no crystal")
     lattice = np.asarray(atoms.cell, dtype=float)
     _refuse_flat(lattice)
     carried = {*atoms.arrays, *(atoms.calc.results if atoms.calc is not None else ())}
     notes += [f"{what} were not read" for name, what in _NOT_READ.items() if name in carried]
     crystal = Crystal(crystal_id, _elements(atoms.symbols), lattice, atoms.positions @ np.linalg.inv(lattice))
-    return crystal, list(dict.fromkeys([*notes, *_periodicity(atoms.pbc)]))
+    crystal, said = _with_periodicity(crystal, atoms.pbc)
+    return crystal, list(dict.fromkeys([*notes, *said]))
 
 
 def _usual_keys(comment: str) -> str:
@@ -303,13 +313,22 @@ def _refuse_flat(lattice: NDArray[np.float64]) -> None:
         raise UnreadableCrystal("the cell has no volume")
 
 
-def _periodicity(pbc: Sequence[bool]) -> list[str]:
-    """Return a note where a crystal is not periodic in all directions."""
+def _with_periodicity(crystal: Crystal, pbc: Sequence[bool]) -> tuple[Crystal, list[str]]:
+    """Return a crystal with the periodicity that its file states, and what that makes it.
+
+    Raises:
+        UnreadableCrystal: it is periodic in no direction.
+    """
     if all(pbc):
-        return []
+        return crystal, []
+    if not any(pbc):
+        raise UnreadableCrystal("periodic in no direction (pbc): a molecule is no crystal")
     marks = " ".join("T" if periodic else "F" for periodic in pbc)
-    kind = {2: "a layer", 1: "a wire"}.get(int(sum(pbc)), "a molecule")
-    return [f'the file says pbc="{marks}", {kind}; it is treated as periodic in all three directions']
+    first, second, third = (bool(periodic) for periodic in pbc)
+    named = replace(crystal, pbc=(first, second, third))
+    if sum(pbc) == 1:
+        return named, [f'the file says pbc="{marks}", a wire, which relaxation and phonons do not take']
+    return named, [f'the file says pbc="{marks}": judged as a layer']
 
 
 def _elements(symbols: Sequence[str]) -> tuple[str, ...]:

@@ -180,11 +180,11 @@ def sun_rates(
         share_at_least (nothing open counts) and share_at_most (everything open counts); share_low and
         share_high are the outer ends of their 95 % Wilson intervals. share_estimate is the product of the
         shares that met each condition among those that were judged by it and had met all before (Kaplan &
-        Meier, J. Am. Stat. Assoc. 53, 457, 1958): right when those left out by a budget are like those judged,
-        as in a random sample; undecided and error count as not met. Phonons go to the crystals nearest to the
-        hull, which is no random sample, so where a budget left some out the metrics that ask for phonons have
-        no estimate (NaN). Its 95 % interval is Wilson's when nobody was left out, else from the product of
-        Jeffreys posteriors.
+        Meier, J. Am. Stat. Assoc. 53, 457, 1958): right when those left out by a budget are like those
+        judged, as in a random sample; undecided and error count as not met. Phonons go to the crystals
+        nearest to the hull, which is no random sample, so where a budget left some out the metrics that ask
+        for phonons have no estimate (NaN). Its 95 % interval is Wilson's when nobody was left out, else from
+        the product of Jeffreys posteriors.
     """
     n = len(candidate_ids)
     gates = [

@@ -259,7 +259,31 @@ def reason_to_refuse(
     unsupported = sorted(set(crystal.species) - set(elements)) if elements is not None else []
     if unsupported:
         return f"the potential was not fitted to {', '.join(unsupported)}"
-    return reason_to_refuse_vacuum(crystal, settings.vacuum_angstrom)
+    return reason_to_refuse_vacuum(crystal, settings.vacuum_angstrom) or _reason_to_refuse_isolated(
+        crystal, settings.vacuum_angstrom
+    )
+
+
+def _reason_to_refuse_isolated(crystal: Crystal, range_angstrom: float) -> str:
+    """Return why atoms without a neighbour cannot be judged, or the empty string.
+
+    A potential sees no neighbour beyond its range: the energy is that of free atoms and all forces are zero,
+    which would pass for a minimum.
+    """
+    from matscipy.neighbours import neighbour_list
+
+    with_neighbours = neighbour_list(
+        "i", cell=crystal.lattice, positions=crystal.frac_coords @ crystal.lattice,
+        pbc=np.array(crystal.pbc), cutoff=range_angstrom,
+    )  # fmt: skip
+    alone = sorted(set(range(len(crystal.species))) - set(with_neighbours.tolist()))
+    if not alone:
+        return ""
+    symbols = ", ".join(sorted({crystal.species[place] for place in alone}))
+    return (
+        f"{len(alone)} of {len(crystal.species)} atoms ({symbols}) have no neighbour within {range_angstrom:g} Å, "
+        "the range of the potential, which cannot judge them"
+    )
 
 
 def reason_to_refuse_vacuum(crystal: Crystal, vacuum_angstrom: float) -> str:
