@@ -226,7 +226,9 @@ def compared(written: Structure, text: str) -> tuple[str, str, float]:
     read = to_structure(crystal)
     if same_atoms(written, read):
         return "equal", "", seconds
-    if written.composition == read.composition and StructureMatcher(primitive_cell=False).fit(written, read):
+    if written.composition == read.composition and StructureMatcher(primitive_cell=False, scale=False).fit(
+        written, read
+    ):
         return "equal by StructureMatcher", "", seconds
     return "different", f"written {written.formula}, read {read.formula}", seconds
 
