@@ -27,6 +27,7 @@ from matwheel.validation.relaxation import (
     RelaxationSettings,
     ase_relaxer,
     displacement_rmsd,
+    reason_to_refuse,
     relax,
     relaxation_table,
     relaxation_verdicts,
@@ -465,7 +466,10 @@ def test_kept_symmetry_survives_forces_that_break_it():
     ("species", "lattice", "positions", "alone"),
     [
         (("Cs", "Cs"), np.eye(3) * 6.14, [[0, 0, 0], [0.5] * 3], "2 of 2 atoms (Cs)"),
-        (("Ar",) * 4, np.eye(3) * 8.4, [[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]], "4 of 4 atoms (Ar)"),
+        (
+            ("Ar",) * 4, np.eye(3) * 8.4, [[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]],
+            "4 of 4 atoms (Ar)",
+        ),
         (
             ("Mg", "O", "Cs"), np.diag([9.5, 9.5, 9.5]), [[0, 0, 0], [0.22, 0, 0], [0.5, 0.5, 0.5]],
             "1 of 3 atoms (Cs)",

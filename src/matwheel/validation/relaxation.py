@@ -281,8 +281,8 @@ def _reason_to_refuse_isolated(crystal: Crystal, range_angstrom: float) -> str:
         return ""
     symbols = ", ".join(sorted({crystal.species[place] for place in alone}))
     return (
-        f"{len(alone)} of {len(crystal.species)} atoms ({symbols}) have no neighbour within {range_angstrom:g} Å, "
-        "the range of the potential, which cannot judge them"
+        f"{len(alone)} of {len(crystal.species)} atoms ({symbols}) have no neighbour within "
+        f"{range_angstrom:g} Å, the range of the potential, which cannot judge them"
     )
 
 
