@@ -481,5 +481,5 @@ def test_atoms_that_the_potential_cannot_see_are_refused(species, lattice, posit
     said = reason_to_refuse(crystal, RelaxationSettings())
     assert (alone in said and "no neighbour within 5 Å" in said) or "gaps above" in said
     # Nearer together, the same atoms are judged.
-    near = Crystal("near", species, lattice * 0.7, np.array(positions))
+    near = Crystal("near", species, lattice * 0.55, np.array(positions))
     assert "no neighbour" not in reason_to_refuse(near, RelaxationSettings())
