@@ -240,9 +240,16 @@ def pymatgen_seconds(text: str) -> float:
     return time.process_time() - started
 
 
+def warm_up() -> None:
+    """Both readers once, so that no time holds an import."""
+    warnings.simplefilter("ignore")
+    text = str(CifWriter(Structure(Lattice.cubic(4), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])))
+    read_crystal(text, "cif", "warm-up")
+    pymatgen_seconds(text)
+
+
 def round_trip(task: tuple[int, str, str | Structure, int]) -> list[Row]:
     number, name, source, settings = task
-    warnings.simplefilter("ignore")
     rng = np.random.default_rng(number)
     rows = []
 
@@ -306,7 +313,7 @@ def main() -> None:
     crystals = mirror_crystals(options.mirror, options.every)
     tasks = [(number, name, source, options.settings) for number, (name, source) in enumerate(crystals)]
     started = time.perf_counter()
-    with Pool(options.processes) as pool:
+    with Pool(options.processes, warm_up) as pool:
         rows = [row for found in pool.imap(round_trip, tasks, chunksize=8) for row in found]
     seconds = time.perf_counter() - started
     print(f"{len(tasks)} crystals (1 of {options.every}), {len(rows)} texts, {seconds:.0f} s")
