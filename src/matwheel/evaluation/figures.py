@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from matwheel.evaluation.paired_statistics import TOO_FEW
 from matwheel.files import atomic_path
 
 if TYPE_CHECKING:
@@ -299,9 +300,10 @@ def _draw_contrasts(axes: Axes, part: pd.DataFrame, *, labels: bool) -> None:
     names, values = [], [0.0]
     for y, row in enumerate(part.itertuples(index=False)):
         names.append(row.contrast)
-        if pd.isna(row.mean_difference):
+        if pd.isna(row.mean_difference) or row.better == TOO_FEW:
+            words = row.note if pd.isna(row.mean_difference) else TOO_FEW
             axes.text(
-                0.5, y, row.note, transform=axes.get_yaxis_transform(), color=GREY, va="center", ha="center"
+                0.5, y, words, transform=axes.get_yaxis_transform(), color=GREY, va="center", ha="center"
             )
             continue
         values.append(row.mean_difference)
@@ -323,7 +325,7 @@ def _draw_contrasts(axes: Axes, part: pd.DataFrame, *, labels: bool) -> None:
     axes.set_yticks(range(len(names)), names if labels else [""] * len(names))
     axes.tick_params(axis="y", length=0)
     axes.set_title(
-        "← first of the pair is better   |   second is better →",
+        "← lower error of the first of the pair   |   of the second →",
         fontsize=8.5,
         fontweight="normal",
         color=GREY,

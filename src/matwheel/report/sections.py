@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from matwheel.evaluation.figures import GENERATOR_COLOURS, STYLE
+from matwheel.evaluation.paired_statistics import TOO_FEW
 from matwheel.progress import Log
 from matwheel.report.blocks import (
     Bars,
@@ -469,8 +470,14 @@ def _rates_table(rates: pd.DataFrame) -> Table:
 
 
 def _contrasts_table(path: Path) -> Table:
+    contrasts = pd.read_csv(path)
+    figures = ["mean_difference", "interval_low", "interval_high", "p_corrected_t_holm"]
+    contrasts.loc[contrasts["better"] == TOO_FEW, [*figures, "minimum_detectable_difference"]] = float("nan")
     return table_of(
-        pd.read_csv(path).to_dict("records"), CONTRASTS, caption="Negative: the first training set is better."
+        contrasts.to_dict("records"),
+        CONTRASTS,
+        caption="Below zero the first training set has the lower error; better: corrected t-test, Holm over "
+        "this table.",
     )
 
 
