@@ -3,10 +3,11 @@
 A block (paragraph, item of a list, table) that holds figures is followed by a comment with the cells that
 they come from, in lines of four kinds:
 
-    from FILE [where QUERY] [by KEY=A|B, KEY=C|D]: COLUMNS
+    from FILE [where QUERY] [order KEY=A|B, KEY=C|D]: COLUMNS
         Every selected row gives its cells; FILE is in docs/results, CSV or JSON (then columns are paths,
-        a.b.0). `by` takes rows with these values and puts them in this order. A column may also be `rows`
-        (how many were selected), or mean(column), sd, min, max or sum of one over the selected rows.
+        a.b.0). `order` takes rows with these values and puts them in this order. A column may also be `rows`
+        (how many were selected), or mean(column), sd, min, max or sum of one, or of an expression without
+        blanks, over the selected rows.
     not from a table: A | B
         Phrases that are settings, names or published, as the block writes them.
     measured: WHAT
@@ -120,7 +121,7 @@ def block_faults(block: Block) -> list[str]:
     written = figures(text)
     try:
         cells = [cell for line in sources if line.startswith("from ") for cell in cells_of(line)]
-    except (ValueError, KeyError, OSError, pd.errors.UndefinedVariableError) as error:
+    except (ValueError, KeyError, OSError, SyntaxError, pd.errors.UndefinedVariableError) as error:
         return [*wrong, f"source cannot be read: {error}"]
     if written and not cells:
         return [*wrong, f"no source of {', '.join(written[:8])} ({block.text[:60]!r})"]
@@ -172,7 +173,7 @@ def cells_of(line: str) -> tuple[float, ...]:
         ValueError: the line cannot be read, or a cell is no number.
     """
     place, _, columns = line.removeprefix("from ").rpartition(":")
-    place, _, order = place.partition(" by ")
+    place, _, order = place.partition(" order ")
     name, _, query = place.partition(" where ")
     path = RESULTS / name.strip()
     if path.suffix == ".json":
@@ -209,7 +210,8 @@ def _aggregate(table: pd.DataFrame, column: str) -> float:
     if column == "rows":
         return float(len(table))
     function, _, name = column.removesuffix(")").partition("(")
-    return float(getattr(table[name], AGGREGATES[function])())
+    values = table[name] if name in table else table.eval(name, engine="python")
+    return float(getattr(values, AGGREGATES[function])())
 
 
 @cache
