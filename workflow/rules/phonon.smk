@@ -414,6 +414,11 @@ rule explain_gaps:
             f"results/phonon/learning/{learnt_set}/seed{seed}/model.pt"
             for learnt_set, seed in EXPLAINED_MODELS
         ],
+        # They say which rows were test rows of each network; it is explained on no others.
+        predictions=[
+            f"results/phonon/learning/{learnt_set}/seed{seed}/predictions.parquet"
+            for learnt_set, seed in EXPLAINED_MODELS
+        ],
     output:
         figure=report(
             "results/phonon/explanations.svg",
