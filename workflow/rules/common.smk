@@ -2,7 +2,6 @@
 
 import os
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -53,9 +52,6 @@ SCHEMES = config["split"]["schemes"]
 RUNS = list(range(config["split"]["runs"]))
 SUPERVISIONS = ["full", "semi"]
 GPU = 1 if config["device"] == "cuda" else 0
-
-# An upgrade of these changes results; Snakemake sees it only among the parameters.
-TORCH, SMACT = version("torch"), version("smact")
 
 # Columns of Table 2: the real rows that a predictor learns from, and whose crystals join them.
 TRAINING_SETS = {

@@ -346,7 +346,6 @@ rule learn_from_configurations:
         runtime=60,
     params:
         code=code("learn_from_configurations"),
-        torch=TORCH,
         settings=PHONON_LEARNING["network"],
         sizes=PHONON_LEARNING["sizes"],
         targets=PHONON_LEARNING["targets"],
@@ -444,7 +443,6 @@ rule explain_gaps:
         runtime=60,
     params:
         code=code("explain_gaps"),
-        torch=TORCH,
         models=EXPLAINED_MODELS,
         pairs=PHONON_LEARNING["explained_pairs"],
         seed=derive_seed(config["seed"], "explain_gaps"),

@@ -113,7 +113,6 @@ rule screen_compositions:
     params:
         code=code("screen_compositions"),
         settings=SCREEN["composition"],
-        smact=SMACT,
     message:
         "screen the compositions of {wildcards.crystal_set}"
     script:
@@ -319,7 +318,6 @@ rule evaluate_generators:
         supervisions=SUPERVISIONS,
         judge=config["judge"],
         oxidation_table=SCREEN["composition"]["oxidation_table"],
-        smact=SMACT,
     message:
         "judge the generators of {wildcards.dataset} ({wildcards.scheme}, run {wildcards.seed})"
     script:
