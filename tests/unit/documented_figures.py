@@ -5,9 +5,9 @@ they come from, in lines of four kinds:
 
     from FILE [where QUERY] [order KEY=A|B, KEY=C|D]: COLUMNS
         Every selected row gives its cells; FILE is in docs/results, CSV or JSON (then columns are paths,
-        a.b.0). `order` takes rows with these values and puts them in this order. A column may also be `rows`
-        (how many were selected), or mean(column), sd, min, max or sum of one, or of an expression without
-        blanks, over the selected rows.
+        a.b.0). `order` takes rows with these values and puts them in this order. A column may also be an
+        expression without blanks; over the selected rows mean(column), sd, min, max or sum; or
+        `number_of_rows`.
     not from a table: A | B
         Phrases that are settings, names or published, as the block writes them.
     measured: WHAT
@@ -34,9 +34,10 @@ import pandas as pd
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "docs" / "results"
-FACTORS = (1.0, 100.0, 1000.0, 1e-6)
+FACTORS = (1.0, 100.0, 1000.0)
 AGGREGATES = {"mean": "mean", "sd": "std", "min": "min", "max": "max", "sum": "sum"}
 
+_AGGREGATE = re.compile(rf"({'|'.join(AGGREGATES)})\(.+\)")
 _WORDS = "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
 _COUNT_IN_WORDS = re.compile(
     rf"\b({_WORDS}) (times )?(out )?of (the |these |those |its |all )?({_WORDS}|\d+)\b", re.I
@@ -45,7 +46,7 @@ _COUNT_IN_WORDS = re.compile(
 _NUMBER = re.compile(
     r"(?<![\w.,×])(?<![\w][-−])[+\-−]?(?:\d[\d,]*\d|\d)?(?:\.\d+)?(?:e[+-]\d+)?(?![\w×]|[-−][a-z])"
 )
-_NOT_TEXT = re.compile(r"`[^`]*`|!?\[([^\]]*)\]\([^)]*\)|<!--.*?-->", re.S)
+_NOT_TEXT = re.compile(r"(?:Table|Fig\.) \d\w?|`[^`]*`|!?\[([^\]]*)\]\([^)]*\)|<!--.*?-->", re.S)
 _COMMENT = re.compile(r"<!--\s*(.*?)\s*-->", re.S)
 
 
@@ -145,7 +146,8 @@ def agrees(figure: str, cell: float) -> bool:
     if figure[0] not in "+-−":
         value, cell = abs(value), abs(cell)
     tolerance = 0.5 * 10.0**-decimals * (1 + 1e-6)
-    return any(abs(cell * factor - value) <= tolerance for factor in FACTORS[: 4 if decimals else 3])
+    factors = [*FACTORS, *([1e-6] if decimals and abs(cell) >= 1e5 else [])]
+    return any(abs(cell * factor - value) <= tolerance for factor in factors)
 
 
 def unmatched(written: list[str], cells: list[float]) -> list[str]:
@@ -182,13 +184,13 @@ def cells_of(line: str) -> tuple[float, ...]:
     if query:
         table = table.query(query, engine="python")
     table = _ordered(table, [key.strip() for key in order.split(", ") if key.strip()])
-    if not len(table) and columns.strip() != "rows":
+    if not len(table) and columns.strip() != "number_of_rows":
         raise ValueError(f"{line!r} selects no row")
     wanted = columns.split()
-    if any(column == "rows" or "(" in column for column in wanted):
+    if any(column == "number_of_rows" or _AGGREGATE.match(column) for column in wanted):
         return tuple(_aggregate(table, column) for column in wanted)
-    cells = table[wanted].astype(float).to_numpy().ravel()
-    return tuple(float(cell) for cell in cells if cell == cell)
+    cells = pd.concat([_values(table, column) for column in wanted], axis=1).astype(float).to_numpy()
+    return tuple(float(cell) for cell in cells.ravel() if cell == cell)
 
 
 def _ordered(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
@@ -207,11 +209,14 @@ def _ordered(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 
 def _aggregate(table: pd.DataFrame, column: str) -> float:
-    if column == "rows":
+    if column == "number_of_rows":
         return float(len(table))
     function, _, name = column.removesuffix(")").partition("(")
-    values = table[name] if name in table else table.eval(name, engine="python")
-    return float(getattr(values, AGGREGATES[function])())
+    return float(getattr(_values(table, name), AGGREGATES[function])())
+
+
+def _values(table: pd.DataFrame, name: str) -> pd.Series:
+    return table[name] if name in table else table.eval(name, engine="python")
 
 
 @cache
