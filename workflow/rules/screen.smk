@@ -294,6 +294,9 @@ rule evaluate_generators:
         ),
         judge="results/matwheel/{dataset}/{scheme}/seed{seed}/%s/F/model.pt"
         % config["judge"],
+        # How far the judge itself can be trusted: its predictions of the real test rows.
+        tested="results/matwheel/{dataset}/{scheme}/seed{seed}/%s/F/predictions.parquet"
+        % config["judge"],
         prepared=lambda wildcards: prepared_for(
             config["judge"],
             wildcards.dataset,

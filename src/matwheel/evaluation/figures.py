@@ -209,7 +209,7 @@ def _draw_adherence(axes: Axes, table: pd.DataFrame, names: list[str]) -> None:
         axes.text(
             0.02 if row["value"] > 0 else 0.53, y,
             f"MAE {own['condition_mae']:.3g}, shuffled "
-            f"{own['condition_mae_shuffled']:.3g}",
+            f"{own['condition_mae_shuffled']:.3g}{_ceiling_words(own)}",
             transform=axes.get_yaxis_transform(), va="center", fontsize=8, color=GREY,
         )  # fmt: skip
     axes.axvline(0, color="#333333", lw=1)
@@ -221,6 +221,12 @@ def _draw_adherence(axes: Axes, table: pd.DataFrame, names: list[str]) -> None:
     )
     axes.set_title("Does the generator follow its condition?", fontsize=9)
     axes.tick_params(axis="y", length=0)
+
+
+def _ceiling_words(own: pd.Series) -> str:
+    """Say what the judge of conditions reaches itself, where the card knows it."""
+    ceiling = own.get("judge_spearman", np.nan)
+    return "" if pd.isna(ceiling) else f"; on real test crystals the judge reaches {ceiling:.2f}"
 
 
 def _draw_errors(
