@@ -34,6 +34,7 @@ from matwheel.report.blocks import (
     render,
     table_of,
 )
+from matwheel.report.budgets import budget_warning, other_budgets
 from matwheel.report.candidate_pages import JudgedSet, candidate_gallery, funnel_of
 from matwheel.report.pictures import png_source, svg_source, svg_text_source
 from matwheel.report.sections import ReportFiles, ReportOptions, report_html, report_page
@@ -207,6 +208,28 @@ def test_the_page_escapes_what_it_shows_and_leaves_out_what_is_not_there(judged:
     for id_ in judged.candidates["id"][:3]:
         assert f'id="{id_}"' in html
     assert not report_page(ReportFiles(), [], pd.DataFrame(), options=OPTIONS, facts={}, settings="").sections
+
+
+def test_other_budgets_stand_on_top_of_the_page(judged: JudgedSet) -> None:
+    defaults = {"seed": 1, "split": {"runs": 5}, "generator": {"samples": 1000, "settings": {}}, "hull": 0.1}
+    quick = {
+        "seed": 2,
+        "split": {"runs": 2},
+        "generator": {"samples": 1000, "settings": {"steps": 8}},
+        "hull": 0.2,
+    }
+    assert other_budgets(quick, defaults) == ["generator.settings.steps 8", "split.runs 2 (default 5)"]
+    assert budget_warning(defaults | {"seed": 3}, defaults) == ""
+    warning = budget_warning(quick, defaults)
+    page = report_page(
+        ReportFiles(), [judged], pd.DataFrame(), options=OPTIONS, facts={"code": "commit abc of 2026-11-30"},
+        settings="", warning=warning,
+    )  # fmt: skip
+    html = render(page, template=TEMPLATE, style=STYLE, script=SCRIPT)
+    head = html[html.index("<header>") : html.index("</header>")]
+    assert "split.runs 2 (default 5)" in head and "not what is true" in head and "commit abc of" in head
+    plain = report_page(ReportFiles(), [judged], pd.DataFrame(), options=OPTIONS, facts={}, settings="")
+    assert 'class="warning"' not in render(plain, template=TEMPLATE, style=STYLE, script=SCRIPT)
 
 
 def test_a_page_too_large_has_fewer_sheets_and_no_link_to_those_left_out(judged: JudgedSet) -> None:
