@@ -46,7 +46,8 @@ _COUNT_IN_WORDS = re.compile(
 _NUMBER = re.compile(
     r"(?<![\w.,×])(?<![\w][-−])[+\-−]?(?:\d[\d,]*\d|\d)?(?:\.\d+)?(?:e[+-]\d+)?(?![\w×]|[-−][a-z])"
 )
-_NOT_TEXT = re.compile(r"(?:Table|Fig\.) \d\w?|`[^`]*`|!?\[([^\]]*)\]\([^)]*\)|<!--.*?-->", re.S)
+_LABEL = re.compile(r"(?:Table|Fig\.) \d\w?")
+_NOT_TEXT = re.compile(r"`[^`]*`|!?\[([^\]]*)\]\([^)]*\)|<!--.*?-->", re.S)
 _COMMENT = re.compile(r"<!--\s*(.*?)\s*-->", re.S)
 
 
@@ -92,7 +93,7 @@ def _joined_comments(document: str) -> Iterator[str]:
 
 def figures(text: str) -> list[str]:
     """Return the figures of a text in reading order, as written."""
-    plain = _NOT_TEXT.sub(lambda found: found[1] or " ", text)
+    plain = _LABEL.sub(" ", _NOT_TEXT.sub(lambda found: found[1] or " ", text))
     found = (match.group() for match in _NUMBER.finditer(plain))
     return [figure for figure in found if any(char.isdigit() for char in figure)]
 
