@@ -134,3 +134,13 @@ def test_the_figure_is_drawn_and_its_bytes_repeat(tmp_path, part):
     with pytest.raises(ValueError, match="svg or"):
         save_figure(draw_table2(table), tmp_path / "figure.pdf")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.svg", "two.svg"]
+
+
+def test_the_figure_says_of_few_splits_only_that_they_are_too_few():
+    frame = predictions()  # three splits
+    contrasts = paired_contrasts(frame, seed=0, test_to_train=15 / 70, replicates=50)
+    assert set(contrasts["better"]) == {"too few splits to tell"}
+    figure = draw_table2(table2(frame), contrasts)
+    words = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert words.count("too few splits to tell") == contrasts["mean_difference"].notna().sum()
+    assert not any("p = " in text for text in words)
