@@ -205,12 +205,12 @@ def reports(crystals: list[Crystal], targets: np.ndarray) -> Iterator[Point]:
             tables = []
 
             def tabulate(predictions=predictions, number=number, tables=tables) -> None:
-                sizes = {f"dataset_{place}": 0.2 for place in range(number)}
                 tables.append(table2(predictions, published, main_predictor="cgcnn"))
-                for name in ("cgcnn", "latent"):
-                    tables.append(
-                        paired_contrasts(predictions, seed=SEED, test_to_train=sizes, main_predictor=name)
+                tables.append(
+                    paired_contrasts(
+                        predictions, seed=SEED, test_to_train=0.2, predictors=("cgcnn", "latent")
                     )
+                )
 
             yield Point("Table 2 and contrasts", "dataset", number, seconds(tabulate))
 

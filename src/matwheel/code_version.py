@@ -1,7 +1,8 @@
-"""A hash of the code that a rule runs, blind to comments, docstrings and formatting.
+"""A hash of the code that a rule runs, blind to comments, docstrings and formatting, and of its libraries.
 
-Snakemake sees neither an edited module that a script imports nor that an edit was only a comment.
-A rule that carries this hash among its parameters reruns exactly when the meaning of its code changed.
+Snakemake sees neither an edited module that a script imports, nor that an edit was only a comment, nor an
+upgraded library. A rule that carries this hash among its parameters reruns exactly when the meaning of its
+code or the version of a library that the code imports changed.
 Of a registry (`matwheel.registries`) only the entries count whose module the rule names, so that a new
 predictor does not train the old ones again.
 """
@@ -9,15 +10,28 @@ predictor does not train the old ones again.
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from functools import cache
 from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
 PACKAGE = "matwheel"
 REGISTRY = "Registry["
 """How the annotation of a registry begins."""
+
+DISTRIBUTIONS = {"PIL": "pillow", "mpl_toolkits": "matplotlib", "sklearn": "scikit-learn", "yaml": "PyYAML"}
+"""Imported name → name of what is installed, where they differ."""
+
+UNDERLYING = {
+    "phonopy": ("symfc", "spglib"),
+    "pymatgen": ("spglib",),
+    "pyxtal": ("pymatgen", "spglib"),
+    "sevenn": ("e3nn",),
+}
+"""Library → others that its numbers rest on and the project may not import itself."""
 
 
 # A workflow asks the same for thousands of jobs, and many scripts reach the same modules.
@@ -43,7 +57,11 @@ def code_version(script: str | Path, *modules: str, source_root: str | Path) -> 
         if module not in reached:
             reached[module] = _read(_file_of(module, root), root)
             pending.extend(reached[module].imports)
+    names = set(source.libraries).union(*(one.libraries for one in reached.values()))
+    libraries = {distribution_of(name) for name in names}
+    libraries = libraries.union(*(UNDERLYING.get(name, ()) for name in libraries))
     digest = sha256(source.meaning.encode())
+    digest.update("\n".join(f"{name} {_library_version(name)}" for name in sorted(libraries)).encode())
     for module in sorted(reached):
         source = reached[module]
         used = [text for registered, text in source.entries if registered in modules]
@@ -55,6 +73,21 @@ class _Source(NamedTuple):
     meaning: str  # without comments, docstrings, formatting and the entries of registries
     entries: tuple[tuple[str, str], ...]  # of registries: module, text
     imports: tuple[str, ...]  # modules of the package, those imported inside functions too
+    libraries: tuple[str, ...]  # top-level names of other packages, without the standard library
+
+
+def distribution_of(name: str) -> str:
+    """Return what is installed for an imported name."""
+    return DISTRIBUTIONS.get(name, name)
+
+
+@cache
+def _library_version(distribution: str) -> str:
+    """Return the installed version; empty for what is not installed."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return ""
 
 
 @cache
@@ -70,22 +103,33 @@ def _file_of(module: str, root: Path) -> Path:
 def _read(path: Path, root: Path) -> _Source:
     tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
     nodes = list(ast.walk(tree))
-    imports = tuple(sorted(set(_imported_modules(nodes, root))))
+    names = set(_imported_names(nodes))
+    imports = tuple(sorted(name for name in names | set(_submodules(nodes, root)) if _is_ours(name)))
+    tops = {name.split(".")[0] for name in names if not _is_ours(name)}
+    libraries = tuple(sorted(tops - sys.stdlib_module_names))
     _drop_docstrings(nodes)
     entries = tuple(_take_entries(tree))
-    return _Source(ast.unparse(tree), entries, imports)
+    return _Source(ast.unparse(tree), entries, imports, libraries)
 
 
-def _imported_modules(nodes: list[ast.AST], root: Path) -> Iterator[str]:
+def _imported_names(nodes: list[ast.AST]) -> Iterator[str]:
     for node in nodes:
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            submodules = [f"{node.module}.{alias.name}" for alias in node.names]
-            names = [node.module, *(name for name in submodules if _is_module(name, root))]
-        else:
-            continue
-        yield from (name for name in names if name.split(".")[0] == PACKAGE)
+            yield node.module
+
+
+def _submodules(nodes: list[ast.AST], root: Path) -> Iterator[str]:
+    """Yield what `from package import module` imports, where it is a module of ours."""
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module and _is_ours(node.module):
+            names = (f"{node.module}.{alias.name}" for alias in node.names)
+            yield from (name for name in names if _is_module(name, root))
+
+
+def _is_ours(name: str) -> bool:
+    return name.split(".")[0] == PACKAGE
 
 
 def _is_module(name: str, root: Path) -> bool:

@@ -22,15 +22,16 @@ def machine_facts() -> dict[str, str]:
 
 
 def git_state(folder: Path) -> dict[str, str]:
-    """Return the commit of a working tree, and whether files that git tracks differ from it.
+    """Return the commit of a working tree, its day, and whether files that git tracks differ from it.
 
     Without git, or outside a working tree, `commit` is 'unknown'.
     """
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
-        return {"commit": "unknown", "changes": "unknown"}
+        return {"commit": "unknown", "date": "unknown", "changes": "unknown"}
     changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
-    return {"commit": commit, "changes": "none" if changed == "" else "uncommitted"}
+    day = _git(folder, "show", "--no-patch", "--format=%cs", commit) or "unknown"
+    return {"commit": commit, "date": day, "changes": "none" if changed == "" else "uncommitted"}
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

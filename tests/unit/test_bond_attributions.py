@@ -9,7 +9,7 @@ import torch
 from ase.data import atomic_numbers
 
 from matwheel.crystals.crystal import Crystal
-from matwheel.crystals.table import crystal_table
+from matwheel.crystals.table import crystal_table, crystals_of_table
 from matwheel.errors import InputError
 from matwheel.evaluation.attribution_figure import LABELS, draw_explanations, sensitivity_rows
 from matwheel.evaluation.bond_attributions import (
@@ -31,6 +31,7 @@ from matwheel.evaluation.faithfulness import (
     restored_predictions,
 )
 from matwheel.evaluation.figures import save_figure
+from matwheel.evaluation.gap_explanations import ExplainedNetwork, explain_gaps
 from matwheel.evaluation.gap_sensitivity import (
     finite_sensitivity,
     mean_bond_length_changes,
@@ -253,6 +254,52 @@ def test_importance_of_two_models(bonds):
     assert importance(table, seed=0).equals(rows)
 
 
+def test_each_network_counts_on_its_own_configurations_only(bonds):
+    table = table_of_networks(bonds)
+    own = table[table["configuration"] // 2 == table["seed"]]  # four seeds with two of eight each
+    rows = importance(own, seed=0)
+    assert rows.groupby("model")["share"].sum().tolist() == pytest.approx([1, 1])
+    assert rows.groupby("model")["variance_share"].sum().tolist() == pytest.approx([1, 1])
+    part = own[own["model"] == "thermal"]
+    keys = ["seed", "configuration"]
+    size = part.assign(size=part["attribution"].abs())
+    shares = size[size["pair"] == "Ag-S"].groupby(keys)["size"].sum() / size.groupby(keys)["size"].sum()
+    row = rows.set_index(["model", "pair"]).loc[("thermal", "Ag-S")]
+    assert len(shares) == 8 and row["share"] == pytest.approx(shares.mean())
+    assert row["share_low"] <= row["share"] <= row["share_high"]
+    contrast = importance_contrast(own, "thermal", "random", seed=0).set_index("pair")
+    assert contrast.loc["Ag-S", "difference_low"] > 0
+
+
+def test_gaps_are_explained_on_the_test_rows_of_each_network_and_no_others(at_rest):
+    """Up to 40 of 60 explained rows were rows that the network had been trained on."""
+    frame = labelled(at_rest, {"Ag-S": 4.0}, noise=0.003).assign(kind="thermal", status="ok")
+    ids = frame["id"].tolist()
+    test_ids = {0: frozenset(ids[:4]), 1: frozenset(ids[4:8])}
+    crystals = crystals_of_table(frame)
+    gaps = frame[["band_gap_ev"]].to_numpy()
+    networks = []
+    for learnt_set in ("thermal", "uniform"):
+        for number, tested in test_ids.items():
+            model = DistanceNetwork(DistanceNetworkSettings(steps=3), target_names=["band_gap_ev"])
+            model.fit(crystals[8:], gaps[8:], crystals[:2], gaps[:2], seed=number)
+            networks.append(ExplainedNetwork(learnt_set, number, model, tested))
+    found = explain_gaps(networks, frame, at_rest, pairs=["Ag-S"], seed=0)
+    assert found.configurations == 8
+    for table in (found.importance, found.curves, found.areas, found.network_sensitivity):
+        assert set(table["configurations"]) == {8}
+    # Rows that no network was tested on change nothing, those of a network do.
+    for row, same in ((len(ids) - 1, True), (0, False)):
+        moved = frame.copy()
+        coords = np.array(moved.at[row, "frac_coords"])
+        moved.at[row, "frac_coords"] = (coords + 0.01 * np.sin(np.arange(len(coords)))).tolist()
+        again = explain_gaps(networks, moved, at_rest, pairs=["Ag-S"], seed=0)
+        assert again.importance.equals(found.importance) == same
+    with pytest.raises(InputError, match="no thermal test row"):
+        foreign = ExplainedNetwork("thermal", 2, networks[0].network, frozenset({"nobody"}))
+        explain_gaps([foreign], frame, at_rest, pairs=["Ag-S"], seed=0)
+
+
 def test_importance_over_distance_adds_up(bonds):
     table = table_of_networks(bonds, seeds=1)
     by_pair = importance(table, seed=0).set_index(["model", "pair"])["share"]
@@ -271,7 +318,8 @@ def test_importance_refuses_wrong_tables(bonds):
     with pytest.raises(InputError, match="ascending"):
         importance(table, distance_bins_angstrom=[3, 2], seed=0)
     with pytest.raises(InputError, match="different configurations"):
-        importance(table[(table["seed"] == 0) | (table["configuration"] < 3)], seed=0)
+        thermal = table["model"] == "thermal"
+        importance_contrast(table[thermal | (table["configuration"] < 3)], "thermal", "random", seed=0)
     with pytest.raises(InputError, match="no attributions of a model 'both'"):
         importance_contrast(table, "thermal", "both", seed=0)
 

@@ -170,4 +170,4 @@ def test_a_missing_damaged_or_foreign_certificate_is_refused(
 
 
 def test_a_folder_outside_git_has_an_unknown_commit(tmp_path: Path) -> None:
-    assert git_state(tmp_path) == {"commit": "unknown", "changes": "unknown"}
+    assert git_state(tmp_path) == {"commit": "unknown", "date": "unknown", "changes": "unknown"}

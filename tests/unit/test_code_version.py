@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from matwheel.code_version import code_version
+from matwheel import code_version as module
+from matwheel.code_version import code_version, distribution_of
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -22,9 +25,7 @@ def tree(tmp_path: Path) -> Path:
 
 def version(tree: Path, *modules: str) -> str:
     # Caches live as long as one parse of the workflow; a test edits files in between.
-    from matwheel import code_version as module
-
-    for cached in (module.code_version, module._file_of, module._read):
+    for cached in (module.code_version, module._file_of, module._read, module._library_version):
         cached.cache_clear()
     return code_version(tree / "script.py", *modules, source_root=tree / "src")
 
@@ -84,3 +85,32 @@ def test_of_a_registry_the_entries_of_named_modules_count(tree: Path) -> None:
     renamed = versions(REGISTRY.replace('"One"', '"Two"'))
     assert renamed[1] != network and [renamed[0], renamed[2]] == [nothing, other]
     assert versions(REGISTRY + "VALUE = 1\n")[0] != nothing
+
+
+def test_another_version_of_a_library_that_the_code_reaches_is_another_version(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = tree / "src/matwheel/models/network.py"
+    network.write_text(
+        "import json\n\ndef width():\n    from sklearn.svm import SVR\n    import sevenn.util\n"
+    )
+    installed = {"scikit-learn": "1.0", "sevenn": "0.1", "e3nn": "0.5", "numpy": "2.0"}
+    monkeypatch.setattr(module, "version", lambda name: installed[name])
+    monkeypatch.setattr(module, "UNDERLYING", {"sevenn": ("e3nn",)})
+    before = version(tree)
+    for name in ("scikit-learn", "sevenn", "e3nn"):
+        installed[name] += ".1"
+        assert version(tree) != before
+        before = version(tree)
+    installed["numpy"] = "3.0"  # not reached
+    assert version(tree) == before
+
+
+def test_every_library_that_the_project_imports_has_a_distribution() -> None:
+    """A name that is not known to be installed would leave its version out without a word."""
+    sources = [*(ROOT / "src").rglob("*.py"), *(ROOT / "workflow" / "scripts").glob("*.py")]
+    imported = {name for path in sources for name in module._read(path, ROOT / "src").libraries}
+    assert {"numpy", "sklearn", "torch", "sevenn"} <= imported
+    optional = {"gpaw", "gpaw_data"}  # of an environment of its own, whose version its results carry
+    missing = {name for name in imported - optional if not module._library_version(distribution_of(name))}
+    assert not missing

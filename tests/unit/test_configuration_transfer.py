@@ -162,12 +162,12 @@ def test_too_few_rows_for_the_smallest_size(table: pd.DataFrame) -> None:
         transfer_predictions(table, "thermal", 0, METHODS, targets=TARGETS, sizes=(200,))
 
 
-def example(**errors: float) -> pd.DataFrame:
-    """Predictions off by a given error per training set, two seeds, three test rows each."""
+def example(seeds: int = 2, **errors: float) -> pd.DataFrame:
+    """Predictions off by a given error per training set, by default two seeds, three test rows each."""
     rows = [
         (arm, 8, seed, "distance_network", "band_gap_ev", "thermal", f"{seed}-{row}", truth, truth + error)
         for arm, error in errors.items()
-        for seed in range(2)
+        for seed in range(seeds)
         for row, truth in enumerate((0.5, 0.6, 0.7))
     ]
     columns = ["training_set", "size", "seed", "method", "target", "test_set", "id", "truth", "prediction"]
@@ -196,17 +196,30 @@ def test_curves_average_over_seeds_and_hold_the_published_values() -> None:
 
 
 def test_contrasts_find_the_better_set_and_do_not_invent_one() -> None:
-    table = contrasts(example(thermal=0.1, uniform_one_sided=0.3))
+    table = contrasts(example(5, thermal=0.1, uniform_one_sided=0.3))
     row = table[table["reference_training_set"] == "uniform_one_sided"].iloc[0]
     assert row["mean_difference"] == pytest.approx(-0.2)
-    assert row["better"] == "first"
-    assert (row["seeds"], row["test_rows"]) == (2, 6)
-    same = contrasts(example(thermal=0.1, uniform_one_sided=-0.1)).iloc[0]
+    assert (row["better"], row["family"]) == ("first", "thermal or random")
+    assert (row["seeds"], row["test_rows"]) == (5, 15)
+    same = contrasts(example(5, thermal=0.1, uniform_one_sided=-0.1)).iloc[0]
     assert same["better"] == "undecided"
+    assert (
+        contrasts(example(thermal=0.1, uniform_one_sided=0.3)).iloc[0]["better"] == "too few splits to tell"
+    )
     lone = example(thermal=0.1, uniform_one_sided=0.3)
     lone = contrasts(lone[lone["seed"] == 0]).iloc[0]
     assert np.isnan(lone["interval_low"])
     assert "fewer than two" in lone["note"]
+
+
+def test_nothing_is_called_better_by_an_interval_alone() -> None:
+    """220 rows of a committed table were called decided where the corrected test had p above 0.05."""
+    rows = example(6, thermal=0.1, uniform_one_sided=0.3)
+    scatter = np.random.default_rng(1).normal(0, 0.25, 6)[rows["seed"]]
+    rows["prediction"] += np.where(rows["training_set"] == "thermal", scatter, 0)
+    row = contrasts(rows).iloc[0]
+    assert row["interval_high"] < 0 and row["p_corrected_t"] > 0.05
+    assert row["better"] == "undecided"
 
 
 def test_predictions_that_cannot_be_compared_are_refused() -> None:

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import spearmanr
 
 from matwheel.crystals.crystal import Crystal
 from matwheel.evaluation.figures import draw_generator_cards, save_figure
@@ -83,8 +84,12 @@ def test_cards_of_the_nulls_as_table_and_figure(jarvis_crystals, tmp_path):
     elements = resample_elements(training, 30, seed=0, id_prefix="e")
     rattled = rattle_crystals(training, 30, seed=0, id_prefix="r", displacement_angstrom=0.05, strain=0.01)
     conditions = np.resize(labels, 30)
+    target, predicted = np.arange(20.0), np.concatenate([np.arange(10.0), np.arange(20.0, 10.0, -1)])
+    ceiling = condition_adherence(target, predicted)
     cards = {
-        "swap": generator_card(elements, training, conditions=conditions, judged=conditions[::-1]),
+        "swap": generator_card(
+            elements, training, conditions=conditions, judged=conditions[::-1], ceiling=ceiling
+        ),
         "rattle": generator_card(rattled, training, oxidation_table="smact14"),
     }
     table = cards_table(cards).set_index(["generator", "metric"])
@@ -92,6 +97,14 @@ def test_cards_of_the_nulls_as_table_and_figure(jarvis_crystals, tmp_path):
     assert table.loc[("rattle", "novel"), "value"] < 0.2
     assert table.loc[("swap", "condition_mae"), "value"] == cards["swap"]["adherence"]["mae"]
     assert ("rattle", "condition_mae") not in table.index
+    # What the judge itself reaches on real test crystals stands beside what the generator does by it.
+    row = table.loc[("swap", "judge_spearman")]
+    assert row["value"] == pytest.approx(spearmanr(target, predicted).statistic) and row["n"] == 20
+    assert row["interval_low"] < row["value"] < row["interval_high"]
+    assert ("rattle", "judge_spearman") not in table.index
+    drawn = draw_generator_cards(cards_table(cards))
+    words = [text.get_text() for axes in drawn.axes for text in axes.texts]
+    assert any(f"the judge reaches {row['value']:.2f}" in text for text in words)
     assert "smact14" in table.loc[("rattle", "composition_valid"), "meaning"]
     save_figure(draw_generator_cards(cards_table(cards)), tmp_path / "cards.png")
     assert (tmp_path / "cards.png").stat().st_size > 10_000

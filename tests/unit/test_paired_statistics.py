@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import ttest_1samp
 
@@ -9,7 +10,32 @@ from matwheel.evaluation.paired_statistics import (
     holm,
     minimum_detectable_difference,
     wilcoxon_p,
+    with_decisions,
 )
+
+
+def test_better_is_decided_by_the_corrected_test_after_holm_over_the_table_and_by_nothing_else():
+    # The intervals of all rows lie away from zero, and all but the last p are below 0.05 on their own.
+    table = pd.DataFrame(
+        {
+            "mean_difference": [-1.0, 1.0, -1.0, -1.0, 1.0],
+            "interval_low": [-2.0, 0.5, -2.0, -2.0, 0.5], "interval_high": [-0.5, 2.0, -0.5, -0.5, 2.0],
+            "p_corrected_t": [0.001, 0.01, 0.03, 0.001, 0.2], "splits": [5, 5, 5, 4, 5],
+        }
+    )  # fmt: skip
+    decided = with_decisions(table)
+    assert decided["better"].tolist() == [
+        "first",
+        "second",
+        "undecided",
+        "too few splits to tell",
+        "undecided",
+    ]
+    assert decided["p_corrected_t_holm"].tolist() == pytest.approx([0.005, 0.03, 0.06, 0.005, 0.2])
+    # Alone, the third row would be decided: the family is what is shown.
+    assert with_decisions(table.iloc[[2]])["better"].tolist() == ["first"]
+    parted = with_decisions(table.assign(family=list("aabbb")), family="family")
+    assert parted["p_corrected_t_holm"].tolist() == pytest.approx([0.002, 0.01, 0.06, 0.003, 0.2])
 
 
 def test_holm_against_a_worked_example():

@@ -62,7 +62,7 @@ def splits():
 
 def test_table_has_means_spread_and_the_paired_difference_to_real_rows() -> None:
     frame = predictions()
-    contrasts = perturbation_contrasts(frame, seed=0, replicates=300)
+    contrasts = perturbation_contrasts(frame, seed=0, test_to_train=15 / 70, replicates=300)
     added = frame[["dataset", "scheme", "predictor", "training_set", "seed"]].drop_duplicates()
     added = added.assign(added_rows=np.where(added["training_set"] == "F", 0, 445))
     table = perturbation_table(frame, contrasts, added)
@@ -86,7 +86,7 @@ def test_table_has_means_spread_and_the_paired_difference_to_real_rows() -> None
 
 def test_contrasts_are_those_of_table_2_with_one_family_of_all_pairs() -> None:
     frame = predictions()
-    ratio = {dataset: number for dataset, number in zip(DATASETS, (0.2, 0.3), strict=True)}
+    ratio = {(dataset, "random"): number for dataset, number in zip(DATASETS, (0.2, 0.3), strict=True)}
     table = perturbation_contrasts(frame, seed=0, test_to_train=ratio, replicates=300)
     assert list(table.columns) == list(COLUMNS)
     assert list(zip(table["method"], table["reference"], strict=True)) == [*CONTRASTS] * 2
@@ -108,24 +108,27 @@ def test_contrasts_are_those_of_table_2_with_one_family_of_all_pairs() -> None:
     pd.testing.assert_frame_equal(again, table)
 
 
-def test_each_predictor_is_its_own_family() -> None:
+def test_all_predictors_of_the_table_are_one_family() -> None:
     frame = predictions(("cgcnn", "latent"))
-    both = perturbation_contrasts(frame, seed=0, predictors=["cgcnn", "latent"], replicates=50)
-    one = perturbation_contrasts(frame, seed=0, predictors=["cgcnn"], replicates=50)
-    pd.testing.assert_frame_equal(both[both["predictor"] == "cgcnn"], one)
+    options = {"seed": 0, "test_to_train": 0.2, "replicates": 50}
+    both = perturbation_contrasts(frame, predictors=["cgcnn", "latent"], **options)
+    one = perturbation_contrasts(frame, predictors=["cgcnn"], **options)
+    own = both[both["predictor"] == "cgcnn"]
+    np.testing.assert_allclose(own["p_corrected_t"], one["p_corrected_t"])
+    np.testing.assert_allclose(both["p_corrected_t_holm"], holm(both["p_corrected_t"]))
     table = perturbation_table(frame, both)
     assert table["predictor"].tolist() == (["cgcnn"] * 5 + ["latent"] * 5) * 2
 
 
 def test_pairs_without_runs_are_left_out_but_half_a_training_set_is_refused() -> None:
     frame = predictions(sets=("F", "F_T", "F_R"))
-    table = perturbation_contrasts(frame, seed=0, replicates=50)
+    table = perturbation_contrasts(frame, seed=0, test_to_train=15 / 70, replicates=50)
     assert table["method"].tolist() == ["F_T", "F_R", "F_T"] * 2
     half = frame[~((frame["training_set"] == "F_T") & (frame["dataset"] == DATASETS[0]))]
     with pytest.raises(ValueError, match="only some datasets have runs on F_T"):
-        perturbation_contrasts(half, seed=0)
+        perturbation_contrasts(half, seed=0, test_to_train=15 / 70)
     with pytest.raises(ValueError, match="no predictions of the predictor latent"):
-        perturbation_contrasts(frame, seed=0, predictors=["latent"])
+        perturbation_contrasts(frame, seed=0, test_to_train=15 / 70, predictors=["latent"])
 
 
 def test_runs_must_be_scored_on_the_test_rows_of_their_split() -> None:

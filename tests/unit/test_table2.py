@@ -75,7 +75,9 @@ def test_bad_predictions_are_refused():
 
 
 def test_contrasts_are_paired_and_corrected():
-    table = paired_contrasts(predictions(), seed=0, replicates=500).set_index("contrast")
+    table = paired_contrasts(predictions(), seed=0, test_to_train=15 / 70, replicates=500).set_index(
+        "contrast"
+    )
     row = table.loc["F+G_F − F"]
     assert row.mean_difference == pytest.approx(np.mean([-1, -0.5, -0.8]))
     assert row.splits == 3 and row.test_rows == 3 * ROWS
@@ -86,13 +88,19 @@ def test_contrasts_are_paired_and_corrected():
     assert row.p_corrected_t_holm == pytest.approx(min(1, 3 * row.p_corrected_t))
     missing = table.loc["G_S − G_F"]
     assert missing.note == "no runs of G_S" and missing[["mean_difference", "p_wilcoxon_holm"]].isna().all()
-    again = paired_contrasts(predictions().sample(frac=1, random_state=0), seed=0, replicates=500)
+    again = paired_contrasts(
+        predictions().sample(frac=1, random_state=0), seed=0, test_to_train=15 / 70, replicates=500
+    )
     pd.testing.assert_frame_equal(again.set_index("contrast"), table)
 
 
 def test_one_split_gives_a_difference_but_no_test():
     frame = predictions()
-    row = paired_contrasts(frame[frame["seed"] == 0], seed=0).set_index("contrast").loc["F+G_F − F"]
+    row = (
+        paired_contrasts(frame[frame["seed"] == 0], seed=0, test_to_train=15 / 70)
+        .set_index("contrast")
+        .loc["F+G_F − F"]
+    )
     assert row.mean_difference == pytest.approx(-1.0)
     assert row[["interval_low", "p_corrected_t", "p_wilcoxon", "minimum_detectable_difference"]].isna().all()
     assert "fewer than two" in row.note
@@ -102,9 +110,13 @@ def test_runs_on_other_test_rows_are_not_paired():
     frame = predictions()
     other = frame.assign(id=frame["id"].where(frame["training_set"] != "F", frame["id"] + "x"))
     with pytest.raises(ValueError, match="different test rows"):
-        paired_contrasts(other, seed=0)
+        paired_contrasts(other, seed=0, test_to_train=15 / 70)
     lonely = frame[~((frame["training_set"] == "GF") & (frame["seed"] == 2))]
-    row = paired_contrasts(lonely, seed=0, replicates=50).set_index("contrast").loc["G_F − F"]
+    row = (
+        paired_contrasts(lonely, seed=0, test_to_train=15 / 70, replicates=50)
+        .set_index("contrast")
+        .loc["G_F − F"]
+    )
     assert row.splits == 2 and "1 splits have only one" in row.note
 
 
@@ -114,7 +126,7 @@ def test_the_figure_is_drawn_and_its_bytes_repeat(tmp_path, part):
     if part == "one run":
         frame = frame[frame["seed"] == 0]
     table, scores = table2(frame, pd.read_csv(PUBLISHED)), run_scores(frame)
-    contrasts = paired_contrasts(frame, seed=0, replicates=50)
+    contrasts = paired_contrasts(frame, seed=0, test_to_train=15 / 70, replicates=50)
     for name in ("one.svg", "two.svg"):
         save_figure(draw_table2(table, contrasts, scores), tmp_path / name)
     content = (tmp_path / "one.svg").read_bytes()
@@ -122,3 +134,13 @@ def test_the_figure_is_drawn_and_its_bytes_repeat(tmp_path, part):
     with pytest.raises(ValueError, match="svg or"):
         save_figure(draw_table2(table), tmp_path / "figure.pdf")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.svg", "two.svg"]
+
+
+def test_the_figure_says_of_few_splits_only_that_they_are_too_few():
+    frame = predictions()  # three splits
+    contrasts = paired_contrasts(frame, seed=0, test_to_train=15 / 70, replicates=50)
+    assert set(contrasts["better"]) == {"too few splits to tell"}
+    figure = draw_table2(table2(frame), contrasts)
+    words = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert words.count("too few splits to tell") == contrasts["mean_difference"].notna().sum()
+    assert not any("p = " in text for text in words)

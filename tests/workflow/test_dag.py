@@ -158,7 +158,9 @@ def expected_counts(datasets: int, runs: int, predictors: int = 2, *, funnel: bo
     counts = {name: count * datasets * runs for name, count in PER_RUN.items()}
     counts |= {name: count * datasets for name, count in PER_DATASET.items()}
     counts["train_predictor"] = 6 * datasets * runs * predictors
-    if predictors == 2:  # latent features of each dataset and each generated set
+    if predictors == 1:  # the judge of conditions is not among them
+        counts["train_predictor"] += datasets * runs
+    if funnel:  # latent features of each dataset and each generated set, for the judge at least
         counts["compute_latent_features"] = datasets * (1 + 2 * runs)
     if funnel:
         counts |= {name: 2 * count * datasets for name, count in PER_CANDIDATE_SET.items()}

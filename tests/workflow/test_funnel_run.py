@@ -24,6 +24,7 @@ SET = "results/imported/mine"
 CONFIG = {
     "datasets": ["mp_poly_total"],
     "predictors": ["cgcnn"],
+    "judge": "cgcnn",
     "mirror_folders": [],
     "funnel": {"runs": []},
     "imported": {"mine": "mine.csv"},

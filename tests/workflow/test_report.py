@@ -77,7 +77,7 @@ def test_the_report_of_snakemake_is_offline_and_has_captions(editable: Path) -> 
     page = (editable / "report.html").read_text(encoding="utf-8")
     for name in ("table2.csv", "table2.svg", "table2_contrasts.csv", "generators.svg", "audit.svg"):
         assert name in page, name
-    for words in ("skill is 1", "Negative: the first training set is better", "rattle training crystals"):
+    for words in ("skill is 1", "the first training set has the lower error", "rattle training crystals"):
         assert words in page, words
     assert not re.search(r"<(script|link)[^>]+(src|href)=[\"']https?:", page)
 

@@ -43,6 +43,15 @@ def edit(path: Path, pattern: str, replacement: str) -> None:
     path.write_text(changed)
 
 
+def upgrade(project: Path, library: str) -> None:
+    """Let a copy of the project find another version of a library."""
+    edit(
+        project / "src/matwheel/code_version.py",
+        r"return version\(distribution\)",
+        f'return "another" if distribution == "{library}" else version(distribution)',
+    )
+
+
 def set_config(project: Path, **changes: object) -> None:
     (project / "tiny.yaml").write_text(yaml.safe_dump({**TINY, **changes}))
 
@@ -130,8 +139,15 @@ def all_outputs(project: Path) -> set[str]:
 
 
 def test_an_upgraded_smact_reruns_what_it_judged(editable: Path) -> None:
-    edit(editable / "workflow/rules/common.smk", r'version\("smact"\)', '"another version"')
+    upgrade(editable, "smact")
     assert pending_outputs(editable) == CARDS
+
+
+def test_an_upgraded_scikit_learn_reruns_the_forest_and_what_shows_it(editable: Path) -> None:
+    upgrade(editable, "scikit-learn")
+    pending = pending_outputs(editable)
+    assert any(path.endswith("baselines.parquet") for path in pending)
+    assert not any(path.endswith(("generated.parquet", "cgcnn/F/predictions.parquet")) for path in pending)
 
 
 def test_words_about_a_dataset_rerun_only_what_shows_them(editable: Path) -> None:

@@ -26,6 +26,7 @@ ARMS = ("plain_scratch", "plain_transfer", "augmented_scratch", "augmented_trans
 SETTINGS = {
     "datasets": ["mp_poly_total"],
     "predictors": ["cgcnn"],
+    "judge": "cgcnn",
     "mirror_folders": ["mirror"],
     "funnel": {"runs": []},
     "matgan": {"sets": []},

@@ -22,6 +22,7 @@ TINY = {
     "dataset_registry": "tiny_datasets.yaml",
     "split": {"runs": 1, "labelled_fraction": 0.3},
     "predictors": ["cgcnn"],
+    "judge": "cgcnn",
     "funnel": {"runs": []},
     "matgan": {"sets": []},
     "wycryst": {"tasks": []},

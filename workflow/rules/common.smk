@@ -2,7 +2,6 @@
 
 import os
 import re
-from importlib.metadata import version
 
 from matwheel.code_version import code_version
 from matwheel.files import sha256_of_file
@@ -52,9 +51,6 @@ SCHEMES = config["split"]["schemes"]
 RUNS = list(range(config["split"]["runs"]))
 SUPERVISIONS = ["full", "semi"]
 GPU = 1 if config["device"] == "cuda" else 0
-
-# An upgrade of these changes results; Snakemake sees it only among the parameters.
-TORCH, SMACT = version("torch"), version("smact")
 
 # Columns of Table 2: the real rows that a predictor learns from, and whose crystals join them.
 TRAINING_SETS = {

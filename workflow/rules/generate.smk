@@ -67,7 +67,6 @@ rule train_generator:
         seed=job_seed("train_generator"),
         generator=GENERATOR["name"],
         settings=GENERATOR["settings"],
-        torch=TORCH,
         device=config["device"],
     message:
         "train {params.generator} on {wildcards.dataset} ({wildcards.supervision}, run {wildcards.seed})"
@@ -98,7 +97,6 @@ rule generate_crystals:
         code=code("generate_crystals", GENERATORS[GENERATOR["name"]][0]),
         seed=job_seed("generate_crystals"),
         generator=GENERATOR["name"],
-        torch=TORCH,
         device=config["device"],
     message:
         "generate crystals for {wildcards.dataset} ({wildcards.supervision}, run {wildcards.seed})"

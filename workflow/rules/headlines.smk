@@ -3,6 +3,10 @@
 import os
 import re
 
+import yaml
+
+from matwheel.report.budgets import budget_warning
+
 
 def of_datasets(file):
     """A file of every dataset and scheme."""
@@ -119,6 +123,15 @@ STAGE_OF_RULE = {
 
 # The whole configuration but for where mirrors lie on this machine.
 SETTINGS = {key: config[key] for key in sorted(config) if key != "mirror_folders"}
+
+# What the budgets of a run are compared with, and the files that its configuration was read from.
+DEFAULT_SETTINGS = yaml.safe_load((ROOT / "config" / "config.yaml").read_text("utf-8"))
+# Files that a command made for itself have other names each time, and are in the settings anyway.
+CONFIG_FILES = [
+    path
+    for path in (os.path.relpath(path, os.getcwd()) for path in workflow.configfiles)
+    if not path.startswith((".snakemake", ".."))
+]
 
 # Files that went in, whatever rule reads them; mirror files where there are any.
 CERTIFIED_INPUTS = sorted(

@@ -49,7 +49,6 @@ rule fetch_formula_set:
         content=lambda wildcards: content_beside_inputs(wildcards.formula_set),
         mirror_folders=config["mirror_folders"],
         elements=SYMBOLS,
-        smact=SMACT,
     message:
         "fetch the formulas of {wildcards.formula_set}"
     script:
@@ -83,7 +82,6 @@ rule train_composition_generator:
         generator=COMPOSER["name"],
         settings=lambda wildcards: composer_settings(wildcards.formula_set),
         elements=SYMBOLS,
-        torch=TORCH,
         device=config["device"],
     message:
         "train {params.generator} on {wildcards.formula_set}"
@@ -116,7 +114,6 @@ rule generate_compositions:
         samples=lambda wildcards: (
             (MATGAN["samples"] - int(wildcards.shard) - 1) // len(SAMPLE_SHARDS) + 1
         ),
-        torch=TORCH,
         device=config["device"],
     message:
         "draw {params.samples} compositions of {wildcards.formula_set} (shard {wildcards.shard})"
@@ -175,7 +172,6 @@ rule generate_null_compositions:
         seed=job_seed("generate_null_compositions"),
         samples=MATGAN["samples"],
         elements=SYMBOLS,
-        smact=SMACT,
     message:
         "draw {params.samples} compositions by {wildcards.null} ({wildcards.formula_set})"
     script:
@@ -206,7 +202,6 @@ rule evaluate_compositions:
         rules=MATGAN["validity_rules"],
         generator=COMPOSER["name"],
         elements=SYMBOLS,
-        smact=SMACT,
     message:
         "evaluate the compositions of {wildcards.composition_set}"
     script:
@@ -346,7 +341,6 @@ rule train_autoencoder:
         seed=job_seed("train_autoencoder"),
         settings=MATGAN["autoencoder"]["settings"],
         elements=SYMBOLS,
-        torch=TORCH,
         device=config["device"],
     message:
         "train the autoencoder of {wildcards.formula_set}"
@@ -408,7 +402,6 @@ rule train_elemnet:
         seed=job_seed("train_elemnet"),
         settings=MATGAN["formation_energy"]["elemnet"],
         elements=SYMBOLS,
-        torch=TORCH,
         device=config["device"],
     message:
         "train ElemNet on {wildcards.formula_set}"

@@ -64,7 +64,6 @@ rule pseudo_label:
         runtime=30,
     params:
         code=code("pseudo_label", PREDICTORS[config["teacher"]][0]),
-        torch=TORCH,
         teacher=config["teacher"],
     message:
         "pseudo-label the training rows of {wildcards.dataset} (run {wildcards.seed})"

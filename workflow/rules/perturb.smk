@@ -156,7 +156,6 @@ rule train_on_perturbed:
         seed=job_seed("train_predictor"),
         real="train",
         settings=lambda wildcards: settings_of_predictor(wildcards.predictor),
-        torch=TORCH,
         device=config["device"],
     message:
         "train {wildcards.predictor} on {wildcards.training_set} of {wildcards.dataset} ({wildcards.scheme}, run {wildcards.seed})"

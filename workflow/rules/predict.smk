@@ -47,7 +47,6 @@ rule train_predictor:
         seed=job_seed("train_predictor"),
         real=lambda wildcards: TRAINING_SETS[wildcards.training_set]["real"],
         settings=lambda wildcards: settings_of_predictor(wildcards.predictor),
-        torch=TORCH,
         device=config["device"],
     message:
         "train {wildcards.predictor} on {wildcards.training_set} of {wildcards.dataset} ({wildcards.scheme}, run {wildcards.seed})"

@@ -229,6 +229,8 @@ rule write_report:
         logs="logs",
         stage_of_rule=STAGE_OF_RULE,
         settings=SETTINGS,
+        warning=budget_warning(SETTINGS, DEFAULT_SETTINGS),
+        configfiles=CONFIG_FILES,
     message:
         "write the report"
     script:

@@ -122,7 +122,6 @@ rule screen_compositions:
     params:
         code=code("screen_compositions"),
         settings=SCREEN["composition"],
-        smact=SMACT,
     message:
         "screen the compositions of {wildcards.crystal_set}"
     script:
@@ -304,6 +303,9 @@ rule evaluate_generators:
         ),
         judge="results/matwheel/{dataset}/{scheme}/seed{seed}/%s/F/model.pt"
         % config["judge"],
+        # How far the judge itself can be trusted: its predictions of the real test rows.
+        tested="results/matwheel/{dataset}/{scheme}/seed{seed}/%s/F/predictions.parquet"
+        % config["judge"],
         prepared=lambda wildcards: prepared_for(
             config["judge"],
             wildcards.dataset,
@@ -328,7 +330,6 @@ rule evaluate_generators:
         supervisions=SUPERVISIONS,
         judge=config["judge"],
         oxidation_table=SCREEN["composition"]["oxidation_table"],
-        smact=SMACT,
     message:
         "judge the generators of {wildcards.dataset} ({wildcards.scheme}, run {wildcards.seed})"
     script:

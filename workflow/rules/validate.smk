@@ -430,7 +430,6 @@ rule predict_candidates:
     params:
         code=code("predict_candidates", PREDICTORS[config["judge"]][0]),
         judge=config["judge"],
-        torch=TORCH,
     message:
         "predict the property of the relaxed candidates of {wildcards.dataset}"
     script:

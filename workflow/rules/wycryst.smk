@@ -193,7 +193,6 @@ rule pretrain_mpvae:
         code=code("pretrain_mpvae"),
         seed=lambda wildcards: mpvae_seed(wildcards.model),
         settings=lambda wildcards: model_settings(wildcards.model),
-        torch=TORCH,
         device=config["device"],
     message:
         "pre-train the MPVAE of {wildcards.model}"
@@ -228,7 +227,6 @@ rule fine_tune_mpvae:
         code=code("fine_tune_mpvae"),
         seed=lambda wildcards: mpvae_seed(wildcards.model),
         settings=lambda wildcards: model_settings(wildcards.model),
-        torch=TORCH,
         device=config["device"],
     message:
         "fine-tune the MPVAE of {wildcards.model}"
@@ -298,7 +296,6 @@ rule generate_genes:
         samples=WYCRYST["samples"],
         settings=WYCRYST["sampling"],
         largest_atoms=WYCRYST["largest_atoms"],
-        torch=TORCH,
         device=config["device"],
     message:
         "draw genes for {wildcards.task} ({wildcards.gene_source}, round {wildcards.round})"
@@ -367,7 +364,6 @@ rule screen_genes:
         composition=SCREEN["composition"],
         thresholds=GENE_THRESHOLDS,
         anions=WYCRYST["anions"],
-        smact=SMACT,
     message:
         "screen the genes of {wildcards.task} ({wildcards.gene_source}, round {wildcards.round})"
     script:

@@ -1,7 +1,7 @@
 """Write the cards of the generated sets and of two null generators, against the training rows."""
 
 from matwheel.crystals.table import crystals_of_table, read_table
-from matwheel.evaluation.generator_card import cards_table, generator_card, judge
+from matwheel.evaluation.generator_card import cards_table, condition_adherence, generator_card, judge
 from matwheel.files import read_json, write_csv
 from matwheel.generators.null import rattle_crystals, resample_elements
 from matwheel.predictors.registry import load_predictor, load_prepared
@@ -29,6 +29,9 @@ with logged(snakemake.log[0]) as log:
     # A null generator is deaf to conditions; it is asked for those of the first generated set.
     conditions = [*(frame["condition"] for frame in generated), *[generated[0]["condition"]] * 2]
 
+    tested = read_table(snakemake.input.tested)
+    ceiling = condition_adherence(tested["target"].to_numpy(), tested["prediction"].to_numpy())
+    log(f"{params.judge} on {ceiling['n']} real test crystals: rank correlation {ceiling['spearman']}")
     cards = {}
     for (name, crystals), asked in zip(sets.items(), conditions, strict=True):
         log(f"judge {name}")
@@ -37,6 +40,7 @@ with logged(snakemake.log[0]) as log:
             training,
             conditions=asked.to_numpy(),
             judged=judge(crystals, predictor),
+            ceiling=ceiling,
             oxidation_table=params.oxidation_table,
         )
     cards = cards_table(cards)

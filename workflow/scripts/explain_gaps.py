@@ -5,7 +5,7 @@ import torch
 from matwheel.crystals.table import read_table
 from matwheel.evaluation.attribution_figure import draw_explanations, sensitivity_rows
 from matwheel.evaluation.figures import save_figure
-from matwheel.evaluation.gap_explanations import explain_gaps
+from matwheel.evaluation.gap_explanations import ExplainedNetwork, explain_gaps
 from matwheel.files import write_csv
 from matwheel.predictors.distance_network import DistanceNetwork
 from matwheel.progress import logged
@@ -15,9 +15,10 @@ with logged(snakemake.log[0]) as log:
     torch.set_num_threads(snakemake.threads)
     params, output = snakemake.params, snakemake.output
     at_rest, _ = supercell_at_rest(load_force_constants(snakemake.input.constants))
+    given = zip(params.models, snakemake.input.models, snakemake.input.predictions, strict=True)
     networks = [
-        (learnt_set, seed, DistanceNetwork.load(path))
-        for (learnt_set, seed), path in zip(params.models, snakemake.input.models, strict=True)
+        ExplainedNetwork(learnt_set, seed, DistanceNetwork.load(path), frozenset(read_table(tested)["id"]))
+        for (learnt_set, seed), path, tested in given
     ]
     found = explain_gaps(
         networks, read_table(snakemake.input.labelled), at_rest, pairs=params.pairs, seed=params.seed
@@ -35,7 +36,7 @@ with logged(snakemake.log[0]) as log:
         sensitivity_rows(found.label_sensitivity, found.network_sensitivity),
         found.curves[(found.curves["altered"] == "restored") & (found.curves["measure"] == "change")],
         measure="variance_share",
-        note=f"{len(networks)} networks on {found.configurations} thermal configurations; "
-        "integrated gradients from the bonds at rest to the displaced ones",
+        note=f"{len(networks)} networks, each on its own test rows, {found.configurations} thermal "
+        "configurations in all; integrated gradients from the bonds at rest to the displaced ones",
     )
     save_figure(figure, output.figure)

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from matwheel.crystals.table import read_table
-from matwheel.evaluation.contrasts import paired_contrasts
+from matwheel.evaluation.contrasts import paired_contrasts, ratios_of_splits
 from matwheel.evaluation.scores import run_scores
 from matwheel.evaluation.table2 import table2, table2_text
 from matwheel.files import atomic_path, read_json, sha256_of_file, write_csv, write_json
@@ -14,23 +14,21 @@ with logged(snakemake.log[0]) as log:
     paths = [*snakemake.input.predictions, *snakemake.input.baselines]
     predictions = pd.concat([read_table(path) for path in paths], ignore_index=True)
     splits = [read_json(path) for path in snakemake.input.splits]
-    test_to_train = {split["dataset"]: len(split["test"]) / len(split["train"]) for split in splits}
+    ratios = ratios_of_splits(splits)
     predictors = snakemake.params.settings["predictors"]
     table = table2(predictions, pd.read_csv(snakemake.params.published), main_predictor=predictors[0])
-    contrasts = pd.concat(
-        [
-            paired_contrasts(
-                predictions, seed=snakemake.params.seed, test_to_train=test_to_train, main_predictor=name
-            )
-            for name in predictors
-        ],
-        ignore_index=True,
+    contrasts = paired_contrasts(
+        predictions, seed=snakemake.params.seed, test_to_train=ratios, predictors=predictors
     )
+    scores = run_scores(predictions)
+    scores["test_to_train"] = [
+        ratios[place] for place in zip(scores["dataset"], scores["scheme"], strict=True)
+    ]
     text = table2_text(table).to_markdown(index=False)
     log(f"Table 2 from {len(paths)} files of predictions\n{text}")
     write_csv(table, snakemake.output.table)
     write_csv(contrasts, snakemake.output.contrasts)
-    write_csv(run_scores(predictions), snakemake.output.scores)
+    write_csv(scores, snakemake.output.scores)
     write_json(
         {
             "datasets": {split["dataset"]: {"sha256": split["dataset_sha256"]} for split in splits},

@@ -4,6 +4,7 @@ import pandas as pd
 
 from matwheel.crystals.perturbed_rows import refuse_leaking_parents
 from matwheel.crystals.table import read_table
+from matwheel.evaluation.contrasts import ratios_of_splits
 from matwheel.evaluation.perturbation_table import (
     perturbation_contrasts,
     perturbation_table,
@@ -34,7 +35,7 @@ with logged(snakemake.log[0]) as log:
         predictions,
         seed=params.seed,
         predictors=params.predictors,
-        test_to_train={split["dataset"]: len(split["test"]) / len(split["train"]) for split in splits},
+        test_to_train=ratios_of_splits(splits),
     )
     table = perturbation_table(predictions, contrasts, pd.concat(added))
     log(f"what perturbed copies do\n{table.to_markdown(index=False)}")

@@ -7,6 +7,7 @@ import yaml
 from matwheel.errors import InputError
 from matwheel.files import atomic_path, read_json
 from matwheel.job_times import job_times
+from matwheel.machine import git_state
 from matwheel.progress import logged
 from matwheel.provenance import library_versions
 from matwheel.report.candidate_pages import JudgedSet
@@ -44,6 +45,11 @@ with logged(snakemake.log[0]) as log:
             titles=params.titles, units=params.units, drawn_target=params.drawn_target, **params.shown
         ),
         facts={
+            "code": "commit {commit} of {date}, changes of tracked files: {changes}".format(
+                **git_state(Path("."))
+            ),
+            "command": f"snakemake --cores N --configfile {' '.join(params.configfiles)} "
+            f"-- {snakemake.output.page}",
             **params.facts,
             **{
                 one["dataset"]: f"{one['rows']} crystals, sha256 {one['sha256']}"
@@ -52,6 +58,7 @@ with logged(snakemake.log[0]) as log:
             "made with": ", ".join(f"{name} {version}" for name, version in library_versions().items()),
         },
         settings=yaml.safe_dump(params.settings, sort_keys=True, allow_unicode=True),
+        warning=params.warning,
         parts={part: Path(given[part]).read_text("utf-8") for part in ("template", "style", "script")},
         largest_bytes=LARGEST_PAGE_BYTES,
         log=log,

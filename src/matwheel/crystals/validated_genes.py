@@ -19,8 +19,9 @@ def validated_rows(
     """Return validated candidates as rows of a gene table, with the potential's labels.
 
     They are the relaxed crystals within the limit above both hulls that phonons did not find unstable, as the
-    dataset's own rows are within its limit. Formation energy and energy above hull are the potential's, the
-    band gap is the one predicted for the relaxed gene; `origin` marks them as such.
+    dataset's own rows are within its limit. Formation energy and energy above hull are the potential's. The
+    band gap is empty: only a judge of genes has a number for it, and what draws genes must not learn its own
+    judge's. `origin` marks the rows.
 
     Args:
         genes: from `matwheel.screening.relaxed_genes.relaxed_genes`.
@@ -47,7 +48,7 @@ def validated_rows(
         rows.append(
             (
                 row.id, row.gene, gene.formula, gene.space_group, energy["formation_energy_ev_per_atom"],
-                row.band_gap_ev, heights[0], PARTS[0], origin,
+                np.nan, heights[0], PARTS[0], origin,
             )
         )  # fmt: skip
     # Without types, the columns of no rows would turn those of the table that they are appended to.

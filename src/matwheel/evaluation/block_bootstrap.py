@@ -36,10 +36,26 @@ def drawn_for(
 
 
 def drawn_mean(
-    values: NDArray[np.float64], networks: NDArray[np.float64], configurations: NDArray[np.float64]
+    values: NDArray[np.float64],
+    seen: NDArray[np.bool_],
+    networks: NDArray[np.float64],
+    configurations: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return weighted means of (keys, seeds, configurations), shape (keys, replicates)."""
-    return np.einsum("rs,ksc,rc->kr", networks, values, configurations, optimize=True)
+    """Return weighted means of what each network saw, shape (keys, replicates).
+
+    Args:
+        values: shape (keys, seeds, configurations), 0 where not seen.
+        seen: which configurations each network was asked about, shape (seeds, configurations).
+        networks: weights, shape (replicates, seeds).
+        configurations: weights, shape (replicates, configurations).
+
+    Returns:
+        NaN in a replicate that drew no network together with a configuration of its own.
+    """
+    total = np.einsum("rs,ksc,rc->kr", networks, values, configurations, optimize=True)
+    weight = np.einsum("rs,sc,rc->r", networks, seen.astype(float), configurations, optimize=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(weight > 0, total / weight, np.nan)
 
 
 def with_interval(name: str, value: float, drawn: NDArray[np.float64], level: float) -> dict[str, float]:

@@ -168,7 +168,8 @@ def importance(
 ) -> pd.DataFrame:
     """Return what share of all |attribution| falls on each bond type, and on each distance.
 
-    The share is taken within each configuration, then averaged over configurations and networks. Intervals
+    The share is taken within each configuration, then averaged over networks and the configurations that each
+    was asked about, which need not be the same (its own test rows). Intervals
     are percentile intervals of a bootstrap that draws networks (column seed) and configurations (column block
     where given) independently with replacement. With one seed they know configurations only, and with five
     they are about a tenth too narrow.
@@ -186,22 +187,27 @@ def importance(
         Columns: model, pair, distance_low_angstrom, distance_high_angstrom (with bins), bonds (mean number in
         a configuration), share, share_low, share_high, enrichment, enrichment_low, enrichment_high (share
         over the share of bonds; 1: such a bond matters as much as the average bond), variance_share,
-        variance_share_low, variance_share_high, seeds, configurations.
+        variance_share_low, variance_share_high, seeds, configurations (of all seeds together).
 
     Raises:
-        InputError: a missing column, an empty table, or seeds of one model with different configurations.
+        InputError: a missing column, or an empty table.
     """
     groups = _share_cubes(table, distance_bins_angstrom)
     rows: list[dict[str, Any]] = []
     for model, cube in groups.items():
         networks, configurations = _draws(cube, seed, replicates, str(model))
-        shares, counts = (drawn_mean(of, networks, configurations) for of in (cube.shares, cube.counts))
+        shares, counts = (
+            drawn_mean(of, cube.seen, networks, configurations) for of in (cube.shares, cube.counts)
+        )
         once, evenly = (np.full((1, size), 1 / size) for size in cube.shares.shape[1:])
+        mean_shares, mean_counts = (
+            drawn_mean(of, cube.seen, once, evenly)[:, 0] for of in (cube.shares, cube.counts)
+        )
         variance_share = _variance_shares(cube, once, evenly)[:, 0]
         variance_shares = _variance_shares(cube, networks, configurations)
         every = np.maximum(counts.sum(axis=0), 1e-300)
         for place, key in enumerate(cube.keys):
-            mean, number = cube.shares[place].mean(), cube.counts[place].mean()
+            mean, number = mean_shares[place], mean_counts[place]
             if number == 0:
                 continue
             with np.errstate(divide="ignore", invalid="ignore"):
@@ -211,9 +217,7 @@ def importance(
                 | ({} if distance_bins_angstrom is None else _bin_columns(key[1], distance_bins_angstrom))
                 | {"bonds": number}
                 | with_interval("share", mean, shares[place], level)
-                | with_interval(
-                    "enrichment", mean / (number / cube.counts.mean(axis=(1, 2)).sum()), enrichment, level
-                )
+                | with_interval("enrichment", mean / (number / mean_counts.sum()), enrichment, level)
                 | with_interval("variance_share", variance_share[place], variance_shares[place], level)
                 | {"seeds": cube.shares.shape[1], "configurations": cube.shares.shape[2]}
             )
@@ -229,7 +233,9 @@ def importance_contrast(
     level: float = 0.95,
     replicates: int = BOOTSTRAP_REPLICATES,
 ) -> pd.DataFrame:
-    """Return share of the model `first` − share of the model `second` by pair, on the same configurations.
+    """Return share of the model `first` − share of the model `second` by pair.
+
+    Networks of one seed must have been asked about the same configurations.
 
     Configurations are drawn together for both, networks apart.
 
@@ -243,13 +249,18 @@ def importance_contrast(
     for model in (first, second):
         if model not in groups:
             raise InputError(f"no attributions of a model {model!r}")
-    if groups[first].configurations != groups[second].configurations:
+    one, other = groups[first], groups[second]
+    if one.configurations != other.configurations or not np.array_equal(one.seen, other.seen):
         raise InputError(f"models {first} and {second} were explained on different configurations")
     means = {
         model: (
             groups[model].keys,
-            groups[model].shares.mean(axis=(1, 2)),
-            drawn_mean(groups[model].shares, *_draws(groups[model], seed, replicates, model)),
+            groups[model].shares.sum(axis=(1, 2)) / groups[model].seen.sum(),
+            drawn_mean(
+                groups[model].shares,
+                groups[model].seen,
+                *_draws(groups[model], seed, replicates, model),
+            ),
         )
         for model in (first, second)
     }
@@ -276,7 +287,8 @@ def importance_contrast(
 class _ShareCube:
     """Shares of |attribution|, sums of attributions and counts of bonds, shape (keys, seeds, configurations).
 
-    `totals` are the sums of the attributions of all bonds, shape (seeds, configurations).
+    `totals` are the sums of the attributions of all bonds, and `seen` says which configurations a network was
+    asked about, shape (seeds, configurations).
     """
 
     keys: tuple[tuple[str, int], ...]
@@ -284,6 +296,7 @@ class _ShareCube:
     sums: NDArray[np.float64]
     counts: NDArray[np.float64]
     totals: NDArray[np.float64]
+    seen: NDArray[np.bool_]
     configurations: tuple[int, ...]
     blocks: NDArray[np.int64]
 
@@ -325,8 +338,6 @@ def _share_cubes(table: pd.DataFrame, bins: Sequence[float] | None) -> dict[str,
         np.add.at(counts, cell, 1.0)
         seen = np.zeros(shape[1:], dtype=bool)
         seen[seed_of, configuration_of] = True
-        if not seen.all():
-            raise InputError(f"networks of model {model!r} were explained on different configurations")
         # A configuration without any attribution (a network that sees no bond) has no shares: zeros.
         shares = np.divide(sizes, total, out=np.zeros(shape), where=total > 0)
         cubes[str(model)] = _ShareCube(
@@ -335,6 +346,7 @@ def _share_cubes(table: pd.DataFrame, bins: Sequence[float] | None) -> dict[str,
             sums=sums,
             counts=counts,
             totals=total_signed,
+            seen=seen,
             configurations=tuple(configurations.tolist()),
             blocks=np.unique(block, return_inverse=True)[1].ravel(),
         )
@@ -353,12 +365,18 @@ def _variance_shares(
 ) -> NDArray[np.float64]:
     """Return cov(sum of a key, total) / var(total) over configurations, shape (keys, replicates).
 
-    Covariances and variances are averaged over the networks before they are divided.
+    Both are taken within each network, over the configurations that it was asked about, and averaged over the
+    networks before they are divided.
     """
-    mean, total = cube.sums @ configurations.T, cube.totals @ configurations.T
-    product = (cube.sums * cube.totals) @ configurations.T
-    covariance = np.einsum("ksr,rs->kr", product - mean * total, networks)
-    variance = np.einsum("sr,rs->r", cube.totals**2 @ configurations.T - total**2, networks)
+    weight = cube.seen @ configurations.T  # seeds × replicates
+    scaled = np.divide(1.0, weight, out=np.zeros_like(weight), where=weight > 0)
+
+    def within(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return (values @ configurations.T) * scaled
+
+    mean, total = within(cube.sums), within(cube.totals)
+    covariance = np.einsum("ksr,rs->kr", within(cube.sums * cube.totals) - mean * total, networks)
+    variance = np.einsum("sr,rs->r", within(cube.totals**2) - total**2, networks)
     # A replicate of one configuration only, or a network that sees no bond, has no variance to share.
     scale = max(float((cube.totals**2).mean()), 1e-300)
     with np.errstate(divide="ignore", invalid="ignore"):

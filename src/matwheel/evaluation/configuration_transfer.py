@@ -25,6 +25,7 @@ from matwheel.evaluation.paired_statistics import (
     corrected_standard_error,
     corrected_t_test,
     hierarchical_bootstrap_interval,
+    with_decisions,
 )
 from matwheel.seeds import derive_seed
 from matwheel.validation.displacements import THERMAL, UNIFORM_ONE_SIDED, UNIFORM_SCALED
@@ -430,7 +431,9 @@ def contrasts(predictions: pd.DataFrame, seed: int = 0, replicates: int = 2000) 
         training set), size that both have, target and test set: seeds, test_rows (of all seeds),
         mean_difference of the absolute errors (below zero the first wins), interval_low, interval_high (95 %,
         hierarchical bootstrap over seeds and rows), corrected_standard_error and p_corrected_t (Nadeau &
-        Bengio: seeds share configurations), better ('first', 'second' or 'undecided' by the interval), note.
+        Bengio: seeds share configurations), its Holm correction and better (see `with_decisions`), note.
+        `family` is what Holm's correction runs over: 'thermal or random' are the networks of the first set
+        against each random one, at the largest size that both have; 'other' is the rest.
 
     Raises:
         InputError: see `check_transfer_predictions`.
@@ -467,9 +470,25 @@ def contrasts(predictions: pd.DataFrame, seed: int = 0, replicates: int = 2000) 
                     **_paired(runs[key], other, int(size), own_seed, replicates),
                 }
             )
-    return pd.DataFrame(rows, columns=list(_CONTRAST_COLUMNS))
+    table = pd.DataFrame(rows, columns=[name for name in _CONTRAST_COLUMNS if name not in _DECISIONS])
+    return decided_contrasts(table)
 
 
+def decided_contrasts(table: pd.DataFrame) -> pd.DataFrame:
+    """Return contrasts with their family, Holm's correction within it, and `better`."""
+    pair = ["training_set", "reference_training_set"]
+    network = (table["method"] == MAIN_METHOD) & (table["reference_method"] == MAIN_METHOD)
+    asked = network & (table["training_set"] == THERMAL) & table["reference_training_set"].isin(TEST_SETS)
+    largest = (
+        table["size"]
+        == table[asked].groupby(pair)["size"].max().reindex(pd.MultiIndex.from_frame(table[pair])).to_numpy()
+    )
+    table = table.assign(family=np.where(asked & largest, ASKED, "other"))
+    return with_decisions(table, splits="seeds", family="family")[list(_CONTRAST_COLUMNS)]
+
+
+ASKED = "thermal or random"
+_DECISIONS = ("family", "p_corrected_t_holm", "better")
 _CONTRAST_COLUMNS = (
     "method",
     "training_set",
@@ -485,6 +504,8 @@ _CONTRAST_COLUMNS = (
     "interval_high",
     "corrected_standard_error",
     "p_corrected_t",
+    "family",
+    "p_corrected_t_holm",
     "better",
     "note",
 )
@@ -495,7 +516,7 @@ def _paired(first: pd.Series, second: pd.Series, size: int, seed: int, replicate
     common = sorted(set(first.index.get_level_values("seed")) & set(second.index.get_level_values("seed")))
     differences = [(first.loc[which] - second.loc[which]).to_numpy(np.float64) for which in common]
     rows = sum(len(values) for values in differences)
-    figures: dict[str, Any] = {"seeds": len(common), "test_rows": rows, "better": "undecided", "note": ""}
+    figures: dict[str, Any] = {"seeds": len(common), "test_rows": rows, "note": ""}
     if not common:
         return figures | {"note": "no seed has both"}
     means = np.array([values.mean() for values in differences])
@@ -509,7 +530,6 @@ def _paired(first: pd.Series, second: pd.Series, size: int, seed: int, replicate
         "interval_high": high,
         "corrected_standard_error": corrected_standard_error(means, ratio),
         "p_corrected_t": corrected_t_test(means, ratio)[1],
-        "better": "first" if high < 0 else "second" if low > 0 else "undecided",
     }
 
 

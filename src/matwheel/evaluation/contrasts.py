@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,9 +13,9 @@ from matwheel.evaluation.paired_statistics import (
     corrected_standard_error,
     corrected_t_test,
     hierarchical_bootstrap_interval,
-    holm,
     minimum_detectable_difference,
     wilcoxon_p,
+    with_decisions,
 )
 from matwheel.evaluation.scores import check_predictions
 from matwheel.evaluation.table2 import TRAINING_SETS
@@ -23,7 +24,7 @@ from matwheel.seeds import derive_seed
 CONTRASTS = (("F_GF", "F"), ("GF", "F"), ("S_GS", "S"), ("GS", "GF"))
 """Pairs (method, reference): the difference is MAE(method) − MAE(reference); below zero the method wins."""
 
-TEST_TO_TRAIN = 15 / 70
+TESTS = ("p_corrected_t", "p_wilcoxon")
 COLUMNS = (
     "dataset",
     "scheme",
@@ -33,6 +34,7 @@ COLUMNS = (
     "reference",
     "splits",
     "test_rows",
+    "test_to_train",
     "mean_difference",
     "std_difference",
     "interval_low",
@@ -44,6 +46,7 @@ COLUMNS = (
     "p_wilcoxon",
     "p_wilcoxon_holm",
     "minimum_detectable_difference",
+    "better",
     "note",
 )
 
@@ -52,28 +55,29 @@ def paired_contrasts(
     predictions: pd.DataFrame,
     *,
     seed: int,
-    test_to_train: float | Mapping[str, float] = TEST_TO_TRAIN,
-    main_predictor: str = "cgcnn",
+    test_to_train: float | Mapping[tuple[str, str], float],
+    predictors: Sequence[str] = ("cgcnn",),
     contrasts: Sequence[tuple[str, str]] = CONTRASTS,
     replicates: int = BOOTSTRAP_REPLICATES,
 ) -> pd.DataFrame:
     """Compare pairs of training sets on the splits and test rows that both were scored on.
 
     Args:
-        predictions: see `matwheel.evaluation.scores.run_scores`; only the main predictor is compared.
+        predictions: see `matwheel.evaluation.scores.run_scores`; a predictor is compared with itself.
         seed: seed of the bootstrap; each contrast derives its own.
-        test_to_train: test rows over training rows of a split, for the corrected t-test; one number or one
-            per dataset. The training part counts whole in the semi-supervised columns as well, since their
-            pseudo-labelled rows shape the model and it is the overlap of the parts that is corrected for.
-        main_predictor: predictor of the six columns of Table 2.
+        test_to_train: test rows over training rows of a split, for the corrected t-test; one number, or one
+            per dataset and scheme (`ratios_of_splits`). The training part counts whole in the
+            semi-supervised columns as well, since their pseudo-labelled rows shape the model and it is the
+            overlap of the parts that is corrected for.
+        predictors: those compared.
         contrasts: pairs (method, reference) of training sets.
         replicates: bootstrap replicates.
 
     Returns:
-        One row per dataset, scheme and contrast, with the columns `COLUMNS`; differences in the unit of the
-        target. `interval_*` is the 95 % hierarchical bootstrap interval. Holm's correction runs over all
-        contrasts of all datasets within one scheme (eight for two datasets), separately for the two
-        tests. `minimum_detectable_difference` is at 80 % power, two-sided level 0.05 before Holm's
+        One row per predictor, dataset, scheme and contrast, with the columns `COLUMNS`; differences in the
+        unit of the target. `interval_*` is the 95 % hierarchical bootstrap interval. `better` is the word of
+        `with_decisions`: Holm's correction runs over the whole table, separately for the two tests.
+        `minimum_detectable_difference` is at 80 % power, two-sided level 0.05 before Holm's
         correction, from the corrected variance. With fewer than two common splits the statistics are
         empty and `note` says why.
 
@@ -82,20 +86,35 @@ def paired_contrasts(
             targets.
     """
     check_predictions(predictions)
-    predictions = predictions[predictions["predictor"] == main_predictor]
     rows = []
-    for (dataset, scheme), part in predictions.groupby(["dataset", "scheme"], sort=True):
-        ratio = test_to_train[dataset] if isinstance(test_to_train, Mapping) else test_to_train
-        for method, reference in contrasts:
-            own_seed = derive_seed(seed, dataset, scheme, method, reference)
-            row = _contrast(part, method, reference, ratio, own_seed, replicates)
-            rows.append({"dataset": dataset, "scheme": scheme, "predictor": main_predictor, **row})
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    for test in ("p_corrected_t", "p_wilcoxon"):
-        for _, family in table.groupby("scheme"):
-            table.loc[family.index, f"{test}_holm"] = holm(family[test].astype(float))
-    numbers = [name for name in COLUMNS[8:-1]]
-    return table.astype({name: float for name in numbers})
+    for predictor in predictors:
+        own = predictions[predictions["predictor"] == predictor]
+        for (dataset, scheme), part in own.groupby(["dataset", "scheme"], sort=True):
+            ratio = test_to_train[dataset, scheme] if isinstance(test_to_train, Mapping) else test_to_train
+            for method, reference in contrasts:
+                own_seed = derive_seed(seed, dataset, scheme, method, reference)
+                row = _contrast(part, method, reference, ratio, own_seed, replicates)
+                rows.append({"dataset": dataset, "scheme": scheme, "predictor": predictor, **row})
+    return decided(pd.DataFrame(rows, columns=list(COLUMNS)))
+
+
+def decided(contrasts: pd.DataFrame) -> pd.DataFrame:
+    """Return contrasts with Holm's corrections and `better`, all of the table being one family."""
+    numbers = {name: float for name in COLUMNS[8:-2]}
+    return with_decisions(contrasts.astype(numbers), tests=TESTS)[list(COLUMNS)]
+
+
+def ratios_of_splits(splits: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], float]:
+    """Return test rows over training rows of each dataset and scheme, means over its runs.
+
+    Args:
+        splits: with dataset, scheme, and the ids 'test' and 'train'.
+    """
+    ratios: dict[tuple[str, str], list[float]] = {}
+    for split in splits:
+        key = split["dataset"], split["scheme"]
+        ratios.setdefault(key, []).append(len(split["test"]) / len(split["train"]))
+    return {key: float(np.mean(values)) for key, values in ratios.items()}
 
 
 def _contrast(
@@ -108,6 +127,7 @@ def _contrast(
         "reference": reference,
         "splits": 0,
         "test_rows": 0,
+        "test_to_train": ratio,
         "note": "",
     }
     runs = {

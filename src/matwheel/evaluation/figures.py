@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from matwheel.evaluation.paired_statistics import TOO_FEW
 from matwheel.files import atomic_path
 
 if TYPE_CHECKING:
@@ -208,7 +209,7 @@ def _draw_adherence(axes: Axes, table: pd.DataFrame, names: list[str]) -> None:
         axes.text(
             0.02 if row["value"] > 0 else 0.53, y,
             f"MAE {own['condition_mae']:.3g}, shuffled "
-            f"{own['condition_mae_shuffled']:.3g}",
+            f"{own['condition_mae_shuffled']:.3g}{_ceiling_words(own)}",
             transform=axes.get_yaxis_transform(), va="center", fontsize=8, color=GREY,
         )  # fmt: skip
     axes.axvline(0, color="#333333", lw=1)
@@ -220,6 +221,12 @@ def _draw_adherence(axes: Axes, table: pd.DataFrame, names: list[str]) -> None:
     )
     axes.set_title("Does the generator follow its condition?", fontsize=9)
     axes.tick_params(axis="y", length=0)
+
+
+def _ceiling_words(own: pd.Series) -> str:
+    """Say what the judge of conditions reaches itself, where the card knows it."""
+    ceiling = own.get("judge_spearman", np.nan)
+    return "" if pd.isna(ceiling) else f"; on real test crystals the judge reaches {ceiling:.2f}"
 
 
 def _draw_errors(
@@ -299,9 +306,10 @@ def _draw_contrasts(axes: Axes, part: pd.DataFrame, *, labels: bool) -> None:
     names, values = [], [0.0]
     for y, row in enumerate(part.itertuples(index=False)):
         names.append(row.contrast)
-        if pd.isna(row.mean_difference):
+        if pd.isna(row.mean_difference) or row.better == TOO_FEW:
+            words = row.note if pd.isna(row.mean_difference) else TOO_FEW
             axes.text(
-                0.5, y, row.note, transform=axes.get_yaxis_transform(), color=GREY, va="center", ha="center"
+                0.5, y, words, transform=axes.get_yaxis_transform(), color=GREY, va="center", ha="center"
             )
             continue
         values.append(row.mean_difference)
@@ -323,7 +331,7 @@ def _draw_contrasts(axes: Axes, part: pd.DataFrame, *, labels: bool) -> None:
     axes.set_yticks(range(len(names)), names if labels else [""] * len(names))
     axes.tick_params(axis="y", length=0)
     axes.set_title(
-        "← first of the pair is better   |   second is better →",
+        "← lower error of the first of the pair   |   of the second →",
         fontsize=8.5,
         fontweight="normal",
         color=GREY,

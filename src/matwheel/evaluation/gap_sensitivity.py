@@ -467,7 +467,7 @@ def mean_sensitivities(
     level: float = 0.95,
     replicates: int = BOOTSTRAP_REPLICATES,
 ) -> pd.DataFrame:
-    """Return the mean slope by model and pair over networks and configurations.
+    """Return the mean slope by model and pair over networks and the configurations that each was asked about.
 
     Intervals are those of `importance`.
 
@@ -480,16 +480,16 @@ def mean_sensitivities(
     rows: list[dict[str, Any]] = []
     for (model, pair), own in table.groupby(["model", "pair"], sort=True):
         matrix = own.pivot_table(index="seed", columns="configuration", values="slope_ev_per_angstrom")
-        if matrix.isna().any(axis=None):
-            raise InputError(f"networks of model {model!r} have slopes of different configurations")
+        seen = matrix.notna().to_numpy()
         first = own.drop_duplicates("configuration").sort_values("configuration")
         blocks = first["block" if "block" in first else "configuration"].to_numpy()
         codes = np.unique(blocks, return_inverse=True)[1].ravel()
-        values = matrix.to_numpy()
-        drawn = drawn_mean(values[None], *drawn_for(str(model), len(values), codes, seed, replicates))[0]
+        values = matrix.fillna(0.0).to_numpy()
+        weights = drawn_for(str(model), len(values), codes, seed, replicates)
+        drawn = drawn_mean(values[None], seen, *weights)[0]
         rows.append(
             {"model": model, "pair": pair}
-            | with_interval("slope_ev_per_angstrom", values.mean(), drawn, level)
+            | with_interval("slope_ev_per_angstrom", values.sum() / seen.sum(), drawn, level)
             | {"seeds": values.shape[0], "configurations": values.shape[1]}
         )
     return pd.DataFrame(rows)

@@ -13,7 +13,14 @@ from numpy.typing import ArrayLike
 
 from matwheel.errors import InputError
 from matwheel.evaluation.figures import BLUE, GENERATOR_COLOURS, GREY, ORANGE, STYLE
-from matwheel.evaluation.paired_statistics import corrected_t_interval, corrected_t_test, holm
+from matwheel.evaluation.paired_statistics import (
+    FIRST,
+    SECOND,
+    better_of,
+    corrected_t_interval,
+    corrected_t_test,
+    holm,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +58,7 @@ CELL_COLUMNS = ("metric", "cell", "augmentation", "transfer", "seeds", "mean", "
 CONTRAST_COLUMNS = (
     "metric", "contrast", "family", "seeds", "mean_difference", "sd_difference", "interval_low",
     "interval_high", "t", "p_t", "p_t_holm", "p_sign_flip", "p_sign_flip_holm", "relative_change_percent",
-    "relative_low_percent", "relative_high_percent", "claim", "claim_met", "note",
+    "relative_low_percent", "relative_high_percent", "claim", "p_claim", "p_claim_holm", "claim_met", "note",
 )  # fmt: skip
 _MOST_SEEDS_OF_ALL_SIGNS = 20
 
@@ -69,14 +76,18 @@ class Claim:
     words: str
     weakest_percent: float
 
-    def met(self, low_percent: float, high_percent: float) -> str:
-        """Return whether an interval of the relative change meets it: 'yes', 'no', 'undecided' or ''."""
-        if np.isnan(low_percent) or np.isnan(high_percent):
+    def met(self, change_percent: float, p_holm: float, seeds: int) -> str:
+        """Return 'yes' or 'no' where the test against the weakest change decides, else why it does not.
+
+        Args:
+            change_percent: mean relative change.
+            p_holm: of the corrected t-test of the change against the weakest one, after Holm's correction.
+            seeds: how many it rests on.
+        """
+        if np.isnan(change_percent):
             return ""
-        if self.weakest_percent < 0:
-            low_percent, high_percent = -high_percent, -low_percent
-        bound = abs(self.weakest_percent)
-        return "yes" if low_percent >= bound else "no" if high_percent < bound else "undecided"
+        short = np.sign(self.weakest_percent) * (self.weakest_percent - change_percent)
+        return {FIRST: "yes", SECOND: "no"}.get(word := better_of(short, p_holm, seeds), word)
 
 
 PAPER_CLAIMS: Mapping[str, Claim] = MappingProxyType(
@@ -134,8 +145,9 @@ def ablation_contrasts(
         `p_t` are Student's over seeds, `p_sign_flip` is exact over all 2^seeds signs (Monte Carlo is never
         used; NaN above 20 seeds). Holm's correction runs within a family over all metrics, separately for the
         two tests. The relative change is the mean over seeds of the difference in % of 'neither', with its t
-        interval; only against neither. `claim_met` is 'yes' when the whole interval is at least the claim,
-        'no' when none of it is, else 'undecided'.
+        interval; only against neither. `claim_met` is 'yes' or 'no' where the corrected t-test of
+        the relative change against the claim's weakest (`p_claim`), after Holm's correction over the claims,
+        decides; else 'undecided', or 'too few splits to tell'.
 
     Raises:
         InputError: as `ablation_cells`.
@@ -144,21 +156,44 @@ def ablation_contrasts(
     for metric, values in _values_by_metric(runs).items():
         for contrast, (family, weights) in CONTRASTS.items():
             row = _contrast(values, weights, family, test_to_train, level)
-            claim = claims.get(metric) if contrast == "both − neither" else None
-            if claim:
-                met = claim.met(
-                    row.get("relative_low_percent", np.nan), row.get("relative_high_percent", np.nan)
-                )
-                row |= {"claim": claim.words, "claim_met": met}
+            if contrast == "both − neither" and metric in claims:
+                row["claim"] = claims[metric].words
             rows.append(
                 {"metric": metric, "contrast": contrast, "family": family, "claim": "", "claim_met": ""} | row
             )
     table = pd.DataFrame(rows, columns=list(CONTRAST_COLUMNS))
     table = table.astype({name: float for name in CONTRAST_COLUMNS[4:16]})
+    about = table["claim"] != ""
+    table.loc[about, "p_claim"] = [
+        _p_of_claim(row, claims[row["metric"]], level) for row in table[about].to_dict("records")
+    ]
+    table["p_claim"] = table["p_claim"].astype(float)
+    table["p_claim_holm"] = holm(table["p_claim"])
+    table.loc[about, "claim_met"] = [
+        claims[row["metric"]].met(row["relative_change_percent"], row["p_claim_holm"], row["seeds"])
+        for row in table[about].to_dict("records")
+    ]
     for test in ("p_t", "p_sign_flip"):
         for _, family in table.groupby("family"):
             table.loc[family.index, f"{test}_holm"] = holm(family[test])
     return table
+
+
+def _p_of_claim(row: Mapping[str, float], claim: Claim, level: float) -> float:
+    """Return the two-sided p of the t-test of the relative change against the weakest one that is claimed.
+
+    The t interval of the change is given; its half width is a multiple of the standard error.
+    """
+    from scipy.stats import t as student
+
+    freedom = row["seeds"] - 1
+    if not freedom > 0:
+        return np.nan
+    half = (row["relative_high_percent"] - row["relative_low_percent"]) / 2
+    off = abs(row["relative_change_percent"] - claim.weakest_percent)
+    if not half > 0:
+        return np.nan if np.isnan(half) else float(off == 0)
+    return float(2 * student.sf(off / half * student.ppf(0.5 + level / 2, freedom), freedom))
 
 
 def sign_flip_p(differences: ArrayLike) -> float:

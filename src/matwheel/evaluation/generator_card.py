@@ -44,6 +44,7 @@ def generator_card(
     *,
     conditions: ArrayLike | None = None,
     judged: ArrayLike | None = None,
+    ceiling: Mapping[str, float | int | None] | None = None,
     oxidation_table: str = DEFAULT_OXIDATION_TABLE,
 ) -> dict[str, Any]:
     """Describe a generated set beside its training set.
@@ -53,6 +54,8 @@ def generator_card(
         training: the crystals the generator was trained on.
         conditions: the condition each crystal answers, shape (n,), in the unit of the property.
         judged: the property of each crystal by a predictor that never saw the generated set, shape (n,).
+        ceiling: `condition_adherence` of real test crystals: their labels, and what that predictor says of
+            them. No generator can be seen to follow its condition more closely than that.
         oxidation_table: table of oxidation states for the composition validity, see
             `matwheel.screening.composition_validity.OXIDATION_TABLES`.
 
@@ -60,8 +63,9 @@ def generator_card(
         JSON-able: n, training_n, oxidation_table; `proportions`, each with value, count, n and the 95 %
         Wilson interval low, high; `distances`, Wasserstein-1 distances to training, each with value, unit and
         the number n of crystals used (density: structure-valid ones only); `adherence` (None without
-        conditions and judged values, see `condition_adherence`); `not_compared`, crystals that the matcher
-        could not handle or that met its comparison limit (they count as distinct and novel).
+        conditions and judged values, see `condition_adherence`); `ceiling`, as given; `not_compared`,
+        crystals that the matcher could not handle or that met its comparison limit (they count as distinct
+        and novel).
 
     Raises:
         ValueError: an empty set, repeated ids, or conditions and judged values of another length.
@@ -104,6 +108,7 @@ def generator_card(
         "proportions": {name: proportion(int(counts[name]), n) for name in PROPORTIONS},
         "distances": _distances(generated, flags["structure_valid"].to_numpy(), training),
         "adherence": adherence,
+        "ceiling": None if ceiling is None else dict(ceiling),
         "not_compared": int(((groups["error"] != "") | (known["error"] != "")).sum()),
     }
 
@@ -224,6 +229,13 @@ def cards_table(cards: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
                 (name, "condition_spearman", figure["spearman"], figure["spearman_low"],
                  figure["spearman_high"], figure["n"], "", "rank correlation of condition and judged value"),
             ]  # fmt: skip
+        if card["adherence"] is not None and card["ceiling"] is not None:
+            figure = card["ceiling"]
+            rows.append(
+                (name, "judge_spearman", figure["spearman"], figure["spearman_low"], figure["spearman_high"],
+                 figure["n"], "", "rank correlation of the judge with the labels of real test crystals: the "
+                 "most that the correlation with the condition can show")
+            )  # fmt: skip
         rows.append(
             (name, "not_compared", card["not_compared"], None, None, card["n"], "crystals",
              "crystals not or not fully compared (errors, comparison limit); counted as distinct")

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from matwheel.evaluation.contrasts import COLUMNS, TEST_TO_TRAIN, paired_contrasts
-from matwheel.evaluation.paired_statistics import BOOTSTRAP_REPLICATES, holm
+from matwheel.evaluation.contrasts import COLUMNS, decided, paired_contrasts
+from matwheel.evaluation.paired_statistics import BOOTSTRAP_REPLICATES
 from matwheel.evaluation.scores import RUN_COLUMNS, check_predictions, run_scores
 from matwheel.seeds import derive_seed
 
@@ -39,6 +39,7 @@ _TO_REAL = {
     "interval_high": "interval_high",
     "p_corrected_t": "p_corrected_t",
     "p_corrected_t_holm": "p_corrected_t_holm",
+    "better": "better",
 }
 
 
@@ -56,8 +57,9 @@ def perturbation_table(
     Returns:
         Columns dataset, scheme, predictor, training_set, method, added_rows (mean over the splits), mae_mean,
         mae_std (over splits, n − 1 in the denominator), runs, skill (see `run_scores`), and the paired
-        difference to F: difference_to_F, interval_low, interval_high (95 %), p_corrected_t and its Holm
-        correction. MAE is in the unit of the target.
+        difference to F: difference_to_F, interval_low, interval_high (95 %), p_corrected_t, its Holm
+        correction and `better` (see `with_decisions`; the first of the pair is the row's). MAE is in the
+        unit of the target.
 
     Raises:
         ValueError: predictions that cannot be scored.
@@ -96,8 +98,8 @@ def perturbation_contrasts(
     predictions: pd.DataFrame,
     *,
     seed: int,
+    test_to_train: float | Mapping[tuple[str, str], float],
     predictors: Sequence[str] = ("cgcnn",),
-    test_to_train: float | Mapping[str, float] = TEST_TO_TRAIN,
     contrasts: Iterable[tuple[str, str]] = CONTRASTS,
     replicates: int = BOOTSTRAP_REPLICATES,
 ) -> pd.DataFrame:
@@ -112,7 +114,7 @@ def perturbation_contrasts(
 
     Returns:
         One row per dataset, scheme, predictor and pair with the columns of `contrasts.COLUMNS`. Holm's
-        correction runs over all pairs of all datasets within one scheme and predictor.
+        correction runs over the whole table.
 
     Raises:
         ValueError: predictions that cannot be scored, a predictor without runs, a training set that one
@@ -132,12 +134,8 @@ def perturbation_contrasts(
             ignore_index=True,
         )
         compared = compared.sort_values(["dataset", "scheme", "pair"], kind="stable").drop(columns="pair")
-        compared = compared.reset_index(drop=True)
-        for test in ("p_corrected_t", "p_wilcoxon"):
-            for _, family in compared.groupby("scheme"):
-                compared.loc[family.index, f"{test}_holm"] = holm(family[test])
-        tables.append(compared)
-    return pd.concat(tables, ignore_index=True)[list(COLUMNS)]
+        tables.append(compared.reset_index(drop=True))
+    return decided(pd.concat(tables, ignore_index=True)[list(COLUMNS)])
 
 
 def refuse_other_test_rows(predictions: pd.DataFrame, splits: Iterable[Mapping[str, Any]]) -> None:
@@ -179,7 +177,7 @@ def _compared(
     reference: str,
     predictor: str,
     seed: int,
-    test_to_train: float | Mapping[str, float],
+    test_to_train: float | Mapping[tuple[str, str], float],
     replicates: int,
 ) -> pd.DataFrame:
     """Return the contrast of one pair, by the statistics of Table 2.
@@ -192,7 +190,7 @@ def _compared(
         pair.assign(training_set=pair["training_set"].map(names)),
         seed=derive_seed(seed, predictor, method, reference),
         test_to_train=test_to_train,
-        main_predictor=predictor,
+        predictors=[predictor],
         contrasts=[("F_GF", "F")],
         replicates=replicates,
     )

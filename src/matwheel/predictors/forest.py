@@ -15,6 +15,7 @@ from matwheel.archives import write_arrays
 from matwheel.crystals.crystal import Crystal
 from matwheel.errors import InputError
 from matwheel.label_scale import signed_exp, signed_log
+from matwheel.predictors.fitted_trees import stored_trees, trees_of
 from matwheel.predictors.interface import changed_settings, checked_rows, fitted
 from matwheel.predictors.magpie import magpie_features
 from matwheel.progress import Log, log_to_stderr
@@ -57,7 +58,6 @@ class ForestPredictor:
     def __init__(self, settings: ForestSettings | None = None) -> None:
         self.settings = settings or ForestSettings()
         self._forest: RandomForestRegressor | None = None
-        self._fitted_to: tuple[NDArray[np.float64], NDArray[np.float64], int] | None = None
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any], prepared: Any = None) -> ForestPredictor:
@@ -93,17 +93,20 @@ class ForestPredictor:
         return signed_exp(predicted) if self.settings.target == "log1p" else predicted
 
     def save(self, path: str | Path) -> None:
-        """Write what the forest grew from; `load` grows it again, which is safe and portable."""
-        features, labels, seed = fitted(self._fitted_to)
+        """Write the trees as they were grown."""
         settings = json.dumps(asdict(self.settings))
-        write_arrays(path, features=features, labels=labels, seed=seed, settings=settings)
+        write_arrays(path, settings=settings, **stored_trees(fitted(self._forest)))
 
     @classmethod
     def load(cls, path: str | Path, prepared: Any = None) -> ForestPredictor:
-        """Read a model written by `save`."""
+        """Read a model written by `save`.
+
+        Raises:
+            InputError: the trees are of another version of scikit-learn or numpy.
+        """
         with np.load(path, allow_pickle=False) as saved:
             predictor = cls(ForestSettings(**json.loads(str(saved["settings"]))))
-            predictor._grow(saved["features"], saved["labels"], int(saved["seed"]))
+            predictor._forest = trees_of(saved, path)
         return predictor
 
     def _grow(self, features: NDArray[np.float64], labels: NDArray[np.float64], seed: int) -> None:
@@ -117,7 +120,6 @@ class ForestPredictor:
             random_state=derive_seed(seed, "forest"),
             n_jobs=1,
         ).fit(features, signed_log(labels) if settings.target == "log1p" else labels)
-        self._fitted_to = (features, labels, seed)
 
 
 def _features(crystals: Sequence[Crystal]) -> NDArray[np.float64]:

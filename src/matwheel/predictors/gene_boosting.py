@@ -1,8 +1,8 @@
 """Formation energy, band gap and metallicity of Wyckoff genes by boosted trees: judges that know no VAE.
 
 What generates genes must not be the only one to judge them. These models see the composition and the
-symmetry of a gene (`gene_features`), never a latent vector. No pickled trees are written: a file holds the
-genes and labels that a model was fitted to, and `load` fits it again, in seconds, to the same bits.
+symmetry of a gene (`gene_features`), never a latent vector. A file holds the fitted trees (see
+`matwheel.predictors.fitted_trees`) and the genes and labels that they were fitted to.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from matwheel.crystals.wyckoff_genes import GeneArrays
 from matwheel.errors import InputError
 from matwheel.predictors.calibration import calibrated, folds_of_groups, platt_calibration, probability_report
 from matwheel.predictors.composition_boosting import held_out_errors
+from matwheel.predictors.fitted_trees import stored_trees, trees_of
 from matwheel.predictors.gene_features import gene_features
 from matwheel.predictors.interface import changed_settings, fitted
 from matwheel.predictors.tree_settings import TreeSettings
@@ -115,20 +116,21 @@ class GeneRegressor:
         return np.maximum(trees.predict(gene_features(genes)), self.smallest_prediction)
 
     def save(self, path: str | Path) -> None:
-        """Write what the trees grew from."""
+        """Write the trees and what they grew from."""
         extra = {"smallest_prediction": self.smallest_prediction}
-        fitted(self._fitted_to).save(path, self.settings, **extra)
+        fitted(self._fitted_to).save(path, self.settings, self._trees, **extra)
 
     @classmethod
     def load(cls, path: str | Path) -> GeneRegressor:
-        """Read a model written by `save` and grow it again.
+        """Read a model written by `save`.
 
         Raises:
-            InputError: no such file, or not one of this model.
+            InputError: no such file, not one of this model, or of another version of scikit-learn or numpy.
         """
-        rows, settings, extra = _TrainingRows.load(path, "smallest_prediction")
+        rows, settings, trees, extra = _TrainingRows.load(path, "smallest_prediction")
         model = cls(settings, smallest_prediction=float(extra["smallest_prediction"]))
-        return model.fit(rows.genes, rows.target, seed=rows.seed)
+        model._trees, model._fitted_to = trees, rows
+        return model
 
 
 class MetalClassifier:
@@ -188,18 +190,21 @@ class MetalClassifier:
         return calibrated(trees.decision_function(gene_features(genes)), fitted(self.calibration))
 
     def save(self, path: str | Path) -> None:
-        """Write what the trees grew from."""
-        fitted(self._fitted_to).save(path, self.settings)
+        """Write the trees, their calibration and what they grew from."""
+        fitted(self._fitted_to).save(path, self.settings, self._trees, calibration=fitted(self.calibration))
 
     @classmethod
     def load(cls, path: str | Path) -> MetalClassifier:
-        """Read a model written by `save`, grow and calibrate it again.
+        """Read a model written by `save`.
 
         Raises:
-            InputError: no such file, or not one of this model.
+            InputError: no such file, not one of this model, or of another version of scikit-learn or numpy.
         """
-        rows, settings, _ = _TrainingRows.load(path)
-        return cls(settings).fit(rows.genes, rows.target, seed=rows.seed)
+        rows, settings, trees, extra = _TrainingRows.load(path, "calibration")
+        model = cls(settings)
+        slope, offset = extra["calibration"].tolist()
+        model._trees, model._fitted_to, model.calibration = trees, rows, (slope, offset)
+        return model
 
     def _grown(
         self, features: NDArray[np.float32], metal: NDArray[np.bool_], seed: int
@@ -297,10 +302,10 @@ class GenePredictors:
 
     @classmethod
     def load(cls, folder: str | Path) -> GenePredictors:
-        """Read what `save` wrote; the models grow again, in about as long as `fit` takes.
+        """Read what `save` wrote.
 
         Raises:
-            InputError: a file is missing or is another's.
+            InputError: a file is missing, is another's or of another version of scikit-learn or numpy.
         """
         metal = Path(folder) / "metal.npz"
         return cls(
@@ -373,7 +378,7 @@ class _TrainingRows:
     target: NDArray[np.float64]
     seed: int
 
-    def save(self, path: str | Path, settings: GeneBoostingSettings, **extra: float) -> None:
+    def save(self, path: str | Path, settings: GeneBoostingSettings, trees: Any, **extra: Any) -> None:
         write_arrays(
             path,
             space_group=self.genes.space_group,
@@ -382,21 +387,24 @@ class _TrainingRows:
             target=self.target,
             seed=self.seed,
             settings=json.dumps(asdict(settings)),
+            **stored_trees(trees),
             **extra,
         )
 
     @classmethod
     def load(
         cls, path: str | Path, *extra: str
-    ) -> tuple[_TrainingRows, GeneBoostingSettings, dict[str, NDArray[Any]]]:
+    ) -> tuple[_TrainingRows, GeneBoostingSettings, Any, dict[str, NDArray[Any]]]:
         try:
             with np.load(path, allow_pickle=False) as saved:
                 genes = GeneArrays(saved["space_group"], saved["elements"], saved["letters"])
                 rows = cls(genes, saved["target"], int(saved["seed"]))
                 settings = GeneBoostingSettings(**json.loads(str(saved["settings"])))
-                return rows, settings, {name: saved[name] for name in extra}
+                return rows, settings, trees_of(saved, path), {name: saved[name] for name in extra}
         except FileNotFoundError:
             raise InputError(f"{path} is missing; fit the model and save it there") from None
+        except InputError:
+            raise
         except (KeyError, TypeError, ValueError, OSError) as error:
             raise InputError(f"{path} holds no such model ({error}); fit the model again") from None
 

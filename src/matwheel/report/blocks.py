@@ -155,13 +155,14 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """The whole page; `facts` stand in its head."""
+    """The whole page; `facts` stand in its head, and `warning`, where there is one, above all else."""
 
     title: str
     subtitle: str
     facts: tuple[tuple[str, str], ...]
     cards: tuple[Card, ...]
     sections: tuple[Section, ...]
+    warning: str = ""
 
 
 def render(page: Page, *, template: str, style: str, script: str) -> str:

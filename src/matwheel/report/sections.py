@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from matwheel.evaluation.figures import GENERATOR_COLOURS, STYLE
+from matwheel.evaluation.paired_statistics import TOO_FEW
 from matwheel.progress import Log
 from matwheel.report.blocks import (
     Bars,
@@ -141,6 +142,7 @@ def report_html(
     options: ReportOptions,
     facts: Mapping[str, str],
     settings: str,
+    warning: str = "",
     parts: Mapping[str, str],
     largest_bytes: int,
     log: Log,
@@ -148,7 +150,7 @@ def report_html(
     """Return the page as HTML, with fewer sheets of candidates where it would be too large.
 
     Args:
-        files, sets, times, options, facts, settings: see `report_page`.
+        files, sets, times, options, facts, settings, warning: see `report_page`.
         parts: template, style and script of `render`.
         largest_bytes: size that the page should keep to.
         log: told of the page, and of what was left out for its size.
@@ -156,7 +158,9 @@ def report_html(
 
     def with_sheets(sheets: int) -> str:
         chosen = replace(options, candidate_sheets=sheets)
-        page = report_page(files, sets, times, options=chosen, facts=facts, settings=settings)
+        page = report_page(
+            files, sets, times, options=chosen, facts=facts, settings=settings, warning=warning
+        )
         html = render(page, **parts)
         anchors = ", ".join(section.anchor for section in page.sections)
         log(f"{len(page.cards)} cards; {anchors}; {sheets} sheets per set: {len(html.encode()) / 1e6:.2f} MB")
@@ -178,6 +182,7 @@ def report_page(
     options: ReportOptions,
     facts: Mapping[str, str],
     settings: str,
+    warning: str = "",
 ) -> Page:
     """Put the page together.
 
@@ -188,6 +193,7 @@ def report_page(
         options: what else the page needs to know.
         facts: of the head: seed, versions, commit ...
         settings: of the run, as text.
+        warning: what a reader must know before any figure; empty: nothing.
     """
     sections = [
         table2_section(files),
@@ -206,6 +212,7 @@ def report_page(
         facts=tuple(facts.items()),
         cards=tuple(verdict_cards(files, sets, options)),
         sections=tuple(section for section in sections if section.blocks),
+        warning=warning,
     )
 
 
@@ -469,8 +476,14 @@ def _rates_table(rates: pd.DataFrame) -> Table:
 
 
 def _contrasts_table(path: Path) -> Table:
+    contrasts = pd.read_csv(path)
+    figures = ["mean_difference", "interval_low", "interval_high", "p_corrected_t_holm"]
+    contrasts.loc[contrasts["better"] == TOO_FEW, [*figures, "minimum_detectable_difference"]] = float("nan")
     return table_of(
-        pd.read_csv(path).to_dict("records"), CONTRASTS, caption="Negative: the first training set is better."
+        contrasts.to_dict("records"),
+        CONTRASTS,
+        caption="Below zero the first training set has the lower error; better: corrected t-test, Holm over "
+        "this table.",
     )
 
 

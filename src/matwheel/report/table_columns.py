@@ -79,5 +79,6 @@ CONTRASTS = {
     "interval_low": "from",
     "interval_high": "to",
     "p_corrected_t_holm": "p (Holm)",
+    "better": "better",
     "minimum_detectable_difference": "detectable",
 }

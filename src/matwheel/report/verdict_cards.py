@@ -1,4 +1,7 @@
-"""Answers to what users ask, each with the figures it rests on; no answer is firmer than its interval."""
+"""Answers to what users ask, each with the figures it rests on; which is better is said by one rule.
+
+See `matwheel.evaluation.paired_statistics.with_decisions`; of fewer than five splits nothing is said.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,21 @@ from collections.abc import Mapping
 import pandas as pd
 
 from matwheel.evaluation.candidates import METASTABLE, STABLE
-from matwheel.evaluation.contrasts import TEST_TO_TRAIN
+from matwheel.evaluation.configuration_transfer import ASKED
 from matwheel.evaluation.false_negatives import ALL_SCREENS
-from matwheel.evaluation.paired_statistics import corrected_t_interval
+from matwheel.evaluation.paired_statistics import (
+    FEWEST_SPLITS,
+    FIRST,
+    SECOND,
+    TOO_FEW,
+    UNDECIDED,
+    corrected_t_test,
+    with_decisions,
+)
 from matwheel.evaluation.table2 import BASELINES
 from matwheel.report.blocks import BAD, GOOD, OPEN, PLAIN, Card, in_digits
 
-SIGNIFICANCE = 0.05
+UNSEEN = "no difference shown"
 
 
 def training_cards(
@@ -27,11 +38,8 @@ def training_cards(
 ) -> list[Card]:
     """Answer, for every dataset and predictor, whether further training rows lower the test error.
 
-    'helps' and 'harms' ask for an interval without zero and a corrected t-test below 0.05 after Holm's
-    correction; an interval alone 'leans'.
-
     Args:
-        contrasts: table of `paired_contrasts`.
+        contrasts: table of `paired_contrasts`; its `better` decides.
         titles: dataset → words.
         units: dataset → unit of its target.
         question: what the card asks.
@@ -39,22 +47,19 @@ def training_cards(
         section: anchor of the section with the figures.
     """
     cards = []
+    family = contrasts["p_corrected_t"].notna().sum()
     for row in contrasts[contrasts["method"] == method].to_dict("records"):
-        low, high, p = row["interval_low"], row["interval_high"], row["p_corrected_t_holm"]
         unit = f" {units[row['dataset']]}" if units.get(row["dataset"]) else ""
         about = f"{titles.get(row['dataset'], row['dataset'])}, {row['scheme']} splits, {row['predictor']}"
-        if pd.isna(low):
-            answer, tone = "cannot be told yet", OPEN
-            evidence = str(row["note"]) if not pd.isna(row["note"]) else "too few splits for an interval"
-        else:
-            sign = "helps" if high < 0 else "harms" if low > 0 else ""
-            certain = not pd.isna(p) and p < SIGNIFICANCE
-            answer = (sign if certain else f"leans to: {sign}") if sign else "no difference seen"
-            tone = {"helps": GOOD, "harms": BAD, "": OPEN}[sign]
+        answer = {FIRST: "helps", SECOND: "harms", UNDECIDED: UNSEEN}.get(row["better"], row["better"])
+        tone = {FIRST: GOOD, SECOND: BAD}.get(row["better"], OPEN)
+        evidence = _too_few(row["splits"])
+        if row["better"] != TOO_FEW:
             evidence = (
                 f"{row['contrast']}: test MAE {_signed(row['mean_difference'])}{unit}, 95 % interval "
-                f"{_signed(low)} to {_signed(high)}, {row['splits']} splits, p = {in_digits(p, 2)} (Holm); "
-                f"a difference of {in_digits(row['minimum_detectable_difference'], 2)} could have been seen"
+                f"{_signed(row['interval_low'])} to {_signed(row['interval_high'])}, {row['splits']} splits, "
+                f"p = {in_digits(row['p_corrected_t_holm'], 2)} (Holm, {family} contrasts); "
+                f"{in_digits(row['minimum_detectable_difference'], 2)} would be seen 4 times in 5"
             )
         cards.append(Card(about, question, answer, tone, evidence, section))
     return cards
@@ -63,40 +68,66 @@ def training_cards(
 def baseline_cards(scores: pd.DataFrame, titles: Mapping[str, str], units: Mapping[str, str]) -> list[Card]:
     """Say which predictor has the lowest test error on all real training rows, if splits can tell.
 
-    The best one is named where the 95 % interval of its paired difference to the next, by the corrected
-    standard error over splits, is below zero.
+    The best one is named where it is better than every other by `with_decisions`; the family are these
+    comparisons, of all datasets and schemes.
 
     Args:
-        scores: table of `run_scores`.
+        scores: table of `run_scores` with test_to_train, test rows over training rows of a split.
         titles: dataset → words.
         units: dataset → unit of its target.
     """
-    cards = []
-    for (dataset, scheme), part in scores[scores["training_set"] == "F"].groupby(
-        ["dataset", "scheme"], sort=True
-    ):
-        errors = part.pivot(index="seed", columns="predictor", values="mae")
-        means = errors.mean().sort_values(kind="stable")
-        unit = f" {units[dataset]}" if units.get(dataset) else ""
-        evidence = (
-            "test MAE "
-            + ", ".join(f"{name} {in_digits(mean, 3)}" for name, mean in means.items())
-            + f"{unit}; means over {len(errors)} splits"
+    real = scores[scores["training_set"] == "F"]
+    places = {key: part for key, part in real.groupby(["dataset", "scheme"], sort=True)}
+    errors = {
+        key: part.pivot(index="seed", columns="predictor", values="mae") for key, part in places.items()
+    }
+    compared = with_decisions(
+        pd.DataFrame(
+            [
+                _against_the_best(errors[key], other, part["test_to_train"].mean()) | {"place": key}
+                for key, part in places.items()
+                for other in errors[key].mean().sort_values(kind="stable").index[1:]
+            ],
+            columns=["place", "other", "splits", "mean_difference", "p_corrected_t"],
         )
-        best, *others = means.index
-        answer, tone = "cannot be told yet", OPEN
-        differences = (errors[best] - errors[others[0]]).dropna() if others else []
-        if len(differences) > 1:
-            low, high = corrected_t_interval(differences, TEST_TO_TRAIN)
-            answer = best if high < 0 else "no clear winner"
-            tone = (BAD if best in BASELINES else GOOD) if high < 0 else OPEN
-            evidence += (
-                f"; {best} − {others[0]}: {_signed(differences.mean())}, 95 % interval {_signed(low)} to "
-                f"{_signed(high)}"
+    )
+    cards = []
+    for (dataset, scheme), table in errors.items():
+        means = table.mean().sort_values(kind="stable")
+        own = compared[[place == (dataset, scheme) for place in compared["place"]]]
+        best = means.index[0]
+        words = set(own["better"]) or {TOO_FEW}
+        answer = best if words == {FIRST} else TOO_FEW if TOO_FEW in words else "no clear winner"
+        tone = OPEN if answer != best else BAD if best in BASELINES else GOOD
+        evidence = _too_few(len(table))
+        if answer != TOO_FEW:
+            unit = f" {units[dataset]}" if units.get(dataset) else ""
+            shown = ", ".join(f"{name} {in_digits(mean, 3)}" for name, mean in means.items())
+            pairs = ", ".join(
+                f"{best} − {row['other']} {_signed(row['mean_difference'])} "
+                f"(p = {in_digits(row['p_corrected_t_holm'], 2)})"
+                for row in own.to_dict("records")
+            )
+            evidence = (
+                f"test MAE {shown}{unit}; means over {len(table)} splits; {pairs}; "
+                f"corrected t-test, Holm over {len(compared)} comparisons"
             )
         about = f"{titles.get(dataset, dataset)}, {scheme} splits"
         cards.append(Card(about, "Which predictor is best on real rows?", answer, tone, evidence, "table2"))
     return cards
+
+
+def _against_the_best(errors: pd.DataFrame, other: str, test_to_train: float) -> dict[str, object]:
+    """Return the paired difference of the predictor with the lowest mean error to another one, and its p."""
+    best = errors.mean().sort_values(kind="stable").index[0]
+    differences = (errors[best] - errors[other]).dropna()
+    p = corrected_t_test(differences, test_to_train)[1] if len(differences) > 1 else float("nan")
+    return {
+        "other": other,
+        "splits": len(differences),
+        "mean_difference": differences.mean(),
+        "p_corrected_t": p,
+    }
 
 
 def candidate_cards(rates: pd.DataFrame, candidates: pd.DataFrame, title: str) -> list[Card]:
@@ -167,7 +198,10 @@ def leakage_cards(audit: pd.DataFrame, titles: Mapping[str, str]) -> list[Card]:
 
 
 def composition_cards(table: pd.DataFrame, model: str = "matgan") -> list[Card]:
-    """Compare the held-out recovery of the GAN with the best null generator, interval against interval.
+    """Show the held-out recovery of the GAN beside that of the null generator that finds most.
+
+    Every generator is trained once on one division of the formulas, so that nothing is said of which is
+    better: the intervals are those of the held-out rows only.
 
     Args:
         table: Table 1 of the chapter, one row per formula set and generator.
@@ -179,18 +213,16 @@ def composition_cards(table: pd.DataFrame, model: str = "matgan") -> list[Card]:
         nulls = part[part["generator"] != model]
         if not len(nulls):
             continue
-        best = nulls.loc[nulls["held_out_recovery"].idxmax()]
-        better = own["held_out_recovery_low"] > best["held_out_recovery_high"]
-        worse = own["held_out_recovery_high"] < best["held_out_recovery_low"]
+        most = nulls.loc[nulls["held_out_recovery"].idxmax()]
         cards.append(
             Card(
                 f"compositions of {formula_set}",
                 "Does the GAN find more held-out formulas than substitution of elements and other nulls?",
-                "yes" if better else "no, fewer" if worse else "no difference seen",
-                GOOD if better else BAD if worse else OPEN,
-                f"{_percent(own['held_out_recovery'])} ({_percent(own['held_out_recovery_low'])} to "
-                f"{_percent(own['held_out_recovery_high'])}) against "
-                f"{_percent(best['held_out_recovery'])} of {best['generator']}, at "
+                TOO_FEW,
+                OPEN,
+                f"in one training on one division {_percent(own['held_out_recovery'])} "
+                f"({_percent(own['held_out_recovery_low'])} to {_percent(own['held_out_recovery_high'])}) "
+                f"beside {_percent(most['held_out_recovery'])} of {most['generator']}, at "
                 f"{in_digits(int(own['samples']))} samples each",
                 "compositions",
             )
@@ -199,7 +231,7 @@ def composition_cards(table: pd.DataFrame, model: str = "matgan") -> list[Card]:
 
 
 def gene_cards(yields: pd.DataFrame) -> list[Card]:
-    """Say how many relaxed crystals of each source of genes are stable.
+    """Say how many relaxed crystals of each source of genes are stable; each was trained or drawn once.
 
     Args:
         yields: table of `matwheel.evaluation.gene_yields`, one row per set.
@@ -213,17 +245,13 @@ def gene_cards(yields: pd.DataFrame) -> list[Card]:
         for row in rows
     ]
     first = rows[0]
-    others = [row["stable_of_relaxed_high"] for row in rows[1:] if row["relaxed"]]
-    beats = bool(others) and first["stable_of_relaxed_low"] > max(others)
-    tone = GOOD if beats else OPEN
-    answer = f"{first['stable']} of {first['relaxed']} relaxed" + (", more than the nulls" if beats else "")
     return [
         Card(
             first["set"],
             "How many new crystals from genes are stable?",
-            answer,
-            tone,
-            "; ".join(texts),
+            f"{first['stable']} of {first['relaxed']} relaxed",
+            OPEN,
+            f"{'; '.join(texts)}. Which source yields more: {TOO_FEW}",
             "genes",
         )
     ]
@@ -232,44 +260,39 @@ def gene_cards(yields: pd.DataFrame) -> list[Card]:
 def configuration_cards(contrasts: pd.DataFrame, target: str, unit: str) -> list[Card]:
     """Say whether thermal configurations teach more than random ones, at the largest size, on thermal rows.
 
-    As in `training_cards` an interval alone leans; 'yes' and 'no' ask for a corrected t-test below 0.05 too.
-
     Args:
-        contrasts: table of `matwheel.evaluation.configuration_transfer`.
+        contrasts: table of `matwheel.evaluation.configuration_transfer`; its `better` decides.
         target: label that is looked at.
         unit: of that label.
     """
     cards = []
-    here = contrasts[
-        (contrasts["method"] == "distance_network")
-        & (contrasts["reference_method"] == "distance_network")
-        & (contrasts["training_set"] == "thermal")
-        & (contrasts["target"] == target)
-        & (contrasts["test_set"] == "thermal")
-    ]
-    for reference, part in here.groupby("reference_training_set", sort=False):
-        row = part.loc[part["size"].idxmax()]
-        low, high = row["interval_low"], row["interval_high"]
-        if pd.isna(low):
-            answer, tone = "cannot be told", OPEN
-        else:
-            sign = "yes" if high < 0 else "no, the other way round" if low > 0 else ""
-            certain = row["p_corrected_t"] < SIGNIFICANCE
-            answer = (sign if certain else f"leans to: {sign}") if sign else "no difference seen"
-            tone = GOOD if high < 0 else BAD if low > 0 else OPEN
+    family = contrasts[contrasts["family"] == ASKED]
+    here = family[(family["target"] == target) & (family["test_set"] == "thermal")]
+    for row in here.to_dict("records"):
+        words = {FIRST: "yes", SECOND: "no, the other way round", UNDECIDED: UNSEEN}
+        evidence = _too_few(row["seeds"])
+        if row["better"] != TOO_FEW:
+            evidence = (
+                f"test MAE {_signed(row['mean_difference'])} {unit} with {row['size']} rows, 95 % interval "
+                f"{_signed(row['interval_low'])} to {_signed(row['interval_high'])}, {row['seeds']} seeds, "
+                f"p = {in_digits(row['p_corrected_t_holm'], 2)} (Holm, {len(family)} contrasts)"
+            )
         cards.append(
             Card(
                 f"{target.removesuffix('_ev').replace('_', ' ')} of displaced configurations",
-                f"Do thermal displacements teach more than {reference.replace('_', ' ')} ones?",
-                answer,
-                tone,
-                f"test MAE {_signed(row['mean_difference'])} {unit} with {row['size']} rows, 95 % interval "
-                f"{_signed(low)} to {_signed(high)}, {row['seeds']} seeds, "
-                f"p = {in_digits(row['p_corrected_t'], 2)}",
+                "Do thermal displacements teach more than "
+                f"{row['reference_training_set'].replace('_', ' ')} ones?",
+                words.get(row["better"], row["better"]),
+                {FIRST: GOOD, SECOND: BAD}.get(row["better"], OPEN),
+                evidence,
                 "configurations",
             )
         )
     return cards
+
+
+def _too_few(splits: int) -> str:
+    return f"{splits} of at least {FEWEST_SPLITS} splits"
 
 
 def _signed(value: float) -> str:

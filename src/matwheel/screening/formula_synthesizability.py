@@ -39,6 +39,7 @@ from matwheel.predictors.calibration import (
     probability_report,
 )
 from matwheel.predictors.composition_features import magpie_features_of_counts
+from matwheel.predictors.fitted_trees import stored_trees, trees_of
 from matwheel.predictors.interface import changed_settings, fitted
 from matwheel.predictors.tree_settings import TreeSettings
 from matwheel.progress import Log, log_to_stderr
@@ -326,7 +327,7 @@ class FormulaScore:
         return self.score_counts(counts)
 
     def save(self, path: str | Path) -> None:
-        """Write what the score follows from: training formulas, labels, calibration, but no trees."""
+        """Write the trees, their calibration and what they grew from: training formulas and labels."""
         counts, label, seed = fitted(self._fitted_to)
         write_arrays(
             path,
@@ -336,27 +337,29 @@ class FormulaScore:
             calibration=np.array(self._calibration),
             label_frequency=self.label_frequency,
             settings=json.dumps(asdict(self.settings)),
+            **stored_trees(fitted(self._trees)),
         )
 
     @classmethod
     def load(cls, path: str | Path) -> FormulaScore:
-        """Read a score written by `save`; its trees grow again to the same bits, in ten CPU seconds.
+        """Read a score written by `save`.
 
         Raises:
-            InputError: no such file, or not one of a score.
+            InputError: no such file, not one of a score, or of another version of scikit-learn or numpy.
         """
         try:
             with np.load(path, allow_pickle=False) as saved:
                 score = cls(FormulaScoreSettings(**json.loads(str(saved["settings"]))))
-                score._fitted_to = counts, label, seed = saved["counts"], saved["label"], int(saved["seed"])
+                score._fitted_to = saved["counts"], saved["label"], int(saved["seed"])
                 slope, offset = saved["calibration"].tolist()
                 score._calibration, score.label_frequency = (slope, offset), float(saved["label_frequency"])
+                score._trees = trees_of(saved, path)
         except FileNotFoundError:
             raise InputError(f"{path} is missing; fit the formula score and save it there") from None
+        except InputError:
+            raise
         except (KeyError, TypeError, ValueError, OSError) as error:
             raise InputError(f"{path} holds no formula score ({error}); fit the score again") from None
-        features = magpie_features_of_counts(counts, ELEMENTS).astype(np.float32)
-        score._trees = score._grown(features, label, seed)
         return score
 
     def _corrected(self, probability: NDArray[np.float64]) -> NDArray[np.float64]:
