@@ -48,7 +48,10 @@ REGISTRY = {
         "derived_from": "mine",
         "balanced_under": "smact14",
     },
-    "unused": {"title": "No run of these tests asks for it", "path": "nowhere.csv"},
+    "unused": {
+        "title": "No run of these tests asks for it",
+        "sources": [{"kind": "mirror", "name": "nowhere.json.gz"}],
+    },
 }
 
 
