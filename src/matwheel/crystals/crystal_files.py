@@ -25,7 +25,7 @@ from typing import Any
 from matwheel.crystals.cif import crystal_blocks
 from matwheel.crystals.crystal import UnreadableCrystal
 from matwheel.crystals.text_tables import column_named, read_text_table
-from matwheel.errors import InputError
+from matwheel.errors import InputError, one_line
 
 ID_COLUMNS = ("id", "material_id", "jid", "mp_id", "mpid", "entry_id")
 CRYSTAL_COLUMNS = (
@@ -264,7 +264,7 @@ def _of_members(path: Path, members: Mapping[str, Callable[[], bytes]], columns:
             content = unpacked(name, read(), where)
             found = tuple(_member_entries(where, stem, kind, content, columns))
         except (InputError, zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
-            fault = f"cannot be unpacked ({_one_line(error)})"
+            fault = f"cannot be unpacked ({one_line(error)})"
             entries.append(Entry(where, stem, "", fault=fault))
             continue
         if kind == "json" and not any(entry.form for entry in found):
@@ -282,7 +282,7 @@ def _member_entries(where: str, stem: str, kind: str, content: bytes, columns: _
         try:
             opened = json.loads(text_of(content))
         except ValueError as error:
-            yield Entry(where, stem, "", fault=f"does not parse as JSON ({_one_line(error)})")
+            yield Entry(where, stem, "", fault=f"does not parse as JSON ({one_line(error)})")
             return
         yield from _json_entries(where, stem, opened, columns)
     else:
@@ -305,7 +305,7 @@ def _cif_entries(where: str, stem: str, text: str) -> Iterator[Entry]:
     except UnreadableCrystal as error:
         pieces = _data_blocks(text)
         if len(pieces) < 2:
-            yield Entry(where, stem, "", fault=_one_line(error))
+            yield Entry(where, stem, "", fault=one_line(error))
             return
         # One damaged block does not cost the others.
         for number, piece in enumerate(pieces, 1):
@@ -378,9 +378,7 @@ def _of_cell(where: str, own_id: str, cell: Any, values: Mapping[str, Any]) -> E
         try:
             return _of_cell(where, own_id, _mapping_of_text(text), values)
         except (ValueError, SyntaxError) as error:
-            return Entry(
-                where, own_id, "", None, f"the structure does not parse ({_one_line(error)})", values
-            )
+            return Entry(where, own_id, "", None, f"the structure does not parse ({one_line(error)})", values)
     if re.match(r"\s*\d+\s*\n[^\n]*lattice=", text, flags=re.IGNORECASE):
         return Entry(where, own_id, "extxyz", text, "", values)
     is_cif = "_atom_site" in text.lower() or "_cell_length" in text.lower() or "data_" in text.lower()
@@ -417,7 +415,7 @@ def _parquet_entries(path: Path, content: bytes, columns: _Columns) -> Iterator[
     try:
         frame = pd.read_parquet(io.BytesIO(content))
     except Exception as error:  # pyarrow raises many types
-        raise InputError(f"{path}: cannot be read as .parquet ({_one_line(error)}); make it again") from error
+        raise InputError(f"{path}: cannot be read as .parquet ({one_line(error)}); make it again") from error
     names = [str(name) for name in frame.columns]
     frame.columns = names
     if frame.index.name is not None and str(frame.index.name) not in names:  # pandas keeps ids there
@@ -451,7 +449,7 @@ def _json(content: bytes, origin: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(
-            f"{origin}: cannot be read as .json ({_one_line(error)}); check that it is complete"
+            f"{origin}: cannot be read as .json ({one_line(error)}); check that it is complete"
         ) from error
 
 
@@ -613,8 +611,3 @@ class _KeyValues(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._parsed())
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 300 else text[:297] + "..."

@@ -43,7 +43,7 @@ from matwheel.crystals.sources import (
 )
 from matwheel.crystals.table import crystal_table
 from matwheel.crystals.text_tables import TextTable, column_named, number_of, read_text_table
-from matwheel.errors import InputError
+from matwheel.errors import InputError, one_line
 
 MIN_VOLUME_ANGSTROM3 = 0.1
 MIN_DISTANCE_ANGSTROM = 0.5
@@ -215,7 +215,7 @@ def _rows_of_source(read: SourceBytes, comment: str | None) -> list[Mapping[str,
         if isinstance(error, DatasetError):
             raise
         raise DatasetError(
-            f"{read.origin}: cannot be read as {suffix} ({_one_line(error)}); "
+            f"{read.origin}: cannot be read as {suffix} ({one_line(error)}); "
             "check that it is complete and has that format"
         ) from error
     raise DatasetError(
@@ -495,8 +495,3 @@ def _check_expectation(entry: DatasetEntry, table: pd.DataFrame, origin: str) ->
                 f"{origin}, row {row + 1} (id {table['id'][row]}): the {words} target is {targets[row]:g}, "
                 f"expected {wanted:g} ± {expected.target_tolerance:g}; {remedy}"
             )
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 200 else text[:197] + "..."

@@ -19,11 +19,11 @@ from matwheel.crystals.cif import crystal_of_block, crystal_of_cif
 from matwheel.crystals.crystal import Crystal, UnreadableCrystal
 from matwheel.crystals.dimensionality import with_vacuum
 from matwheel.crystals.species import element_of_symbol, is_element
+from matwheel.errors import one_line
 
 __all__ = ["FORMS", "Reading", "UnreadableCrystal", "read_crystal", "with_room"]
 
 _FULL_OCCUPANCY = 0.999
-_LONGEST_MESSAGE = 400
 # What programs call the moments and charges that a crystal here does not carry.
 _NOT_READ = {
     "magmom": "magnetic moments",
@@ -64,9 +64,10 @@ def read_crystal(content: Any, form: str, crystal_id: str) -> Reading:
             crystal, notes = FORMS[form](crystal_id, content)
             _check(crystal)
         except UnreadableCrystal as error:
-            raise UnreadableCrystal(_one_line(error)) from error
+            raise UnreadableCrystal(one_line(error)) from error
         except Exception as error:  # parsers raise many types; whatever it was, there is no crystal
-            raise UnreadableCrystal(f"{_NAMES[form]} does not parse ({_one_line(error)})") from error
+            said = f"the key {error} is missing" if isinstance(error, KeyError) else one_line(error)
+            raise UnreadableCrystal(f"{_NAMES[form]} does not parse ({said})") from error
     return Reading(crystal, (*notes, *_said(caught)))
 
 
@@ -340,11 +341,6 @@ def _check(crystal: Crystal) -> None:
         raise UnreadableCrystal("the crystal has no atoms")
     if not (np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac_coords).all()):
         raise UnreadableCrystal("the lattice or a position is not finite")
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= _LONGEST_MESSAGE else text[: _LONGEST_MESSAGE - 3] + "..."
 
 
 FORMS: dict[str, Callable[[str, Any], tuple[Crystal, Sequence[str]]]] = {
