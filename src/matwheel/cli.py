@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ _HEAD_COLUMNS = [
     "rank", "id", "formula", "space_group", "known_as", "e_hull_dft_ev_per_atom", "lowest_frequency_thz",
     "verdict", "reason",
 ]  # fmt: skip
-_REASONS_SHOWN = 5
+_REASONS_SHOWN = 20
 # Files of a set that lie beside its verdict table.
 _VERDICTS, _CRYSTALS, _FUNNEL = "verdicts.parquet", "generated.parquet", "funnel.csv"
 
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "why":
             if rest:
                 raise InputError(f"matwheel why: unknown argument {rest[0]!r}; see matwheel why --help")
-            print(why(options.id, options.results), end="")
+            print(why(options.id, options.results or _results()), end="")
             return 0
         if options.command == "verify":
             return verify(options.results, options.project, strict=options.strict)
@@ -67,8 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     asked.add_argument("id", metavar="ID", help="id of the candidate, as in candidates.csv")
     asked.add_argument(
-        "--results", type=Path, default=Path("results"), metavar="FOLDER",
-        help="folder with the results of a run (default: %(default)s)",
+        "--results", type=Path, metavar="FOLDER",
+        help="folder with the results of a run (default: results, here or in the project)",
     )  # fmt: skip
     judged = commands.add_parser(
         "screen", help="send a file of crystals through every screen", allow_abbrev=False,
@@ -135,20 +136,24 @@ def why(candidate_id: str, results: Path) -> str:
 
     from matwheel.evaluation.why import history, unknown_id
 
-    tables = sorted(results.glob(f"**/{_VERDICTS}"))
-    if not tables:
+    folders = sorted({path.parent for path in results.glob(f"**/{_VERDICTS}")})
+    # A set that was sent through some screens only has their verdicts, one file each.
+    parts_of = {path.parent.parent for path in results.glob("**/verdicts/*.parquet")}
+    folders += sorted(parts_of - set(folders))
+    if not folders:
         raise InputError(
             f"{results}: holds no {_VERDICTS}; run the funnel first (snakemake --cores 2 -- "
             "results/candidates.csv, or matwheel screen FILE), or name the folder with --results"
         )
     parts: list[str] = []
     known: list[str] = []
-    for path in tables:
-        verdicts = pd.read_parquet(path)
+    for folder in folders:
+        files = [folder / _VERDICTS]
+        files = files if files[0].is_file() else sorted((folder / "verdicts").glob("*.parquet"))
+        verdicts = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
         judged = verdicts["candidate_id"].unique().tolist()
         known += judged
         if candidate_id in judged:
-            folder = path.parent
             extras = {"set": folder.relative_to(results).as_posix(), **_extras(folder, candidate_id)}
             row, screens = _row(folder / _CRYSTALS, candidate_id), _screens(folder / _FUNNEL)
             parts.append(history(candidate_id, verdicts, row, extras, screens=screens))
@@ -304,6 +309,12 @@ def _project(asked: Path | None) -> Path:
     )
 
 
+def _results() -> Path:
+    """Return the folder of results: of the current folder, else of the project that screens work in."""
+    here = Path("results")
+    return here if here.is_dir() else _project(None) / here
+
+
 def _usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -335,8 +346,8 @@ def _extras(folder: Path, candidate_id: str) -> dict[str, str]:
     if relaxed is not None:
         extras["relaxation"] = _relaxation(relaxed)
     archive = folder / "candidates.zip"
-    if archive.is_file():
-        extras["crystals"] = f"{archive} ({candidate_id}.cif, where it was relaxed)"
+    if archive.is_file() and f"{candidate_id}.cif" in zipfile.ZipFile(archive).namelist():
+        extras["crystals"] = f"{archive} ({candidate_id}.cif)"
     return extras
 
 

@@ -115,6 +115,9 @@ def _settings(given: Sequence[str], project: Path, here: Path) -> dict[str, Any]
     for text in given:
         key, sign, value = text.partition("=")
         if not sign or not re.fullmatch(r"[A-Za-z_]\w*", key):
+            if sign and re.fullmatch(r"\w+(\.\w+)+", key):
+                section, _, name = key.partition(".")
+                raise InputError(f"--config {text}: write '{section}={{{name}: {value}}}'")
             raise InputError(f"--config {text}: write KEY=VALUE, and -- before what follows the settings")
         settings = _laid_over(settings, {key: parsed_setting(value)})
     schema: Mapping[str, Any] = {}

@@ -9,7 +9,8 @@ import pytest
 import yaml
 from pymatgen.io.cif import CifWriter
 
-from matwheel.cli import main
+from matwheel import cli
+from matwheel.cli import main, why
 from matwheel.crystals.crystal import to_structure
 from matwheel.crystals.table import crystal_table, write_table
 from matwheel.screening.verdicts import Verdict, verdict_table
@@ -226,17 +227,17 @@ def test_columns_of_unusual_names_are_handed_on(project, crystals, commands):
 def test_what_cannot_be_read_is_refused_before_snakemake_starts(project, crystals, commands, capsys):
     crystals("a.csv")
     table = pd.read_csv("a.csv")
-    broken = pd.DataFrame({"id": [f"broken-{row}" for row in range(7)], "cif": ["no crystal"] * 7})
+    broken = pd.DataFrame({"id": [f"broken-{row}" for row in range(22)], "cif": ["no crystal"] * 22})
     pd.concat([table, broken]).to_csv("some.csv", index=False)
     assert screen(project, "some.csv") == 0 and len(commands) == 1
     said = capsys.readouterr().err
-    assert "some.csv: 2 crystals read, 7 refused" in said and "refused: 2 more" in said
-    assert said.count("  refused: some.csv, row ") == 5
+    assert "some.csv: 2 crystals read, 22 refused" in said and "refused: 2 more" in said
+    assert said.count("  refused: some.csv, row ") == 20
     broken.to_csv("none.csv", index=False)
     Path("notes.docx").write_text("text")
     Path("empty.extxyz").write_text("")
     for name, words in (
-        ("none.csv", "none of 7 entries could be read; the first: none.csv, row 1"),
+        ("none.csv", "none of 22 entries could be read; the first: none.csv, row 1"),
         ("notes.docx", "files of type '.docx' cannot be read"),
         ("empty.extxyz", "the file is empty"),
         ("missing.csv", "missing.csv: does not exist"),
@@ -338,3 +339,29 @@ def test_the_module_is_a_command():
         check=False,
     )
     assert done.returncode == 0 and "results/imported/NAME/candidates.csv" in " ".join(done.stdout.split())
+
+
+def test_why_reads_a_set_that_went_through_some_screens_only(tmp_path):
+    folder = tmp_path / "results/imported/mine/verdicts"
+    folder.mkdir(parents=True)
+    for screen_name, verdict in (("parse", "pass"), ("structure", "fail")):
+        judged = Verdict("mgo", screen_name, verdict, reason=f"{screen_name} said so")
+        write_table(verdict_table([judged]), folder / f"{screen_name}.parquet")
+    said = why("mgo", tmp_path / "results")
+    assert "structure said so" in said and "imported/mine" in said
+
+
+def test_why_looks_into_the_project_where_there_are_no_results_here(project, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "_project", lambda asked: project)
+    folder = project / "results/imported/mine/verdicts"
+    folder.mkdir(parents=True)
+    write_table(verdict_table([Verdict("mgo", "parse", "pass")]), folder / "parse.parquet")
+    assert cli.main(["why", "mgo"]) == 0
+    assert "mgo" in capsys.readouterr().out
+
+
+def test_a_setting_by_dots_is_told_how_to_write_it(project, crystals, commands, capsys):
+    crystals("a.csv")
+    assert screen(project, "a.csv", "--config", "validate.relax_at_most=10") == 1
+    assert "write 'validate={relax_at_most: 10}'" in capsys.readouterr().err

@@ -5,7 +5,7 @@ import re
 import pandas as pd
 import pytest
 
-from matwheel.crystals.dataset_look import look_at_dataset
+from matwheel.crystals.dataset_look import look_at_dataset, look_at_formula_set
 from matwheel.crystals.registry import parse_registry
 from matwheel.crystals.sources import DatasetError
 
@@ -82,3 +82,27 @@ def test_wrong_rows_are_all_named(tmp_path):
         look(tmp_path, list(range(10)) + ["x"] * 50)
     said = str(refusal.value)
     assert "row 11 (id m10): target gap is 'x'" in said and said.count("\n") == 21 and "and 30 more" in said
+
+
+@pytest.mark.parametrize("mark", [-9999.0, -999.0, 9999.0])
+def test_marks_of_missing_values_are_named(tmp_path, mark):
+    (said,) = look(tmp_path, [60 + 0.1 * place for place in range(150)] + [mark])
+    assert f"target gap is {mark:g} in 1 rows, the first row 151" in said
+    assert look(tmp_path, [-12000.0 + 90 * place for place in range(150)] + [-9999.0]) == []
+
+
+def test_an_own_formula_set_is_looked_at(tmp_path):
+    formulas = [f"Na{a}Cl{b}O{c}" for a in (1, 2, 3) for b in (1, 2, 3) for c in (1, 2, 3, 4)]
+    path = tmp_path / "formulas.csv"
+
+    def said(*more):
+        path.write_text("formula\n" + "\n".join([*formulas, *more]) + "\n")
+        return look_at_formula_set(entry)
+
+    entry = parse_registry({"mine": {"kind": "formulas", "path": str(path)}})["mine"]
+    assert said() == []
+    (warning,) = said("CuSO4·5H2O", "MgCl2.6H2O", "Fe")
+    assert "of 39 formulas" in warning and "are used, left out are" in warning
+    assert "1 with one element only" in warning and "2 with more than 8 atoms of an element" in warning
+    with pytest.raises(DatasetError, match="3 rows cannot be used"):
+        said("Li0.5CoO2", "Fe0O2", "D2O")

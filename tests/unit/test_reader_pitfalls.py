@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from pymatgen.core import Lattice, Structure
 
+from matwheel.crystals.crystal_files import open_crystal_file
 from matwheel.crystals.dataset import load_dataset
 from matwheel.crystals.imported import read_imported
 from matwheel.crystals.reader import UnreadableCrystal, read_crystal
@@ -369,3 +370,26 @@ def test_a_truth_value_is_no_target(tmp_path, target):
     entry = parse_registry({"mine": {"target": {"column": "gap"}, "path": str(tmp_path / "a.json")}})["mine"]
     with pytest.raises(DatasetError, match=f"target gap is {target}, which is not a number"):
         load_dataset(entry)
+
+
+def test_crystals_of_a_folder_are_called_after_their_files(tmp_path):
+    (tmp_path / "b_mgo.extxyz").write_text(frame(""))
+    (tmp_path / "c_two.xyz").write_text(frame("") * 2)
+    (tmp_path / "a.json").write_text(json.dumps([CESIUM.as_dict()] * 2))
+    ids = [crystal.id for crystal in read_imported(tmp_path)[0]]
+    assert ids == ["a-00001", "a-00002", "b_mgo", "c_two-00001", "c_two-00002"]
+    assert [crystal.id for crystal in read_imported(tmp_path / "b_mgo.extxyz")[0]] == ["b_mgo"]
+
+
+def test_a_link_to_nowhere_and_a_table_in_a_folder_are_named(tmp_path):
+    (tmp_path / "a.cif").symlink_to(tmp_path / "gone")
+    (tmp_path / "b.cif").write_text(TEXT)
+    (tmp_path / "id_prop.csv").write_text("b,1.0\n")
+    crystals, verdicts = read_imported(tmp_path)
+    assert [crystal.id for crystal in crystals] == ["b"] and "link to nowhere" in verdicts[0].reason
+    (passed_over,) = open_crystal_file(tmp_path).passed_over
+    assert "id_prop.csv" in passed_over and "as a dataset" in passed_over
+
+
+def test_charges_of_species_are_left_out_with_a_note():
+    assert read(frame("", ("Mg2+", "O2-")), "extxyz").notes == ("charges of the species were not read",)

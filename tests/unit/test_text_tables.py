@@ -218,7 +218,7 @@ def cells_of(table, row):
         (b"\xef\xbb\xbfid,y\na,\xe9\n", "line 2: is not the UTF-8 that"),
         ("<!DOCTYPE html><html><body>404</body>", "is a web page, not CSV"),
         ('[{"id": "a", "y": 1}]', "is JSON, not CSV"),
-        (gzip.compress(b"id,y\na,1\n", mtime=0), r"is compressed by gzip, not CSV; give its name the ending \.gz"),
+        (gzip.compress(b"id,y\na,1\n", mtime=0), r"is compressed by gzip, not CSV; give its name .* \.gz"),
         (b"PK\x03\x04\x14\x00xl/workbook.xml", "is an Excel workbook or a zip archive, not CSV; save"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "Excel workbook of the old kind"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "git lfs pull"),
@@ -260,7 +260,8 @@ def test_a_cell_may_be_longer_than_the_limit_of_the_csv_module():
 )
 def test_decimal_commas_are_seen(text, decimal_comma):
     table = read(text, names=["id", "y"])
-    assert table.decimal_comma == decimal_comma == ("numbers with decimal commas" in table.notes)
+    noted = any("numbers with decimal commas" in note for note in table.notes)
+    assert table.decimal_comma == decimal_comma == noted
 
 
 @pytest.mark.parametrize(

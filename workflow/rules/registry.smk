@@ -52,21 +52,24 @@ def look_at_own_dataset(name):
             f"dataset {name}: {path} does not exist; correct `path` of its entry in {config['dataset_registry']} "
             "(relative paths begin where the command is run)"
         )
-    if REGISTRY[name].get("kind", "crystals") != "crystals":
-        return
     # These read crystals, which a plan without own datasets need not wait for.
-    from matwheel.crystals.dataset_look import look_at_dataset
+    from matwheel.crystals.dataset_look import look_at_dataset, look_at_formula_set
     from matwheel.validation.relaxation import RelaxationSettings
 
     fractions = config["split"]["fractions"]
+    entry = parse_registry({name: REGISTRY[name]})[name]
     try:
-        warnings = look_at_dataset(
-            parse_registry({name: REGISTRY[name]})[name],
-            fractions=[fractions[part] for part in ("train", "validation", "test")],
-            labelled_fraction=config["split"]["labelled_fraction"],
-            relaxed_atoms=RelaxationSettings(
-                **config["validate"]["relaxation"]
-            ).max_atoms,
+        warnings = (
+            look_at_formula_set(entry)
+            if entry.kind == "formulas"
+            else look_at_dataset(
+                entry,
+                fractions=[fractions[part] for part in ("train", "validation", "test")],
+                labelled_fraction=config["split"]["labelled_fraction"],
+                relaxed_atoms=RelaxationSettings(
+                    **config["validate"]["relaxation"]
+                ).max_atoms,
+            )
         )
     except InputError as error:
         raise WorkflowError(str(error)) from None

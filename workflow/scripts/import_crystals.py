@@ -7,7 +7,7 @@ from matwheel.crystals.imported import crystals_of_entries
 from matwheel.crystals.table import crystal_table, write_table
 from matwheel.files import write_json
 from matwheel.progress import logged
-from matwheel.screening.verdicts import verdict_table
+from matwheel.screening.verdicts import ERROR, verdict_table
 
 with logged(snakemake.log[0]) as log:
     given = dict(snakemake.params.given)
@@ -17,6 +17,8 @@ with logged(snakemake.log[0]) as log:
     log(f"{path}: {len(crystals)} crystals of {len(verdicts)} entries")
     for said in (*opened.notes, *(f"passed over: {reason}" for reason in opened.passed_over)):
         log(said)
+    for refused in (verdict for verdict in verdicts if verdict.verdict == ERROR):
+        log(f"refused {refused.candidate_id}: {refused.reason}")
     source = {
         "path": path,
         "sha256": snakemake.params.content,

@@ -379,7 +379,10 @@ def _decided(
     agreeing = [reading for reading in readings if not reading.faults]
     first = readings[0]
     if not agreeing:
-        tried = "; ".join(f"{it.operations.said} gives {it.formula}" for it in readings if it.cell)
+        several = len(readings) > 1
+        tried = "; ".join(
+            f"{it.operations.said} gives {it.formula}" for it in readings if it.cell and several
+        )
         raise UnreadableCrystal(f"{first.faults[0]}{f' ({tried})' if tried else ''}")
     chosen = agreeing[0]
     if len(readings) == 1:

@@ -129,7 +129,9 @@ def open_crystal_file(
         return CrystalFile(
             tuple(_json_entries(path.name, stem_of(path.name), _json(content, str(path)), columns))
         )
-    return CrystalFile(tuple(_text_entries(path.name, stem_of(path.name), kind, text_of(content), columns)))
+    stem = stem_of(path.name)
+    found = list(_text_entries(path.name, stem, kind, text_of(content), columns))
+    return CrystalFile(tuple(_named_after(stem, found) if len(found) == 1 else found))
 
 
 @dataclass(frozen=True)
@@ -256,7 +258,7 @@ def _of_members(path: Path, members: Mapping[str, Callable[[], bytes]], columns:
             entries.append(Entry(where, stem_of(PurePosixPath(name).name), "", fault=fault))
             continue
         if kind in ("", "csv", "parquet"):
-            reason = "give it by itself" if kind else "no kind of crystal file"
+            reason = "a table; give it by itself, or all as a dataset" if kind else "no kind of crystal file"
             passed_over.append(f"{where}: {reason}")
             continue
         stem = stem_of(PurePosixPath(name).name)
@@ -264,17 +266,28 @@ def _of_members(path: Path, members: Mapping[str, Callable[[], bytes]], columns:
             content = unpacked(name, read(), where)
             found = tuple(_member_entries(where, stem, kind, content, columns))
         except (InputError, zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
-            fault = f"cannot be unpacked ({one_line(error)})"
+            is_link = isinstance(error, FileNotFoundError)
+            fault = "is a link to nowhere" if is_link else f"cannot be unpacked ({one_line(error)})"
             entries.append(Entry(where, stem, "", fault=fault))
             continue
         if kind == "json" and not any(entry.form for entry in found):
             passed_over.append(f"{where}: {found[0].fault if found else 'holds no crystal'}")
             continue
-        entries += found
+        entries += _named_after(stem, found)
     if not entries:
         others = f" (passed over: {'; '.join(passed_over[:5])})" if passed_over else ""
         raise InputError(f"{path}: holds no .cif file or other file of crystals{others}; give {FORMATS}")
     return CrystalFile(tuple(entries), tuple(passed_over))
+
+
+def _named_after(stem: str, entries: Sequence[Entry]) -> list[Entry]:
+    """Return the entries of one file, those without a name of their own called after it."""
+    if len(entries) == 1:
+        return [replace(entry, own_id=entry.own_id or stem) for entry in entries]
+    return [
+        replace(entry, own_id=entry.own_id or f"{stem}-{number:05d}")
+        for number, entry in enumerate(entries, 1)
+    ]
 
 
 def _member_entries(where: str, stem: str, kind: str, content: bytes, columns: _Columns) -> Iterator[Entry]:

@@ -431,7 +431,8 @@ def _notes_of_rows(noted: Mapping[str, Sequence[str]]) -> list[str]:
 
 def _check_id(crystal_id: str, where: str, seen: dict[str, str]) -> None:
     if crystal_id in _MISSING_IDS:
-        raise UnreadableCrystal("the id is missing; give every row an id of its own")
+        said = f"the id {crystal_id!r} reads as a missing one" if crystal_id else "the id is missing"
+        raise UnreadableCrystal(f"{said}; give every row an id of its own")
     # Ids become file names in archives of CIFs.
     if re.search(r"[/\\\x00-\x1f]", crystal_id):
         raise UnreadableCrystal("an id must not contain / or \\; rename it")

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from matwheel.crystals.dataset import read_own_dataset
+from matwheel.crystals.formula_sets import fetch_formula_set
 from matwheel.crystals.registry import DatasetEntry
 from matwheel.crystals.sources import DatasetError
 from matwheel.crystals.splits import split_dataset
@@ -21,6 +22,8 @@ FEW_LABELLED = 10
 
 # A value that many times the typical one is mostly a wrong unit or a lost decimal point.
 _OUTLIER_FACTOR = 1000.0
+# What programs write where a value is missing.
+_MARKS = (99.0, 999.0, 9999.0, 99999.0, 999999.0)
 _NAMED = 3
 
 
@@ -44,7 +47,9 @@ def look_at_dataset(
     values = np.array(targets)
     _refuse_constant(values, entry, origin)
     warnings = [f"{origin}: {note}" for note in notes]
-    warnings += [f"{origin}: {said}" for said in _outliers(values, ids, entry.target.column)]
+    column = entry.target.column
+    said = [*_marks_of_missing(values, ids, column), *_outliers(values, ids, column)]
+    warnings += [f"{origin}: {line}" for line in said]
     labelled = _labelled_rows(entry, ids, fractions, labelled_fraction, origin)
     if labelled < FEW_LABELLED:
         warnings.append(
@@ -62,12 +67,50 @@ def look_at_dataset(
     return warnings
 
 
+def look_at_formula_set(entry: DatasetEntry) -> list[str]:
+    """Read a user's own formula set and return warnings, one line each; refuse what cannot be read.
+
+    Raises:
+        DatasetError: the file cannot be read, formulas are none, or too few are left.
+    """
+    _, provenance = fetch_formula_set(entry, seed=0)
+    origin, report = provenance["origin"], provenance["report"]
+    warnings = [f"{origin}: {note}" for note in provenance["notes"]]
+    reasons = {
+        "one_element": "one element only",
+        "outside_elements": "an element outside of MatGAN's 85",
+        "too_many_atoms": f"more than {provenance['most_atoms']} atoms of an element",
+        "target_not_above": "a target not above the filter's",
+        "beyond_sigmas": "a target too far from the mean",
+    }
+    lost = [f"{report[name]} with {reason}" for name, reason in reasons.items() if report.get(name)]
+    if lost:
+        rows = report["rows_read"]
+        warnings.append(
+            f"{origin}: of {rows} formulas {report['rows']} are used, left out are {', '.join(lost)}"
+        )
+    return warnings
+
+
 def _refuse_constant(values: NDArray[np.float64], entry: DatasetEntry, origin: str) -> None:
     if len(values) > 1 and np.ptp(values) == 0:
         raise DatasetError(
             f"{origin}: target {entry.target.column} is {values[0]:g} in all {len(values)} rows, so there is "
             "nothing to learn; name the right column in the registry entry"
         )
+
+
+def _marks_of_missing(values: NDArray[np.float64], ids: Sequence[str], column: str) -> list[str]:
+    """Name values that programs write for a missing one, where the others are far from them."""
+    marks = np.flatnonzero(np.isin(np.abs(values), _MARKS))
+    others = np.delete(values, marks)
+    if not len(marks) or not len(others) or np.abs(others).max() > np.abs(values[marks]).min():
+        return []
+    row = marks[0]
+    return [
+        f"target {column} is {values[row]:g} in {len(marks)} rows, the first row {row + 1}, id {ids[row]}; "
+        "if that marks a missing value, delete the rows"
+    ]
 
 
 def _outliers(values: NDArray[np.float64], ids: Sequence[str], column: str) -> list[str]:

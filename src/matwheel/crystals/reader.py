@@ -286,6 +286,7 @@ def _checked_lines(
     symbol, number = columns.get("species"), columns.get("z") or columns.get("numbers")
     share = next((columns[name] for name in columns if name.startswith("occupanc")), None)
     checked, further = [], 0
+    notes: list[str] = []
     for place, line in enumerate(lines, 1):
         words = line.split()
         if len(words) < width:
@@ -294,6 +295,8 @@ def _checked_lines(
             )
         further = max(further, len(words) - width)
         if symbol is not None:
+            if words[symbol[0]][-1:] in "+-":
+                notes = ["charges of the species were not read"]
             words[symbol[0]] = element_of_symbol(words[symbol[0]])
         if symbol is not None and number is not None:
             stated = int(float(words[number[0]]))
@@ -304,7 +307,7 @@ def _checked_lines(
                 f"atom {place} has occupancy {words[share[0]]}; that is disorder, order it"
             )
         checked.append(" ".join(words))
-    return checked, [f"{further} further columns were not read"] if further else []
+    return checked, [*notes, *([f"{further} further columns were not read"] if further else [])]
 
 
 def _refuse_flat(lattice: NDArray[np.float64]) -> None:

@@ -57,10 +57,14 @@ def element_of_label(label: str) -> str:
     """
     match = _LABEL.fullmatch(label.strip())
     if match is None or not is_element(match.group(1)):
-        hydrogens = " (water or hydroxyl, whose hydrogens are missing)" if is_water(label) else ""
+        if is_water(label):
+            raise UnreadableCrystal(
+                f"the label {label!r} is water or hydroxyl, whose hydrogens are missing; add these as sites, "
+                "and a column _atom_site_type_symbol"
+            )
         isotope = " (deuterium is written as H here)" if label.startswith("D") else ""
         raise UnreadableCrystal(
-            f"the label {label!r} does not say which element it is{hydrogens}{isotope}; "
+            f"the label {label!r} does not say which element it is{isotope}; "
             "add a column _atom_site_type_symbol"
         )
     return match.group(1)
@@ -81,5 +85,5 @@ def refuse_isotope(symbol: str) -> None:
         name = "deuterium" if match.group(1) == "D" or match.group(2) == "2" else "tritium"
         raise UnreadableCrystal(
             f"{symbol!r} is {name}, not a chemical element here, since isotope masses are not kept; "
-            "write H for D and T"
+            "write H for D and T, in the formula too"
         )

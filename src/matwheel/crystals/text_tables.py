@@ -155,7 +155,10 @@ def read_text_table(
         notes.append(f"{len(empty)} rows without content passed over, the first in line {empty[0]}")
     decimal_comma = separator != "," and _has_decimal_commas(rows, separator)
     if decimal_comma:
-        notes.append("numbers with decimal commas")
+        example = next(cell for row in rows for cell in row.values() if _COMMA_NUMBER.fullmatch(cell.strip()))
+        notes.append(
+            f"numbers with decimal commas: {example.strip()!r} is {example.strip().replace(',', '.')}"
+        )
     return TextTable(tuple(columns), rows, begins, faults, tuple(notes), decimal_comma)
 
 
