@@ -26,7 +26,7 @@ import json
 import re
 import time
 import warnings
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
 from multiprocessing import Pool
@@ -277,20 +277,22 @@ def reason_class(reason: str) -> str:
     return re.sub(r"\d+(?:\.\d+)?", "#", reason)[:110]
 
 
+def summary_of(rows: list[Row]) -> pd.DataFrame:
+    """One row per writer: texts, outcomes, and median CPU ms of the reader and of pymatgen's."""
+    table = pd.DataFrame(rows, columns=Row._fields)
+    counts = pd.crosstab(table["writer"], table["outcome"]).reindex(columns=OUTCOMES, fill_value=0)
+    written = table[table["outcome"] != "not written"].groupby("writer", sort=False)
+    seconds = written[["reader_seconds", "pymatgen_seconds"]]
+    medians = (1000 * seconds.median()).round(2).set_axis(["reader_ms", "pymatgen_ms"], axis=1)
+    sums = seconds.sum()
+    summary = counts.assign(texts=counts.sum(axis=1)).join(medians)
+    summary["ratio"] = (sums["reader_seconds"] / sums["pymatgen_seconds"]).round(2)
+    order = list(dict.fromkeys(table["writer"]))
+    return summary.loc[order, ["texts", *OUTCOMES, "reader_ms", "pymatgen_ms", "ratio"]].reset_index()
+
+
 def print_report(rows: list[Row]) -> None:
-    by_writer = defaultdict(list)
-    for row in rows:
-        by_writer[row.writer].append(row)
-    print("writer, texts, " + ", ".join(OUTCOMES) + ", reader CPU ms (median), pymatgen, ratio of the sums")
-    for writer, mine in by_writer.items():
-        counts = Counter(row.outcome for row in mine)
-        written = [row for row in mine if row.outcome != "not written"]
-        times = "-"
-        if written:
-            seconds = np.array([(row.reader_seconds, row.pymatgen_seconds) for row in written])
-            ours, other = 1000 * np.median(seconds, axis=0)
-            times = f"{ours:.1f}, {other:.1f}, {np.divide(*seconds.sum(axis=0)):.2f}"
-        print(", ".join([writer, str(len(mine)), *(str(counts[outcome]) for outcome in OUTCOMES), times]))
+    print(summary_of(rows).to_string(index=False))
     for outcome in ("refused", "different", "failed"):
         classes = defaultdict(list)
         for row in rows:
@@ -309,6 +311,7 @@ def main() -> None:
     parser.add_argument("--settings", type=int, default=2, help="settings per crystal")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--output", type=Path, help="one row per text, as CSV")
+    parser.add_argument("--summary", type=Path, help="the table that is printed, as CSV")
     options = parser.parse_args()
     crystals = mirror_crystals(options.mirror, options.every)
     tasks = [(number, name, source, options.settings) for number, (name, source) in enumerate(crystals)]
@@ -318,6 +321,8 @@ def main() -> None:
     seconds = time.perf_counter() - started
     print(f"{len(tasks)} crystals (1 of {options.every}), {len(rows)} texts, {seconds:.0f} s")
     print_report(rows)
+    if options.summary:
+        summary_of(rows).to_csv(options.summary, index=False)
     if options.output:
         with options.output.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
