@@ -26,7 +26,7 @@ import json
 import re
 import time
 import warnings
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from functools import cache
 from multiprocessing import Pool
