@@ -147,16 +147,15 @@ def test_a_wrong_formula_is_named_before_anything_is_trained(project: Path, row:
     good = (project / "mine.csv").read_text()
     lines = good.splitlines()
     lines[4] = f"{row},1.0"
-    target = "results/formulas/mine/formulas.parquet"
     try:
         (project / "mine.csv").write_text("\n".join(lines) + "\n")
-        done = snakemake(project, target, config="matgan.yaml")
+        # A dry run says so already: the file is there.
+        done = snakemake(project, "-n", config="matgan.yaml")
     finally:
         (project / "mine.csv").write_text(good)
-    assert done.returncode != 0
-    log = (project / "logs/fetch_formula_set/mine.log").read_text()
-    assert message in log.splitlines()[-1]
-    assert "mine.csv" in log.splitlines()[-1]
+    said = done.stdout + done.stderr
+    assert done.returncode != 0 and "Traceback" not in said
+    assert f"mine.csv, {message}" in said
 
 
 def test_a_set_without_its_mirror_file_is_named_and_left_out(project: Path) -> None:
