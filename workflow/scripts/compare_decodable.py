@@ -1,8 +1,7 @@
 """Set decodable formulas beside generated ones, and map them."""
 
-import pandas as pd
-
 from matwheel.crystals.formula_sets import count_matrix, read_formula_set
+from matwheel.crystals.table import read_table
 from matwheel.evaluation.composition_maps import MapSettings, composition_map, draw_composition_maps
 from matwheel.evaluation.drawn_compositions import found_among
 from matwheel.evaluation.figures import save_figure
@@ -15,7 +14,7 @@ with logged(snakemake.log[0]):
     params, outputs = snakemake.params, snakemake.output
     table = read_formula_set(snakemake.input.formulas)
     counts = count_matrix(table)
-    decodable = pd.read_parquet(snakemake.input.decodable)["decodable"].to_numpy()
+    decodable = read_table(snakemake.input.decodable)["decodable"].to_numpy()
     parts = {"training": "train", "validation": "validation", "held_out": "held_out"}
     shares = decodable_shares({name: decodable[table["part"] == part] for name, part in parts.items()})
     write_csv(shares, outputs.shares)

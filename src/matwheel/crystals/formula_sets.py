@@ -29,6 +29,7 @@ from matwheel.crystals.sources import (
     read_wheel,
     wheel_by_hand,
 )
+from matwheel.crystals.table import read_table
 from matwheel.crystals.text_tables import (
     TextTable,
     column_named,
@@ -383,9 +384,7 @@ def read_formula_set(path: str | Path) -> pd.DataFrame:
     Raises:
         InputError: the file lacks a column.
     """
-    import pandas as pd
-
-    table = pd.read_parquet(path)
+    table = read_table(path)
     missing = [name for name in ("formula", "counts", "part", "target") if name not in table]
     if missing:
         raise InputError(f"{path}: column {missing[0]!r} is missing; this is no formula set")

@@ -81,8 +81,15 @@ def write_table(frame: pd.DataFrame, path: str | Path) -> None:
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a table written by `write_table`."""
-    return pd.read_parquet(path)
+    """Read a table written by `write_table`.
+
+    With one thread, and not through pandas, which hands Arrow an open file: its pools of threads now and then
+    abort a process that has done its work (apache/arrow#34314), and Snakemake then deletes what it wrote.
+    """
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(str(path), use_threads=False, pre_buffer=False)
+    return table.to_pandas(use_threads=False)
 
 
 def reduced_formula(crystal: Crystal) -> str:
