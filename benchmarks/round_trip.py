@@ -188,10 +188,12 @@ def ase_text(structure: Structure) -> str:
 def texts_of(structure: Structure, rng: np.random.Generator, settings: int):
     """Yield (writer, text or None, what was written) of all writers."""
     yield "pymatgen, P 1", str(CifWriter(structure)), structure
+    yield "ASE", ase_text(structure), structure
+    if settings < 0:
+        return
     for symprec in (0.01, 0.1):
         refined = SpacegroupAnalyzer(structure, symprec=symprec).get_refined_structure()
         yield f"pymatgen, symprec {symprec}", str(CifWriter(structure, symprec=symprec)), refined
-    yield "ASE", ase_text(structure), structure
     found = spglib.get_symmetry_dataset(
         (structure.lattice.matrix, structure.frac_coords, structure.atomic_numbers), symprec=SYMPREC_ANGSTROM
     )
@@ -248,8 +250,8 @@ def warm_up() -> None:
     pymatgen_seconds(text)
 
 
-def round_trip(task: tuple[int, str, str | Structure, int]) -> list[Row]:
-    number, name, source, settings = task
+def round_trip(task: tuple[int, str, str | Structure, int, bool]) -> list[Row]:
+    number, name, source, settings, timed = task
     rng = np.random.default_rng(number)
     rows = []
 
@@ -258,7 +260,8 @@ def round_trip(task: tuple[int, str, str | Structure, int]) -> list[Row]:
             rows.append(Row(name, writer, "not written", "", np.nan, np.nan))
             return
         outcome, reason, seconds = compared(written, text)
-        rows.append(Row(name, writer, outcome, reason, seconds, pymatgen_seconds(text)))
+        other = pymatgen_seconds(text) if timed else np.nan
+        rows.append(Row(name, writer, outcome, reason, seconds, other))
 
     if isinstance(source, str):
         (structure,) = CifParser(io.StringIO(source)).parse_structures(primitive=False)
@@ -288,7 +291,8 @@ def summary_of(rows: list[Row]) -> pd.DataFrame:
     summary = counts.assign(texts=counts.sum(axis=1)).join(medians)
     summary["ratio"] = (sums["reader_seconds"] / sums["pymatgen_seconds"]).round(2)
     order = list(dict.fromkeys(table["writer"]))
-    return summary.loc[order, ["texts", *OUTCOMES, "reader_ms", "pymatgen_ms", "ratio"]].reset_index()
+    columns = ["texts", *OUTCOMES, "reader_ms", "pymatgen_ms", "ratio"]
+    return summary.loc[order, columns].reset_index().rename(columns=lambda name: name.replace(" ", "_"))
 
 
 def print_report(rows: list[Row]) -> None:
@@ -308,13 +312,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mirror", type=Path, required=True, help="folder of the mirror's files")
     parser.add_argument("--every", type=int, default=10, help="take every n-th crystal")
-    parser.add_argument("--settings", type=int, default=2, help="settings per crystal")
+    parser.add_argument(
+        "--settings", type=int, default=2, help="settings per crystal; -1: no symmetry at all"
+    )
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument(
+        "--untimed", action="store_true", help="leave out pymatgen's reader, which takes longest"
+    )
     parser.add_argument("--output", type=Path, help="one row per text, as CSV")
     parser.add_argument("--summary", type=Path, help="the table that is printed, as CSV")
     options = parser.parse_args()
     crystals = mirror_crystals(options.mirror, options.every)
-    tasks = [(number, name, source, options.settings) for number, (name, source) in enumerate(crystals)]
+    tasks = [
+        (number, name, source, options.settings, not options.untimed)
+        for number, (name, source) in enumerate(crystals)
+    ]
     started = time.perf_counter()
     with Pool(options.processes, warm_up) as pool:
         rows = [row for found in pool.imap(round_trip, tasks, chunksize=8) for row in found]
