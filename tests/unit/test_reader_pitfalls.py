@@ -393,3 +393,58 @@ def test_a_link_to_nowhere_and_a_table_in_a_folder_are_named(tmp_path):
 
 def test_charges_of_species_are_left_out_with_a_note():
     assert read(frame("", ("Mg2+", "O2-")), "extxyz").notes == ("charges of the species were not read",)
+
+
+def test_what_shelxl_writes_for_every_site_is_no_occupancy():
+    """Flags of the refinement, the order of the site symmetry and the like; only the share is a share."""
+    columns = (
+        "label type_symbol fract_x fract_y fract_z U_iso_or_equiv adp_type occupancy site_symmetry_order "
+        "calc_flag refinement_flags_posn refinement_flags_adp refinement_flags_occupancy disorder_assembly "
+        "disorder_group"
+    )
+    sites = "Mg1 Mg 0 0 0 0.0051(2) Uani 1 48 d S . . . .\nO1 O 0.5 0.5 0.5 0.0064(3) Uani 1 48 d S . P . ."
+    head = f"_space_group_name_H-M_alt 'F m -3 m'\n_space_group_crystal_system cubic\n{OPERATIONS}"
+    reading = read(cif(CUBIC, head, sites, columns))
+    assert reading.crystal.element_counts == {"Mg": 4, "O": 4} and reading.notes == ()
+
+
+OPERATIONS = "_space_group_name_Hall '-F 4 2 3'"
+
+
+@pytest.mark.parametrize("electrons", ["40", "12.5", "?"])
+def test_masked_solvent_is_seen_in_a_loop_too(electrons):
+    loop = (
+        "loop_\n_platon_squeeze_void_nr\n_platon_squeeze_void_volume\n_platon_squeeze_void_count_electrons\n"
+        f"1 210 {electrons}"
+    )
+    with pytest.raises(UnreadableCrystal, match="atoms are missing"):
+        read(cif(CUBIC, f"{NAME} 'F m -3 m'\n{loop}", ROCK_SALT))
+    empty = loop.removesuffix(electrons) + "0"
+    assert read(cif(CUBIC, f"{NAME} 'F m -3 m'\n{empty}", ROCK_SALT)).crystal.element_counts["O"] == 4
+
+
+@pytest.mark.parametrize("angles", ["20 20 20", "150 60 100", "90 90 172"])
+def test_two_atoms_at_one_place_are_seen_in_a_skewed_cell(angles):
+    """Fractional distances are long there: 0.008 Å is more than it is in a cell of right angles."""
+    lattice = Lattice.from_parameters(8, 8, 8, *map(float, angles.split()))
+    longest = np.linalg.svd(np.linalg.inv(lattice.matrix))[0]
+    directions = [*np.eye(3), longest[:, 0]]
+    for direction in directions:
+        x, y, z = 0.3 + 0.008 * direction @ np.linalg.inv(lattice.matrix)
+        sites = f"Cs1 Cs 0.3 0.3 0.3\nCl1 Cl {x:.9f} {y:.9f} {z:.9f}"
+        with pytest.raises(UnreadableCrystal, match="one place"):
+            read(cif(f"8 8 8 {angles}", f"{NAME} 'P 1'", sites))
+
+
+def test_charges_of_type_symbols_are_left_out_with_a_note():
+    reading = read(cif(CUBIC, f"{NAME} 'F m -3 m'", "Mg1 Mg2+ 0 0 0\nO1 O2- .5 .5 .5"))
+    assert reading.notes == ("charges of the species were not read",)
+
+
+def test_crystals_in_a_folder_of_their_own_are_found_by_a_dataset(tmp_path):
+    (tmp_path / "cifs").mkdir()
+    (tmp_path / "id_prop.csv").write_text("a,0.5\nb.cif,1.5\n")
+    for name in ("a", "b"):
+        (tmp_path / "cifs" / f"{name}.cif").write_text(TEXT)
+    entry = parse_registry({"mine": {"target": {"column": "gap"}, "path": str(tmp_path)}})["mine"]
+    assert list(load_dataset(entry)[0]["target"]) == [0.5, 1.5]

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from matwheel.crystals.cif_statements import Statements, as_counts, number_of_cif, spelled, statements_of
+from matwheel.crystals.cif_statements import Statements, number_of_cif, spelled, statements_of
 from matwheel.crystals.cif_symmetry import stated_operations
-from matwheel.crystals.crystal import Crystal, UnreadableCrystal
+from matwheel.crystals.crystal import FULL_OCCUPANCY, Crystal, UnreadableCrystal, counts_of
 from matwheel.crystals.space_group_settings import Operations
 from matwheel.crystals.species import (
     element_of_label,
@@ -33,8 +33,6 @@ from matwheel.crystals.symmetry_dataset import symmetry_dataset
 SAME_PLACE_ANGSTROM = 0.01
 """Two sites of a file closer than this stand at one place."""
 
-# Below this an occupancy is partial; above it, the rest is rounding.
-_FULL_OCCUPANCY = 0.999
 # An atom this close to its own image stands on the special position between them, however many digits its
 # coordinates have; with few digits the rounding allows more, up to the second figure.
 _SPECIAL_ANGSTROM, _LARGEST_ROUNDING_ANGSTROM = 0.05, 0.25
@@ -59,8 +57,11 @@ _KNOWN_COLUMNS = (
     "restraints", "description", "details", "chemical_conn", "uiso", "biso", "id", "auth", "oxidation_number",
 )  # fmt: skip
 # Shares of a site under other names than the dictionary's.
-_OTHER_OCCUPANCY = re.compile(r"_atom_site_(?:sof|\w*occup\w*|\w*population|occ)$")
+_OTHER_OCCUPANCY = re.compile(
+    r"_atom_site_(?!refinement_flags)(?:sof|\w*occup\w*|\w*population|occ)(?<!_su)$"
+)
 _REMOVED = ("_platon_squeeze_void", "_smtbx_masks_void")
+_ELECTRONS = "_count_electrons"
 _LONGEST_CELL_ANGSTROM, _LARGEST_COORDINATE = 1e4, 1e4
 # More atoms than these in a Å³ are in no crystal: diamond has 0.18.
 _DENSEST_PER_ANGSTROM3 = 1.0
@@ -139,8 +140,7 @@ def crystal_of_block(crystal_id: str, block: gemmi.cif.Block) -> tuple[Crystal, 
     for tag in tags:
         if tag.startswith(_MODULATED):
             raise UnreadableCrystal(f"the structure is modulated ({tag}); give an approximant without it")
-        if tag.startswith(_REMOVED):
-            raise UnreadableCrystal(f"disordered solvent was masked ({tag}); its atoms are missing, add them")
+    _refuse_masked_solvent(tags)
     lattice = _lattice(tags)
     sites, noted = _sites(tags)
     statements, unread = statements_of(tags)
@@ -158,6 +158,16 @@ def crystal_of_block(crystal_id: str, block: gemmi.cif.Block) -> tuple[Crystal, 
     order = _order(cell.species)
     crystal = Crystal(crystal_id, tuple(cell.species[i] for i in order), lattice, cell.positions[order])
     return crystal, tuple(dict.fromkeys([*notes, *decided, *cell.notes]))
+
+
+def _refuse_masked_solvent(tags: Mapping[str, Sequence[str]]) -> None:
+    """Refuse a structure whose solvent was taken out of the density; voids without electrons held none."""
+    masked = [tag for tag in tags if tag.startswith(_REMOVED)]
+    electrons = [number_of_cif(text) for tag in masked if tag.endswith(_ELECTRONS) for text in tags[tag]]
+    if masked and not (electrons and all(number == 0 for number in electrons)):
+        raise UnreadableCrystal(
+            f"disordered solvent was masked ({masked[0]}); its atoms are missing, add them"
+        )
 
 
 def _is_crystal(block: gemmi.cif.Block) -> bool:
@@ -200,7 +210,8 @@ def _tags(block: gemmi.cif.Block) -> dict[str, list[str]]:
 
 
 def _is_read(tag: str) -> bool:
-    return tag.lower().startswith(("_atom_site", "_atom_type", "_sym", "_space", "_cell", "_chem", "_exptl"))
+    known = ("_atom_site", "_atom_type", "_sym", "_space", "_cell", "_chem", "_exptl", *_REMOVED)
+    return tag.lower().startswith(known)
 
 
 def _lattice(tags: Mapping[str, Sequence[str]]) -> NDArray[np.float64]:
@@ -274,6 +285,8 @@ def _notes_on_columns(
         match = re.fullmatch(r"([A-Z][a-z])\d*", label)
         if match and is_element(match.group(1)) and match.group(1) != element:
             others.append(f"{label} is {element}")
+    if any(symbol.strip()[-1:] in ("+", "-") for symbol in tags.get(_SYMBOL, ())):
+        notes.append("charges of the species were not read")
     if others:
         notes.append(
             f"labels name other elements than type symbols, which were followed: {', '.join(others[:5])}"
@@ -305,7 +318,7 @@ def _check_occupancies(tags: Mapping[str, Sequence[str]], labels: Sequence[str])
         if text.strip() in (".", "?", ""):
             raise UnreadableCrystal(f"the occupancy is not given for site {label} ({text}); write 1")
         occupancy = number_of_cif(text)
-        if not _FULL_OCCUPANCY <= occupancy <= 2 - _FULL_OCCUPANCY:
+        if not FULL_OCCUPANCY <= occupancy <= 2 - FULL_OCCUPANCY:
             fault = (
                 "partial occupancy is disorder, order it"
                 if 0 < occupancy < 1
@@ -346,7 +359,7 @@ class _Reading:
     @property
     def formula(self) -> str:
         """Content of the cell; where none can be made, that."""
-        return spelled(as_counts(self.cell.species)) if self.cell else "no crystal"
+        return spelled(counts_of(self.cell.species)) if self.cell else "no crystal"
 
 
 def _read_as(
@@ -357,7 +370,7 @@ def _read_as(
     except UnreadableCrystal as error:
         return _Reading(operations, None, (str(error),))
     volume = float(abs(np.linalg.det(lattice)))
-    counts = as_counts(cell.species)
+    counts = counts_of(cell.species)
     faults = statements.contradictions(counts, cell.orbits, len(operations), volume)
     group = operations.whole_in_group
     if group and not faults and not statements.counts_atoms and _group_of(cell, lattice) != group:
@@ -493,8 +506,7 @@ def _refuse_one_place(labels: Sequence[str], cell: _Cell, lattice: NDArray[np.fl
     if len(cell.species) < 2:
         return
     wrapped = _wrapped(cell.positions)
-    shortest = float(np.linalg.norm(np.linalg.inv(lattice), axis=0).max())
-    near = cKDTree(wrapped, boxsize=1.0).query_pairs(SAME_PLACE_ANGSTROM * max(shortest, 1e-9))
+    near = cKDTree(wrapped, boxsize=1.0).query_pairs(_fractional_reach(SAME_PLACE_ANGSTROM, lattice))
     site = np.repeat(np.arange(len(labels)), cell.orbits)
     for one, other in sorted(near):
         difference = cell.positions[one] - cell.positions[other]
@@ -509,7 +521,7 @@ def _refuse_one_place(labels: Sequence[str], cell: _Cell, lattice: NDArray[np.fl
 def _is_whole(cell: _Cell, operations: Operations, lattice: NDArray[np.float64]) -> bool:
     """Whether a larger group adds no atom: the listed ones are all."""
     species = np.array(cell.species)
-    reach = _LARGEST_ROUNDING_ANGSTROM * float(np.linalg.norm(np.linalg.inv(lattice), axis=0).max())
+    reach = _fractional_reach(_LARGEST_ROUNDING_ANGSTROM, lattice)
     for symbol in dict.fromkeys(cell.species):
         alike = _wrapped(cell.positions[species == symbol])
         tree = cKDTree(alike, boxsize=1.0)
@@ -523,6 +535,11 @@ def _is_whole(cell: _Cell, operations: Operations, lattice: NDArray[np.float64])
             if (np.linalg.norm(differences @ lattice, axis=1) > _LARGEST_ROUNDING_ANGSTROM).any():
                 return False
     return True
+
+
+def _fractional_reach(distance_angstrom: float, lattice: NDArray[np.float64]) -> float:
+    """Return the largest fractional distance of two points that are so near, in whatever direction."""
+    return distance_angstrom * float(np.linalg.norm(np.linalg.inv(lattice), ord=2))
 
 
 def _wrapped(positions: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -543,7 +560,7 @@ def _equal(one: _Cell, other: _Cell, lattice: NDArray[np.float64]) -> bool:
     from pymatgen.analysis.structure_matcher import StructureMatcher
     from pymatgen.core import Lattice, Structure
 
-    if as_counts(one.species) != as_counts(other.species):
+    if counts_of(one.species) != counts_of(other.species):
         return False
     structures = [Structure(Lattice(lattice), it.species, it.positions) for it in (one, other)]
     # Two readings are one crystal where the atoms agree to about 0.01 Å, not where they are alike.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -314,8 +313,3 @@ def _value(tags: Mapping[str, Sequence[str]], tag: str) -> str:
 def _positive(text: str) -> float | None:
     value = number_of_cif(text)
     return value if value > 0 and np.isfinite(value) else None
-
-
-def as_counts(species: Sequence[str]) -> dict[str, int]:
-    """Return the atoms of each element, sorted by symbol."""
-    return dict(sorted(Counter(species).items()))

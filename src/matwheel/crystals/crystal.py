@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,10 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
+
+
+FULL_OCCUPANCY = 0.999
+"""Below this the occupancy of a site is partial; above it, the rest is rounding."""
 
 
 class UnreadableCrystal(ValueError):
@@ -53,7 +59,12 @@ class Crystal:
     @property
     def element_counts(self) -> dict[str, int]:
         """Number of atoms of each element in the cell, sorted by symbol."""
-        return {element: self.species.count(element) for element in sorted(set(self.species))}
+        return counts_of(self.species)
+
+
+def counts_of(species: Sequence[str]) -> dict[str, int]:
+    """Return the number of atoms of each element, sorted by symbol."""
+    return dict(sorted(Counter(species).items()))
 
 
 def to_structure(crystal: Crystal) -> Structure:

@@ -159,7 +159,7 @@ def stem_of(name: str) -> str:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a path inside a folder or archive is a hidden copy: a part begins with '.' or '__'."""
+    """Whether a path inside a folder or archive is a hidden copy: a part begins with '.', '__' or '$'."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
     copies = any(part.startswith((".", "__", "$")) and part not in (".", "..") for part in parts)
     return copies or (bool(parts) and parts[-1].lower() in _SYSTEM_FILES)
@@ -455,12 +455,9 @@ def _json(content: bytes, origin: str) -> Any:
     text = text_of(content)
     try:
         return json.loads(text)
-    except ValueError:
-        with contextlib.suppress(ValueError):  # JSON Lines: one object in each line
-            return [json.loads(line) for line in text.splitlines() if line.strip()]
-    try:
-        return json.loads(text)
     except (ValueError, RecursionError) as error:
+        with contextlib.suppress(ValueError, RecursionError):  # JSON Lines: one object in each line
+            return [json.loads(line) for line in text.splitlines() if line.strip()]
         raise InputError(
             f"{origin}: cannot be read as .json ({one_line(error)}); check that it is complete"
         ) from error

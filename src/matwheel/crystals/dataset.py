@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -319,16 +319,19 @@ def _entries_of_folder(
     folder: Path, members: Mapping[str, Any], table: TextTable, ids: str, content: bytes
 ) -> tuple[list[Entry], str]:
     """Return an entry per row of the table, and the sha256 over the table and the files that it names."""
-    by_name = {name: name for name in members if kind_of(name) not in ("", "csv", "zip", "parquet")}
-    by_stem: dict[str, list[str]] = {}
-    for name in by_name:
-        by_stem.setdefault(stem_of(name), []).append(name)
+    # A row may name a file by its path, its name or its name without suffix.
+    called: dict[str, list[str]] = {}
+    for name in members:
+        if kind_of(name) not in ("", "csv", "zip", "parquet"):
+            base = PurePosixPath(name).name
+            for key in dict.fromkeys((name, stem_of(name), base, stem_of(base))):
+                called.setdefault(key, []).append(name)
     digest = sha256(content)
     entries = []
     for number, row in enumerate(table.rows):
         own_id = row.get(ids, "").strip()
         where = f"row {number + 1}"
-        names = [own_id] if own_id in by_name else by_stem.get(own_id, [])
+        names = [own_id] if own_id in members else called.get(own_id, [])
         if number in table.faults:
             entries.append(Entry(where, own_id, "", fault=table.faults[number], values=row))
             continue
@@ -364,7 +367,8 @@ def _left_out(
     unnamed = [
         name
         for name in members
-        if kind_of(name) in ("cif", "poscar") and name not in named and stem_of(name) not in named
+        if kind_of(name) in ("cif", "poscar")
+        and not named & {name, stem_of(name), (base := PurePosixPath(name).name), stem_of(base)}
     ]
     if not unnamed:
         return ()

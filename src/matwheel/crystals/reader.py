@@ -16,14 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matwheel.crystals.cif import crystal_of_block, crystal_of_cif
-from matwheel.crystals.crystal import Crystal, UnreadableCrystal
+from matwheel.crystals.crystal import FULL_OCCUPANCY, Crystal, UnreadableCrystal
 from matwheel.crystals.dimensionality import with_vacuum
 from matwheel.crystals.species import element_of_symbol, is_element
 from matwheel.errors import one_line
 
 __all__ = ["FORMS", "Reading", "UnreadableCrystal", "read_crystal", "with_room"]
 
-_FULL_OCCUPANCY = 0.999
 # What programs call the moments and charges that a crystal here does not carry.
 _NOT_READ = {
     "magmom": "magnetic moments",
@@ -165,7 +164,7 @@ def _structure(crystal_id: str, content: Any) -> tuple[Crystal, list[str]]:
         if not occupants:
             raise UnreadableCrystal(f"atom {number} has no species, or one with the occupancy 0")
         (occupant, share), *others = occupants
-        if others or not _FULL_OCCUPANCY <= share <= 2 - _FULL_OCCUPANCY:
+        if others or not FULL_OCCUPANCY <= share <= 2 - FULL_OCCUPANCY:
             raise UnreadableCrystal(
                 f"atom {number} is {site.species_string!r}: partial occupancy is disorder, order it"
             )
@@ -302,7 +301,7 @@ def _checked_lines(
             stated = int(float(words[number[0]]))
             if not 0 < stated < len(chemical_symbols) or chemical_symbols[stated] != words[symbol[0]]:
                 raise UnreadableCrystal(f"atom {place} is {words[symbol[0]]} with the atomic number {stated}")
-        if share is not None and not _FULL_OCCUPANCY <= float(words[share[0]]) <= 2 - _FULL_OCCUPANCY:
+        if share is not None and not FULL_OCCUPANCY <= float(words[share[0]]) <= 2 - FULL_OCCUPANCY:
             raise UnreadableCrystal(
                 f"atom {place} has occupancy {words[share[0]]}; that is disorder, order it"
             )
