@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -106,3 +107,10 @@ def test_an_own_formula_set_is_looked_at(tmp_path):
     assert "1 with one element only" in warning and "2 with more than 8 atoms of an element" in warning
     with pytest.raises(DatasetError, match="3 rows cannot be used"):
         said("Li0.5CoO2", "Fe0O2", "D2O")
+
+
+@pytest.mark.parametrize(("largest", "mark"), [(98.0, 99.0), (900.0, 999.0), (9000.0, 9999.0)])
+def test_a_largest_value_that_looks_like_a_mark_is_a_value(tmp_path, largest, mark):
+    assert look(tmp_path, [*np.linspace(1, largest, 150), mark]) == []
+    (said,) = look(tmp_path, [*np.linspace(1, largest, 150), -mark])
+    assert f"target gap is {-mark:g} in 1 rows" in said

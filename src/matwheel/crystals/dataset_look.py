@@ -24,6 +24,7 @@ FEW_LABELLED = 10
 _OUTLIER_FACTOR = 1000.0
 # What programs write where a value is missing.
 _MARKS = (99.0, 999.0, 9999.0, 99999.0, 999999.0)
+_APART = 2.0
 _NAMED = 3
 
 
@@ -101,10 +102,15 @@ def _refuse_constant(values: NDArray[np.float64], entry: DatasetEntry, origin: s
 
 
 def _marks_of_missing(values: NDArray[np.float64], ids: Sequence[str], column: str) -> list[str]:
-    """Name values that programs write for a missing one, where the others are far from them."""
+    """Name values that programs write for a missing one, where they stand apart from all others."""
     marks = np.flatnonzero(np.isin(np.abs(values), _MARKS))
     others = np.delete(values, marks)
-    if not len(marks) or not len(others) or np.abs(others).max() > np.abs(values[marks]).min():
+    if not len(marks) or not len(others):
+        return []
+    largest, smallest_mark = np.abs(others).max(), np.abs(values[marks]).min()
+    is_far = smallest_mark >= _APART * largest
+    is_of_other_sign = smallest_mark > largest and (values[marks].max() < 0 <= others.min())
+    if not (is_far or is_of_other_sign):
         return []
     row = marks[0]
     return [

@@ -51,9 +51,9 @@ class HullSettings:
     Attributes:
         stable_ev_per_atom: at or below it a crystal counts as stable.
         metastable_ev_per_atom: at or below it a crystal counts as metastable; the threshold of the screens.
-        layer_metastable_ev_per_atom: the same for a layer under vacuum. 0.2 is the limit of high stability of
-            the Computational 2D Materials Database, within which nearly all layers lie that were ever made
-            (Haastrup et al., 2D Materials 5, 042002, 2018).
+        layer_metastable_ev_per_atom: the same for a layer under vacuum. 0.2 is the limit of high
+            thermodynamic stability in the Computational 2D Materials Database (Haastrup et al., 2D Materials
+            5, 042002, 2018).
         band_ev_per_atom: closer to the threshold than this nothing is decided.
         terminal_tolerance_ev_per_atom: an element serves the potential's own hull only if one of its
             structures is known to be its ground state, or comes this close to Materials Project's elemental
