@@ -63,5 +63,5 @@ $(GPAW_VENV)/.ready: envs/gpaw/requirements.txt envs/gpaw/siteconfig.py
 	  || { echo "GPAW is compiled here and needs a C++ compiler, libxc, OpenBLAS and Python's headers. On Debian and Ubuntu: sudo apt install g++ python3-dev libxc-dev libopenblas-dev"; exit 1; }
 	@$(PYTHON) -m venv $(GPAW_VENV) || { echo "On Debian and Ubuntu: sudo apt install python3-venv"; exit 1; }
 	GPAW_CONFIG=$(CURDIR)/envs/gpaw/siteconfig.py $(GPAW_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement envs/gpaw/requirements.txt
-	$(GPAW_VENV)/bin/python -I src/matwheel/validation/gpaw_process.py --environment PBE
+	$(GPAW_VENV)/bin/python -I src/matwheel/dft/gpaw_process.py --environment PBE
 	@touch $@

@@ -25,9 +25,9 @@ import smact
 from pymatgen.core import Composition
 from smact.screening import MIXED_VALENCE_ELEMENTS, ICSD24FilterConfig, smact_validity
 
-from matwheel.screening.charge_balance import CompositionSettings, formula_balance
-from matwheel.screening.formulas import ELEMENTS
-from matwheel.screening.oxidation_states import OXIDATION_TABLES, Icsd24Thresholds
+from matwheel.compositions.charge_balance import CompositionSettings, formula_balance
+from matwheel.compositions.formulas import ELEMENTS
+from matwheel.compositions.oxidation_states import OXIDATION_TABLES, Icsd24Thresholds
 
 RAW_ICSD24 = str(Path(smact.data_directory) / "oxidation_states_icsd24_raw.txt")
 THRESHOLDS = {"consensus": 10, "commonality": "medium", "include_zero": True}

@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/composition_evaluation.py FORMULA_SET [--number 2000000]
 
-FORMULA_SET is a Parquet file written by `matwheel.crystals.formula_sets.write_formula_set`. Samples are
+FORMULA_SET is a Parquet file written by `matwheel.datasets.formula_sets.write_formula_set`. Samples are
 drawn by a null generator fitted to its training rows, written to Parquet and evaluated from there: charge
 neutrality and electronegativity balance under three rules, uniqueness, recovery, new samples. First each
 step alone, then all of it as `evaluate_compositions` does it, then the peak memory of a process that does
@@ -22,17 +22,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from matwheel.crystals.formula_sets import count_matrix, read_formula_set
-from matwheel.evaluation.compositions import (
+from matwheel.chapters.matgan.compositions import (
     RULES,
     CompositionEvaluation,
     evaluate_compositions,
 )
-from matwheel.generators.composition_samples import counts_of_parquet
+from matwheel.compositions.charge_balance import charge_balance
+from matwheel.compositions.composition_keys import KeyIndex, reduced_keys
+from matwheel.compositions.composition_samples import counts_of_parquet
+from matwheel.compositions.formulas import MATGAN_ELEMENTS
+from matwheel.datasets.formula_sets import count_matrix, read_formula_set
 from matwheel.generators.compositions import make_composition_generator
-from matwheel.screening.charge_balance import charge_balance
-from matwheel.screening.composition_keys import KeyIndex, reduced_keys
-from matwheel.screening.formulas import MATGAN_ELEMENTS
 
 
 def timed(label: str, work: Callable[[], object]) -> object:

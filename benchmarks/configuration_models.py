@@ -13,17 +13,17 @@ import time
 
 import numpy as np
 
-from matwheel.crystals.graphs import GraphSettings
-from matwheel.crystals.table import crystals_of_table, read_table
-from matwheel.evaluation.configuration_transfer import (
+from matwheel.chapters.phonon.bond_baselines import BondLengthRidge
+from matwheel.chapters.phonon.configuration_transfer import (
     TARGETS,
     labelled_rows,
     split_blocks,
     training_order,
     validation_rows,
 )
-from matwheel.predictors.bond_baselines import BondLengthRidge
-from matwheel.predictors.distance_network import DistanceNetwork
+from matwheel.chapters.phonon.distance_network import DistanceNetwork
+from matwheel.crystals.graphs import GraphSettings
+from matwheel.crystals.table import crystals_of_table, read_table
 from matwheel.predictors.training import CGCNNPredictor
 from matwheel.predictors.training_settings import training_settings
 

@@ -26,31 +26,31 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from matwheel.core.files import write_csv
+from matwheel.core.progress import Progress, log_to_stderr
 from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.reader import read_crystal
-from matwheel.crystals.sources import read_wheel_member
-from matwheel.files import write_csv
-from matwheel.progress import Progress, log_to_stderr
-from matwheel.validation.atoms import to_atoms
-from matwheel.validation.average_oxidation_states import Composition, bond_valence_states, states_of_formula
-from matwheel.validation.elemental_references import (
+from matwheel.datasets.sources import read_wheel_member
+from matwheel.hull.average_oxidation_states import Composition, bond_valence_states, states_of_formula
+from matwheel.hull.elemental_references import (
     ELEMENTAL_ARCHIVE,
     elemental_energies,
     elemental_references_of_archive,
     formation_energy,
 )
-from matwheel.validation.energy_corrections import (
+from matwheel.hull.energy_corrections import (
     ANION_RULE,
     CORRECTED_ANIONS,
     composition_of,
     mp2020_correction,
 )
-from matwheel.validation.potentials import make_calculator
-from matwheel.validation.reference_phases import (
+from matwheel.hull.reference_phases import (
     carried_anion_rule,
     mirror_frame,
     read_mirror_tables,
 )
+from matwheel.potentials.atoms import to_atoms
+from matwheel.potentials.potentials import make_calculator
 
 PUBLISHED = "as published"
 BEFORE = "formula up to 20 atoms, common states"

@@ -21,14 +21,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from matwheel.crystals.gene_rows import genes_of_table, labels_of
+from matwheel.compositions.formulas import MATGAN_ELEMENTS, formula_counts
 from matwheel.crystals.table import crystals_of_table, read_table
 from matwheel.generators.con_cdvae.generator import ConCDVAE
 from matwheel.generators.matgan.generator import MatGAN
 from matwheel.generators.matgan.representation import MOST_ATOMS
 from matwheel.generators.mpvae.generator import MPVAE
 from matwheel.predictors.training import CGCNNPredictor
-from matwheel.screening.formulas import MATGAN_ELEMENTS, formula_counts
+from matwheel.wyckoff.gene_rows import genes_of_table, labels_of
 
 
 @dataclass(frozen=True)

@@ -20,17 +20,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from matwheel.compositions.formulas import formula_counts
 from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.table import crystals_of_table, read_table, reduced_formula
-from matwheel.crystals.wyckoff_genes import NoGene, WyckoffGene, gene_arrays, gene_of_crystal
-from matwheel.generators.gene_crystals import GeneCrystalSettings, realise_genes
-from matwheel.generators.gene_placement import PYXTAL
-from matwheel.generators.gene_ranking import chosen_crystals, outcome_table, rank_realisations
-from matwheel.generators.lattice_shapes import lattice_shapes
-from matwheel.generators.volume_estimate import fit_volume_estimate
-from matwheel.screening.formulas import formula_counts
-from matwheel.validation.potentials import make_calculator
-from matwheel.validation.relaxation import RelaxationSettings, relax
+from matwheel.potentials.potentials import make_calculator
+from matwheel.potentials.relaxation import RelaxationSettings, relax
+from matwheel.wyckoff.gene_crystals import GeneCrystalSettings, realise_genes
+from matwheel.wyckoff.gene_placement import PYXTAL
+from matwheel.wyckoff.gene_ranking import chosen_crystals, outcome_table, rank_realisations
+from matwheel.wyckoff.lattice_shapes import lattice_shapes
+from matwheel.wyckoff.volume_estimate import fit_volume_estimate
+from matwheel.wyckoff.wyckoff_genes import NoGene, WyckoffGene, gene_arrays, gene_of_crystal
 
 POTENTIAL = "7net-0"
 WAYS = {

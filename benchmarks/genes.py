@@ -13,13 +13,13 @@ import time
 import torch
 import yaml
 
+from matwheel.chapters.wycryst.gene_screens import charge_neutrality, gene_validity, unique_gene
 from matwheel.crystals.table import read_table
-from matwheel.crystals.wyckoff_permutations import canonical_keys
 from matwheel.generators.mpvae.generator import MPVAE
 from matwheel.generators.mpvae.sampling import draw_genes
-from matwheel.screening.gene_screens import charge_neutrality, gene_validity, unique_gene
-from matwheel.screening.gene_targets import Target
-from matwheel.screening.verdicts import survivors
+from matwheel.verdicts import survivors
+from matwheel.wyckoff.gene_targets import Target
+from matwheel.wyckoff.wyckoff_permutations import canonical_keys
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--task", default="denovo")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    with open("config/config.yaml", encoding="utf-8") as text:
+    with open("config/chapters/wycryst.yaml", encoding="utf-8") as text:
         target = Target(arguments.task, **yaml.safe_load(text)["wycryst"]["targets"][arguments.task])
     table = read_table("results/wycryst/genes.parquet")
     started, cpu = time.perf_counter(), time.process_time()

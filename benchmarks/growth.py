@@ -111,8 +111,8 @@ def novelty(crystals: list[Crystal], targets: np.ndarray) -> Iterator[Point]:
 
 
 def single_points(crystals: list[Crystal], targets: np.ndarray) -> Iterator[Point]:
-    from matwheel.validation.atoms import to_atoms
-    from matwheel.validation.potentials import make_calculator
+    from matwheel.potentials.atoms import to_atoms
+    from matwheel.potentials.potentials import make_calculator
 
     calculator = make_calculator(POTENTIAL, double_precision=True)
     small = to_atoms(next(one for one in crystals if len(one.species) == 8))
@@ -133,8 +133,8 @@ def single_points(crystals: list[Crystal], targets: np.ndarray) -> Iterator[Poin
 
 
 def phonons(crystals: list[Crystal], targets: np.ndarray) -> Iterator[Point]:
-    from matwheel.validation.phonons import phonon_stability
-    from matwheel.validation.potentials import make_calculator
+    from matwheel.potentials.potentials import make_calculator
+    from matwheel.vibrations.phonons import phonon_stability
 
     calculator = make_calculator(POTENTIAL)
     for atoms in (2, 4, 8, 16):
@@ -144,9 +144,9 @@ def phonons(crystals: list[Crystal], targets: np.ndarray) -> Iterator[Point]:
 
 
 def verdicts(crystals: list[Crystal], targets: np.ndarray) -> Iterator[Point]:
-    from matwheel.evaluation.candidates import CandidateSet, candidates_table
-    from matwheel.evaluation.funnel import funnel_counts, sun_rates
-    from matwheel.screening.verdicts import FAIL, PASS, Verdict, join_verdicts, survivors, verdict_table
+    from matwheel.candidates.candidates import CandidateSet, candidates_table
+    from matwheel.candidates.funnel import funnel_counts, sun_rates
+    from matwheel.verdicts import FAIL, PASS, Verdict, join_verdicts, survivors, verdict_table
 
     screens = [
         *("structure", "charge_neutrality", "electronegativity", "unique", "novel_training"),
@@ -189,11 +189,11 @@ def verdicts(crystals: list[Crystal], targets: np.ndarray) -> Iterator[Point]:
 
 
 def reports(crystals: list[Crystal], targets: np.ndarray) -> Iterator[Point]:
-    from matwheel.evaluation.contrasts import paired_contrasts
-    from matwheel.evaluation.figures import draw_table2, save_figure
-    from matwheel.evaluation.funnel import draw_funnel
-    from matwheel.evaluation.scores import run_scores
-    from matwheel.evaluation.table2 import table2
+    from matwheel.candidates.funnel import draw_funnel
+    from matwheel.chapters.matwheel.contrasts import paired_contrasts
+    from matwheel.chapters.matwheel.table2 import table2
+    from matwheel.figures.figures import draw_table2, save_figure
+    from matwheel.statistics.scores import run_scores
 
     published = pd.read_csv(ROOT / "resources" / "published_table2.csv")
     funnel = pd.read_csv(ROOT / "docs" / "results" / "funnel.csv")

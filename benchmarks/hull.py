@@ -26,18 +26,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from matwheel.crystals.sources import SourceBytes, read_wheel_member
 from matwheel.crystals.table import crystals_of_table, read_table, write_table
-from matwheel.validation.elemental_references import (
+from matwheel.datasets.sources import SourceBytes, read_wheel_member
+from matwheel.hull.elemental_references import (
     ELEMENTAL_ARCHIVE,
     elemental_energies,
     elemental_references_of_archive,
     formation_energy,
 )
-from matwheel.validation.energy_corrections import anion_rule_shift, composition_of, corrected_energy
-from matwheel.validation.hull import ReferenceHull, potential_phases
-from matwheel.validation.potentials import make_calculator, potential_card
-from matwheel.validation.reference_phases import (
+from matwheel.hull.energy_corrections import anion_rule_shift, composition_of, corrected_energy
+from matwheel.hull.hull import ReferenceHull, potential_phases
+from matwheel.hull.reference_phases import (
     PHASE_ARCHIVE,
     carried_anion_rule,
     element_counts,
@@ -50,11 +49,12 @@ from matwheel.validation.reference_phases import (
     reference_phases,
     system_of,
 )
-from matwheel.validation.reference_structures import (
+from matwheel.hull.reference_structures import (
     read_structure_archive,
     reference_energies,
     reference_structures,
 )
+from matwheel.potentials.potentials import make_calculator, potential_card
 
 PUBLISHED = "no_check"
 SAME_MATERIAL_EV_PER_ATOM = 0.05

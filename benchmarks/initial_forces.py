@@ -17,14 +17,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from matwheel.crystals.sources import read_file
 from matwheel.crystals.table import crystals_of_table, read_table
+from matwheel.datasets.sources import read_file
+from matwheel.hull.elemental_references import elemental_energies
+from matwheel.hull.hull import ReferenceHull, e_above_hull_table
+from matwheel.hull.reference_phases import phases_of_archive, system_of
+from matwheel.potentials.potentials import make_calculator, potential_card
+from matwheel.potentials.relaxation import RelaxationSettings, relax
 from matwheel.screening.structure_validity import structure_verdicts
-from matwheel.validation.elemental_references import elemental_energies
-from matwheel.validation.hull import ReferenceHull, e_above_hull_table
-from matwheel.validation.potentials import make_calculator, potential_card
-from matwheel.validation.reference_phases import phases_of_archive, system_of
-from matwheel.validation.relaxation import RelaxationSettings, relax
 
 EDGES = (0, 20, 50, 100, 200, 500, 1000, np.inf)
 FORCE = "largest_force_initial_ev_per_angstrom"

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
-from matwheel.crystals.published_splits import chang2022_split, read_published_splits
+from matwheel.core.files import sha256_of_file
 from matwheel.crystals.table import crystals_of_table, read_table
-from matwheel.files import sha256_of_file
+from matwheel.datasets.published_splits import chang2022_split, read_published_splits
 from matwheel.predictors.latent import LatentPredictor
 from matwheel.predictors.latent_features import LatentModel
 

@@ -25,11 +25,11 @@ from pymatgen.core import Lattice, Structure
 
 from matwheel.crystals.crystal import Crystal, from_structure
 from matwheel.crystals.table import reduced_formula
-from matwheel.validation.phonon_judgement import PASSING, UNSTABLE
-from matwheel.validation.phonon_results import PhononResult
-from matwheel.validation.phonon_settings import PhononSettings
-from matwheel.validation.phonons import phonon_stability
-from matwheel.validation.potentials import POTENTIALS, make_calculator
+from matwheel.potentials.potentials import POTENTIALS, make_calculator
+from matwheel.vibrations.phonon_judgement import PASSING, UNSTABLE
+from matwheel.vibrations.phonon_results import PhononResult
+from matwheel.vibrations.phonon_settings import PhononSettings
+from matwheel.vibrations.phonons import phonon_stability
 
 FILE = "jarvis2d_exfoliation.json.gz"
 FEWEST_STABLE_OF_40 = 28

@@ -6,7 +6,7 @@
 The archive of phonopy's source holds forces by DFT (mostly PBEsol) in displaced supercells of some thirty
 crystals. Frequencies are compared at the q-points that fit into the same supercell, where both are exact,
 each at its own minimum; translations at Γ do not count. The last lines are the confusion of the verdicts and
-the errors, from which the thresholds of `matwheel.validation.phonon_settings` come.
+the errors, from which the thresholds of `matwheel.vibrations.phonon_settings` come.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from phonopy import Phonopy
 
 from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.table import reduced_formula
-from matwheel.validation.force_constants import Modes, commensurate_points, force_constants, modes_at
-from matwheel.validation.phonon_judgement import judge_modes, without_translations
-from matwheel.validation.phonon_settings import PhononSettings
-from matwheel.validation.potentials import POTENTIALS, make_calculator
-from matwheel.validation.symmetric_relaxation import relax_to_minimum
+from matwheel.potentials.potentials import POTENTIALS, make_calculator
+from matwheel.potentials.symmetric_relaxation import relax_to_minimum
+from matwheel.vibrations.force_constants import Modes, commensurate_points, force_constants, modes_at
+from matwheel.vibrations.phonon_judgement import judge_modes, without_translations
+from matwheel.vibrations.phonon_settings import PhononSettings
 
 EXAMPLES = ("Al2O3", "CaTiO3", "Cr", "MgB2", "MgO", "NaCl", "SiO2-HP", "SnO2", "TiO2-anatase", "ZnO")
 PARAMETERS = ("SrTiO3", "params_TiPN3", "params_Zr3N4", "params_Si")

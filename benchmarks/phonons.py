@@ -17,10 +17,10 @@ import numpy as np
 
 from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.table import crystals_of_table, read_table
-from matwheel.validation.phonon_results import PhononResult
-from matwheel.validation.phonon_settings import PhononSettings
-from matwheel.validation.phonons import phonon_stability
-from matwheel.validation.potentials import POTENTIALS, make_calculator
+from matwheel.potentials.potentials import POTENTIALS, make_calculator
+from matwheel.vibrations.phonon_results import PhononResult
+from matwheel.vibrations.phonon_settings import PhononSettings
+from matwheel.vibrations.phonons import phonon_stability
 
 FCC = np.array([[0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]])
 PEROVSKITE = [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]

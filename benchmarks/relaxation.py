@@ -16,9 +16,9 @@ from ase.optimize import BFGS
 
 from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.table import crystals_of_table, read_table
-from matwheel.validation.atoms import to_atoms
-from matwheel.validation.potentials import has_double_precision, make_calculator, weights_path
-from matwheel.validation.relaxation import RelaxationSettings, relax
+from matwheel.potentials.atoms import to_atoms
+from matwheel.potentials.potentials import has_double_precision, make_calculator, weights_path
+from matwheel.potentials.relaxation import RelaxationSettings, relax
 
 SETTINGS = RelaxationSettings()
 

@@ -106,7 +106,7 @@ def graphs(sample: Sample) -> Iterator[Row]:
 def prototypes(sample: Sample) -> Iterator[Row]:
     from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
-    from matwheel.crystals.prototypes import prototype_label
+    from matwheel.crystals.symmetry.prototypes import prototype_label
     from matwheel.screening.symmetry import identify_space_group
 
     crystals = sample.crystals[: 300 * sample.scale]
@@ -124,9 +124,9 @@ def prototypes(sample: Sample) -> Iterator[Row]:
 
 
 def cgcnn(sample: Sample) -> Iterator[Row]:
+    from matwheel.compositions.element_features import element_features
     from matwheel.crystals.graphs import build_graphs
     from matwheel.predictors.cgcnn import CGCNN, graph_tensors
-    from matwheel.predictors.element_features import element_features
 
     built = build_graphs(sample.crystals)
     rows = np.resize(np.random.default_rng(SEED).permutation(len(built)), 256)
@@ -160,7 +160,7 @@ def forest(sample: Sample) -> Iterator[Row]:
     from matminer.featurizers.composition import ElementProperty
     from pymatgen.core import Composition
 
-    from matwheel.predictors.magpie import magpie_features
+    from matwheel.compositions.magpie import magpie_features
     from matwheel.predictors.registry import make_predictor
 
     crystals = sample.crystals
@@ -243,9 +243,9 @@ def screens(sample: Sample) -> Iterator[Row]:
 def compositions(sample: Sample) -> Iterator[Row]:
     from smact.screening import smact_validity
 
-    from matwheel.screening.charge_balance import CompositionSettings, charge_balance
-    from matwheel.screening.composition_keys import KeyIndex, reduced_keys
-    from matwheel.screening.formulas import MATGAN_ELEMENTS
+    from matwheel.compositions.charge_balance import CompositionSettings, charge_balance
+    from matwheel.compositions.composition_keys import KeyIndex, reduced_keys
+    from matwheel.compositions.formulas import MATGAN_ELEMENTS
 
     settings, number = CompositionSettings("smact14"), 200_000 * sample.scale
     counts = gan_like(number, np.ones(len(MATGAN_ELEMENTS)), SEED)
@@ -266,9 +266,9 @@ def compositions(sample: Sample) -> Iterator[Row]:
 
 
 def matgan(sample: Sample) -> Iterator[Row]:
+    from matwheel.compositions.formulas import MATGAN_ELEMENTS
     from matwheel.generators.compositions import make_composition_generator
     from matwheel.generators.matgan.settings import MatGANSettings
-    from matwheel.screening.formulas import MATGAN_ELEMENTS
 
     counts = gan_like(6000, np.ones(len(MATGAN_ELEMENTS)), SEED)
     steps, samples = 40 * sample.scale, 50_000 * sample.scale
@@ -285,13 +285,13 @@ def matgan(sample: Sample) -> Iterator[Row]:
 
 
 def genes(sample: Sample) -> Iterator[Row]:
-    from matwheel.crystals.wyckoff_genes import NoGene, gene_arrays, gene_of_crystal
-    from matwheel.generators.gene_crystals import GeneCrystalSettings, realise_genes
-    from matwheel.generators.gene_ranking import rank_realisations
+    from matwheel.compositions.formulas import formula_counts
     from matwheel.generators.mpvae.generator import MPVAE, PROPERTIES
-    from matwheel.generators.volume_estimate import fit_volume_estimate
-    from matwheel.screening.formulas import formula_counts
-    from matwheel.validation.potentials import make_calculator
+    from matwheel.potentials.potentials import make_calculator
+    from matwheel.wyckoff.gene_crystals import GeneCrystalSettings, realise_genes
+    from matwheel.wyckoff.gene_ranking import rank_realisations
+    from matwheel.wyckoff.volume_estimate import fit_volume_estimate
+    from matwheel.wyckoff.wyckoff_genes import NoGene, gene_arrays, gene_of_crystal
 
     crystals = sample.crystals[: 200 * sample.scale]
     found = []
@@ -338,8 +338,8 @@ def genes(sample: Sample) -> Iterator[Row]:
 
 
 def relaxation(sample: Sample) -> Iterator[Row]:
-    from matwheel.validation.potentials import has_double_precision, make_calculator, weights_path
-    from matwheel.validation.relaxation import RelaxationSettings, relax
+    from matwheel.potentials.potentials import has_double_precision, make_calculator, weights_path
+    from matwheel.potentials.relaxation import RelaxationSettings, relax
 
     ours = make_calculator(POTENTIAL, double_precision=has_double_precision(POTENTIAL))
     crystals = [one for one in sample.candidates if len(one.species) <= 20][: 12 * sample.scale]
@@ -370,10 +370,10 @@ def hull(sample: Sample) -> Iterator[Row]:
     from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
     from pymatgen.core import Composition
 
-    from matwheel.crystals.sources import read_file
-    from matwheel.validation.elemental_references import elemental_energies
-    from matwheel.validation.hull import ReferenceHull
-    from matwheel.validation.reference_phases import phases_of_archive, reference_phases, system_of
+    from matwheel.datasets.sources import read_file
+    from matwheel.hull.elemental_references import elemental_energies
+    from matwheel.hull.hull import ReferenceHull
+    from matwheel.hull.reference_phases import phases_of_archive, reference_phases, system_of
 
     elements = elemental_energies(pd.read_csv(sample.references / "elements.csv"))
     crystals = [one for one in sample.crystals if set(one.species) <= set(elements)][: 60 * sample.scale]
@@ -408,10 +408,10 @@ def hull(sample: Sample) -> Iterator[Row]:
 
 
 def phonons(sample: Sample) -> Iterator[Row]:
-    from matwheel.validation.force_constants import force_constants
-    from matwheel.validation.phonon_settings import PhononSettings
-    from matwheel.validation.phonons import phonon_stability
-    from matwheel.validation.potentials import make_calculator, weights_path
+    from matwheel.potentials.potentials import make_calculator, weights_path
+    from matwheel.vibrations.force_constants import force_constants
+    from matwheel.vibrations.phonon_settings import PhononSettings
+    from matwheel.vibrations.phonons import phonon_stability
 
     ours, settings = make_calculator(POTENTIAL), PhononSettings()
     names = ("Si", "MgO", "SrTiO3") if sample.scale == 1 else tuple(KNOWN)
@@ -435,10 +435,10 @@ def phonons(sample: Sample) -> Iterator[Row]:
 
 
 def displacements(sample: Sample) -> Iterator[Row]:
-    from matwheel.predictors.distance_network import DistanceNetwork
-    from matwheel.validation.displacements import DisplacementSettings, thermal_displacements, vibrations
-    from matwheel.validation.force_constants import force_constants, phonopy_of, supercell_at_rest
-    from matwheel.validation.potentials import make_calculator
+    from matwheel.chapters.phonon.distance_network import DistanceNetwork
+    from matwheel.potentials.potentials import make_calculator
+    from matwheel.vibrations.displacements import DisplacementSettings, thermal_displacements, vibrations
+    from matwheel.vibrations.force_constants import force_constants, phonopy_of, supercell_at_rest
 
     silicon = Crystal("Si", KNOWN["Si"][0], KNOWN["Si"][1], np.array(KNOWN["Si"][2]))
     constants = force_constants(silicon, make_calculator(POTENTIAL), np.eye(3, dtype=int) * 3)

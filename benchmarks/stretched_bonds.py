@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from matwheel.evaluation.gap_sensitivity import stretched_crystals
-from matwheel.predictors.distance_network import DistanceNetwork
-from matwheel.validation.dft import SINGLE_POINT, DFTSettings, calculate, find_backend
-from matwheel.validation.force_constants import load_force_constants, supercell_at_rest
+from matwheel.chapters.phonon.distance_network import DistanceNetwork
+from matwheel.chapters.phonon.gap_sensitivity import stretched_crystals
+from matwheel.dft.dft import SINGLE_POINT, DFTSettings, calculate, find_backend
+from matwheel.vibrations.force_constants import load_force_constants, supercell_at_rest
 
 PAIRS = ("Ag-S", "Ag-Br", "Ag-Ag", "S-Br")
 
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--step", type=float, default=0.5, help="of the bond length, Å")
     parser.add_argument("--pairs", nargs="+", default=list(PAIRS))
     arguments = parser.parse_args()
-    config = yaml.safe_load(Path("config/config.yaml").read_text(encoding="utf-8"))["phonon"]
+    config = yaml.safe_load(Path("config/chapters/phonon.yaml").read_text(encoding="utf-8"))["phonon"]
     settings = DFTSettings(**(config["dft"]["settings"] | {"backend": "gpaw"}))
     backend = find_backend(settings, "this benchmark")
     folder = arguments.results / arguments.compound

@@ -29,7 +29,7 @@ TARGET = "results/table2.csv"
 RESUME = [
     sys.executable,
     "-m",
-    "matwheel.cli",
+    "matwheel.command_line.cli",
     "resume",
     *PATIENCE,
     "--configfile",

@@ -12,20 +12,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from matwheel import devices
-from matwheel.checkpoints import TrainingCheckpoint
+from matwheel.composition_models.elemnet import ElemNet, ElemNetSettings
+from matwheel.compositions.formulas import MATGAN_ELEMENTS, formula_counts
 from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.table import crystals_of_table, read_table
-from matwheel.crystals.wyckoff_genes import WyckoffGene, parse_gene
 from matwheel.generators.con_cdvae.generator import ConCDVAE
 from matwheel.generators.matgan.autoencoder import AutoencoderSettings, CompositionAutoencoder
 from matwheel.generators.matgan.generator import MatGAN
 from matwheel.generators.matgan.representation import MOST_ATOMS
 from matwheel.generators.mpvae.generator import MPVAE, PROPERTIES
-from matwheel.predictors.elemnet import ElemNet, ElemNetSettings
 from matwheel.predictors.training import CGCNNPredictor
 from matwheel.predictors.training_settings import training_settings
-from matwheel.screening.formulas import MATGAN_ELEMENTS, formula_counts
+from matwheel.training import devices
+from matwheel.training.checkpoints import TrainingCheckpoint
+from matwheel.wyckoff.wyckoff_genes import WyckoffGene, parse_gene
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 

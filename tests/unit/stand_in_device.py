@@ -28,8 +28,8 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 import matwheel.generators.con_cdvae.generator
 import matwheel.generators.matgan.generator
 import matwheel.generators.mpvae.generator
-from matwheel import devices
-from matwheel.checkpoints import TrainingCheckpoint
+from matwheel.training import devices
+from matwheel.training.checkpoints import TrainingCheckpoint
 
 _MOVES = {"aten::copy_", "aten::_to_copy"}
 # CUDA tensors take indices that live on the CPU.

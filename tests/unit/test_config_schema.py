@@ -10,28 +10,28 @@ from typing import Any
 import pytest
 import yaml
 
-from matwheel.crystals.gene_table import GeneTableSettings
-from matwheel.crystals.labelled_configurations import TARGETS
+from matwheel.chapters.phonon.distance_network import DistanceNetworkSettings
+from matwheel.chapters.phonon.labelled_configurations import TARGETS
+from matwheel.chapters.wycryst.gene_boosting import GeneBoostingSettings
+from matwheel.composition_models.formula_synthesizability import KINDS, FormulaScoreSettings
+from matwheel.dft.dft import BACKENDS, DFTSettings
 from matwheel.generators.con_cdvae.settings import ConCDVAESettings
-from matwheel.generators.gene_crystals import GeneCrystalSettings
 from matwheel.generators.mpvae.settings import PRESETS as MPVAE_PRESETS
 from matwheel.generators.mpvae.settings import MPVAESettings, SamplingSettings
+from matwheel.hull.hull import HullSettings
+from matwheel.potentials.relaxation import RelaxationSettings
 from matwheel.predictors.cgcnn import NetworkSettings
-from matwheel.predictors.distance_network import DistanceNetworkSettings
-from matwheel.predictors.gene_boosting import GeneBoostingSettings
 from matwheel.predictors.latent import LatentSettings
 from matwheel.predictors.registry import PREDICTORS
 from matwheel.predictors.training_settings import CHOICES, PRESETS, TrainingSettings
 from matwheel.screening.composition_validity import OXIDATION_TABLES, CompositionSettings
-from matwheel.screening.formula_synthesizability import KINDS, FormulaScoreSettings
 from matwheel.screening.structure_validity import StructureSettings
-from matwheel.validation.dft import BACKENDS, DFTSettings
-from matwheel.validation.displacements import POLICIES, RANDOM_SETS, THERMAL, DisplacementSettings
-from matwheel.validation.hull import HullSettings
-from matwheel.validation.perturbed_crystals import PerturbationSettings
-from matwheel.validation.phonon_settings import PhononSettings
-from matwheel.validation.relaxation import RelaxationSettings
-from matwheel.validation.self_consistent_phonons import SelfConsistentSettings
+from matwheel.vibrations.displacements import POLICIES, RANDOM_SETS, THERMAL, DisplacementSettings
+from matwheel.vibrations.perturbed_crystals import PerturbationSettings
+from matwheel.vibrations.phonon_settings import PhononSettings
+from matwheel.vibrations.self_consistent_phonons import SelfConsistentSettings
+from matwheel.wyckoff.gene_crystals import GeneCrystalSettings
+from matwheel.wyckoff.gene_table import GeneTableSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = yaml.safe_load((ROOT / "config/schemas/config.schema.yaml").read_text())
@@ -137,6 +137,6 @@ def test_settings_of_the_mpvae_and_of_synthesizability_are_those_of_the_library(
     described = dict(SCHEMA["$defs"]["mpvae_settings"]["properties"])
     assert described.pop("preset")["enum"] == list(MPVAE_PRESETS)
     assert set(described) == names(MPVAESettings) - {"device"}
-    score = KEYS["wycryst"]["properties"]["synthesizability"]["properties"]["settings"]["properties"]
+    score = KEYS["screen"]["properties"]["synthesizability"]["properties"]["settings"]["properties"]
     assert set(score) == names(FormulaScoreSettings)
     assert score["kind"]["enum"] == list(KINDS)

@@ -10,20 +10,22 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from default_settings import default_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
-SCHEMA, REGISTRY_SCHEMA, DEFAULTS = (
+SCHEMA, REGISTRY_SCHEMA = (
     yaml.safe_load((ROOT / "config" / name).read_text(encoding="utf-8"))
-    for name in ("schemas/config.schema.yaml", "schemas/datasets.schema.yaml", "config.yaml")
+    for name in ("schemas/config.schema.yaml", "schemas/datasets.schema.yaml")
 )
+DEFAULTS = default_settings()
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 # `a.b.c` in a text, where a is a section of the config.
 KEY = re.compile(rf"`((?:{'|'.join(SCHEMA['properties'])})(?:\.\w+)+)`")
 BLOCK = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
 SUFFIXES = ("csv", "json", "parquet", "py", "smk", "svg", "zip")
 OPTION = re.compile(r"--config ((?:'[^']+' ?)+)")
-RULES = "".join(path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("workflow/rules/*.smk")))
+RULES = "".join(path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("workflow/rules/**/*.smk")))
 
 
 def patterns(paths: Iterable[PurePosixPath]) -> list[re.Pattern[str]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from matwheel.errors import InputError
+from matwheel.core.errors import InputError
 from matwheel.generators.registry import GENERATORS, load_generator, make_generator
 
 TINY = {"con_cdvae": {"autoencoder_steps": 4, "decoder_steps": 2, "prior_steps": 4, "noise_levels": 8}}

@@ -8,22 +8,22 @@ import pytest
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifWriter
 
+from matwheel.candidates.candidates import CandidateSet, candidates_table
+from matwheel.candidates.false_negatives import ALL_SCREENS, false_negatives
+from matwheel.candidates.funnel import funnel_counts, sun_rates
+from matwheel.candidates.why import history
 from matwheel.crystals.crystal import Crystal, from_structure, to_structure
 from matwheel.crystals.imported import read_imported
 from matwheel.crystals.table import crystal_table, crystals_of_table, write_table
-from matwheel.evaluation.candidates import CandidateSet, candidates_table
-from matwheel.evaluation.false_negatives import ALL_SCREENS, false_negatives
-from matwheel.evaluation.funnel import funnel_counts, sun_rates
-from matwheel.evaluation.why import history
+from matwheel.potentials.potentials import POTENTIALS, make_calculator, potential_card
+from matwheel.potentials.relaxation import RelaxationSettings, relax, relaxation_verdicts
 from matwheel.screening.composition_validity import composition_verdicts
 from matwheel.screening.novelty import novel_relaxed_verdicts, novelty_verdicts
 from matwheel.screening.reference_sets import reference_of_crystals, reference_of_formulas
 from matwheel.screening.structure_validity import structure_verdicts
 from matwheel.screening.symmetry import symmetry_verdicts
 from matwheel.screening.uniqueness import unique_relaxed_verdicts, unique_verdicts, uniqueness
-from matwheel.screening.verdicts import join_verdicts, survivors, verdict_table
-from matwheel.validation.potentials import POTENTIALS, make_calculator, potential_card
-from matwheel.validation.relaxation import RelaxationSettings, relax, relaxation_verdicts
+from matwheel.verdicts import join_verdicts, survivors, verdict_table
 
 FUNNEL = [
     "parse", "structure", "charge_neutrality", "electronegativity", "unique", "novel_training",

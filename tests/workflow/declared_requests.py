@@ -28,7 +28,7 @@ class Rule:
 
 def declared_rules(project: Path) -> dict[str, Rule]:
     """Return every rule with a script of a project's rule files, by name."""
-    texts = [path.read_text(encoding="utf-8") for path in sorted(project.glob("workflow/rules/*.smk"))]
+    texts = [path.read_text(encoding="utf-8") for path in sorted(project.glob("workflow/rules/**/*.smk"))]
     local = {
         name
         for text in texts

@@ -15,8 +15,8 @@ import pytest
 import yaml
 from tiny_project import REGISTRY, TINY, copy_project, snakemake, write_tiny_dataset
 
-from matwheel.errors import InputError
-from matwheel.run_lock import take_run_lock
+from matwheel.core.errors import InputError
+from matwheel.runs.run_lock import take_run_lock
 
 
 @pytest.fixture

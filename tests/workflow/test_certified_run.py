@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tiny_project import pending_outputs, snakemake
 
-from matwheel.cli import main
+from matwheel.command_line.cli import main
 
 CERTIFICATE = "results/certificate.json"
 

@@ -49,7 +49,7 @@ def test_the_recipes_of_the_page(editable: Path) -> None:
         "src/matwheel/predictors/registry.py",
         "src/matwheel/generators/registry.py",
         "src/matwheel/screening/registry.py",
-        "src/matwheel/validation/potentials.py",
+        "src/matwheel/potentials/potentials.py",
     ], "one line in a registry, and no other file"
     assert pending_outputs(editable) == set(), "a new entry reruns nothing"
 

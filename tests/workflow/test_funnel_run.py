@@ -14,7 +14,7 @@ from pymatgen.io.cif import CifWriter
 from test_kill import kill_when
 from tiny_project import PARTS, RESULTS, ROOT, copy_project, pending_outputs, snakemake
 
-from matwheel.cli import main
+from matwheel.command_line.cli import main
 from matwheel.crystals.crystal import to_structure
 from matwheel.crystals.table import crystals_of_table, read_table
 
@@ -138,7 +138,7 @@ def test_a_hull_threshold_reruns_no_relaxation(judged_copy: Path) -> None:
 
 
 def test_phonon_code_reruns_phonons_only(judged_copy: Path) -> None:
-    path = judged_copy / "src/matwheel/validation/phonons.py"
+    path = judged_copy / "src/matwheel/vibrations/phonons.py"
     path.write_text(path.read_text() + "\n\nPHONONS_WERE_EDITED = True\n")
     words = ("phonons/shard", "phonons/daughters", "phonons/figures", "phonons.parquet", "verdicts.parquet")
     last = {f"{SET}/{name}" for name in ("candidates.csv", "candidates.zip", "funnel.csv", "sun.csv")}

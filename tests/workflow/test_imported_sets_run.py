@@ -13,7 +13,7 @@ import yaml
 from pymatgen.core import Lattice, Structure
 from tiny_project import TINY, copy_project, snakemake, write_tiny_dataset
 
-from matwheel.cli import main
+from matwheel.command_line.cli import main
 
 NAMES = (
     "my {new} crystals.cif",

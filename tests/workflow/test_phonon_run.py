@@ -22,8 +22,8 @@ from tiny_project import (
     write_tiny_dataset,
 )
 
+from matwheel.core.files import read_json
 from matwheel.crystals.table import read_table
-from matwheel.files import read_json
 
 PHONON = {
     "compounds": ["Ag3SBr"],

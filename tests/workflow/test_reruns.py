@@ -46,7 +46,7 @@ def edit(path: Path, pattern: str, replacement: str) -> None:
 def upgrade(project: Path, library: str) -> None:
     """Let a copy of the project find another version of a library."""
     edit(
-        project / "src/matwheel/code_version.py",
+        project / "src/matwheel/runs/code_version.py",
         r"return version\(distribution\)",
         f'return "another" if distribution == "{library}" else version(distribution)',
     )
@@ -80,8 +80,8 @@ def test_comments_docstrings_and_formatting_rerun_nothing(editable: Path) -> Non
     for path in sorted([*editable.glob("src/**/*.py"), *editable.glob("workflow/scripts/*.py")]):
         text = path.read_text().replace('"""', '"""Reworded. ', 1)
         path.write_text(f"# a new comment\n{text}\n\n\n# and another\n")
-    edit(editable / "src/matwheel/seeds.py", r"text = ", "text = (  # reformatted\n    ")
-    edit(editable / "src/matwheel/seeds.py", r"(for part in \(seed, \*names\)\))", r"\1\n    )")
+    edit(editable / "src/matwheel/core/seeds.py", r"text = ", "text = (  # reformatted\n    ")
+    edit(editable / "src/matwheel/core/seeds.py", r"(for part in \(seed, \*names\)\))", r"\1\n    )")
     (editable / "README.md").write_text("Nothing of the old text.\n")
     for caption in editable.glob("workflow/report/*.rst"):
         caption.write_text("Another caption.\n")
@@ -160,7 +160,7 @@ def test_words_about_a_dataset_rerun_only_what_shows_them(editable: Path) -> Non
 
 def test_the_copy_decides_and_not_the_installed_library(editable: Path) -> None:
     """Guard of the tests above."""
-    edit(editable / "src/matwheel/code_version.py", r'PACKAGE = "matwheel"', 'PACKAGE = "nothing"')
+    edit(editable / "src/matwheel/runs/code_version.py", r'PACKAGE = "matwheel"', 'PACKAGE = "nothing"')
     assert pending_outputs(editable)
 
 

@@ -12,9 +12,9 @@ import yaml
 from filelock import FileLock
 from tiny_project import PARTS, RESULTS, ROOT, copy_project, pending_outputs, snakemake
 
-from matwheel.crystals.space_group_operations import is_supergroup
 from matwheel.crystals.table import read_table
-from matwheel.crystals.wyckoff_genes import fault_of_gene, parse_gene
+from matwheel.wyckoff.space_group_operations import is_supergroup
+from matwheel.wyckoff.wyckoff_genes import fault_of_gene, parse_gene
 
 SET = "results/wycryst/round1/wide/mpvae"
 TARGETS = [

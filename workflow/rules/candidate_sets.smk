@@ -1,27 +1,17 @@
-"""Sets of candidates: which there are, which screens they go through and what those need; no rules."""
+"""Sets of candidates: which screens they go through and what those need; no rules.
+
+Chapters register further families of sets in `SETS`; the rules of screen.smk and validate.smk ask it only.
+"""
 
 from functools import cache
 from math import ceil
 
-from matwheel.errors import InputError
-from matwheel.imported_sets import content_sha256, located, other_input
-from matwheel.validation.potentials import definition, potential_card
+from matwheel.candidates.candidate_set import CandidateSet, CandidateSets
+from matwheel.command_line.imported_sets import content_sha256, located, other_input
+from matwheel.core.errors import InputError
+from matwheel.potentials.potentials import definition, potential_card
 
-SCREEN, VALIDATE, FUNNEL = config["screen"], config["validate"], config["funnel"]
-
-# Each set is a folder under results/: the flywheel's crystals, a user's own, or a dataset's test rows.
-CANDIDATE_SETS = [
-    f"matwheel/{dataset}/{scheme}/seed{run}/{supervision}"
-    for dataset in DATASETS
-    for scheme in SCHEMES
-    for run in FUNNEL["runs"]
-    for supervision in FUNNEL["supervisions"]
-]
-REAL_SETS = [
-    f"real/{dataset}/{SCHEMES[0]}/seed{run}"
-    for dataset in DATASETS
-    for run in FUNNEL["runs"]
-]
+SCREEN, VALIDATE = config["screen"], config["validate"]
 
 # A user's own crystals: name → path, and the columns of a table where they have unusual names.
 IMPORTED = {
@@ -30,16 +20,6 @@ IMPORTED = {
 }
 
 REFERENCE_SHARDS = range(VALIDATE["reference_shards"])
-
-# What a run shows of them.
-CANDIDATES = [f"results/imported/{name}/candidates.csv" for name in IMPORTED]
-if CANDIDATE_SETS:
-    CANDIDATES += [
-        "results/candidates.csv",
-        "results/funnel.svg",
-        "results/false_negatives.csv",
-    ]
-    CANDIDATES += ["results/dft.csv"] if VALIDATE["dft"]["backend"] != "none" else []
 
 SYNTHESIZABILITY_MODULES = SCORES.get(SCREEN["synthesizability"]["model"], ())[:1]
 
@@ -66,10 +46,6 @@ for unknown in [
         f"config: screen.require names {unknown!r}, which is none of {', '.join(FILE_OF_SCREEN)} "
         "nor of screen.further"
     )
-for run in [run for run in FUNNEL["runs"] if run not in RUNS]:
-    raise WorkflowError(
-        f"config: funnel.runs has run {run}, but split.runs makes runs 0 to {RUNS[-1]} only"
-    )
 
 
 def mirror_files(*patterns):
@@ -85,6 +61,22 @@ def mirror_files(*patterns):
 # Crystals of the Materials Project, which PyPI does not carry: without a mirror there are none.
 MP_FILES = mirror_files("mp20_*.csv.gz", "mpts52_*.csv.gz")
 KNOWN_CRYSTALS = ["results/references/mp_crystals.parquet"] if MP_FILES else []
+
+# Formulas with an ICSD code and the others: what a score of synthesizability is learnt from.
+SYNTHESIZABILITY_FILES = {
+    name: mirror_files(pattern)
+    for name, pattern in {
+        "listed": "icsd_listed_mp_formulas.txt*",
+        "entries": "mp_e_above_hull.csv*",
+    }.items()
+}
+HAS_SYNTHESIZABILITY = all(SYNTHESIZABILITY_FILES.values())
+
+if SCREEN["synthesizability"]["model"] != "none" and not HAS_SYNTHESIZABILITY:
+    raise WorkflowError(
+        "config: screen.synthesizability needs icsd_listed_mp_formulas.txt.gz and mp_e_above_hull.csv.gz in a "
+        f"mirror folder ({', '.join(config['mirror_folders'])}); put them there or set its model to none"
+    )
 
 
 def refuse_other_input(name, path):
@@ -120,188 +112,95 @@ def content_of_import(name):
         return str(error)
 
 
-def is_gene_set(crystal_set):
-    """Whether a set's crystals are built from genes."""
-    return crystal_set.startswith("wycryst/")
+# Sets of candidates, of a user's own crystals and of what chapters register; each is a folder under results/.
+SETS = CandidateSets()
 
 
-def run_of(crystal_set):
-    """Dataset, scheme and seed of a set of the flywheel or of real crystals; None for others."""
-    parts = crystal_set.split("/")
-    is_of_run = parts[0] in ("matwheel", "real")
-    return (parts[1], parts[2], parts[3]) if is_of_run else None
-
-
-def phonons_at_most(crystal_set):
-    """How many crystals of a set get phonons."""
-    return (WYCRYST if is_gene_set(crystal_set) else VALIDATE)["phonons_at_most"]
-
-
-def phonon_shards(crystal_set):
-    """Shards of the phonons of a set."""
-    return range(ceil(phonons_at_most(crystal_set) / VALIDATE["phonon_shard_size"]))
-
-
-def relaxation_shards(crystal_set):
-    """Shards of the relaxations of a set."""
-    most = VALIDATE["relax_at_most"]
-    most = min(most, WYCRYST["build_at_most"]) if is_gene_set(crystal_set) else most
-    return range(ceil(most / VALIDATE["shard_size"]))
-
-
-def references_of(crystal_set):
-    """Names of the reference sets that a set's crystals are compared with."""
-    without = set() if MP_FILES else {"mp"}
-    if is_gene_set(crystal_set):  # formulas and training rows are compared as genes
-        return ["mp"] if MP_FILES else []
-    if run_of(crystal_set) is None:
-        without.add("training")
-    return [name for name in SCREEN["novelty"] if name not in without]
-
-
-def files_of_references(crystal_set):
-    """Files of those reference sets, by name."""
-    files = {"mp": KNOWN_CRYSTALS, "formula": ["results/references/archive_phases.csv"]}
-    if run_of(crystal_set) is not None:
-        dataset, scheme, seed = run_of(crystal_set)
-        rows = f"results/data/{dataset}/crystals.parquet"
-        files["training"] = [rows, f"results/data/{dataset}/{scheme}/{seed}/split.json"]
-    return {name: files[name] for name in references_of(crystal_set)}
-
-
-def screens_of(crystal_set):
-    """Screens before any relaxation, in the order of the funnel."""
-    if is_gene_set(crystal_set):
-        return [*GENE_SCREENS, "build", "structure", "symmetry", *SCREEN["further"]]
-    novel = [f"novel_{name}" for name in references_of(crystal_set)]
-    scored = (
-        ["synthesizability"] if SCREEN["synthesizability"]["model"] != "none" else []
-    )
-    cheap = [
+def compared_set(name, title, *, training=(), parsed=False, required=(), predicted=()):
+    """A set of crystals that go through the configured screens, with the rows that they were generated from."""
+    files = {
+        "training": training,
+        "mp": KNOWN_CRYSTALS,
+        "formula": ["results/references/archive_phases.csv"],
+    }
+    references = {name: files[name] for name in SCREEN["novelty"] if files[name]}
+    # The first reference set that there is decides what is novel in S.U.N.; a formula stays what it is when
+    # the crystal relaxes.
+    first = next(iter(references), "training")
+    screens = [
+        *(["parse"] if parsed else []),
         "structure",
         "symmetry",
         "charge_neutrality",
         "electronegativity",
         *SCREEN["further"],
         "unique",
+        *(f"novel_{reference}" for reference in references),
+        *(
+            ["synthesizability"]
+            if SCREEN["synthesizability"]["model"] != "none"
+            else []
+        ),
     ]
-    parsed = ["parse"] if run_of(crystal_set) is None else []
-    return [*parsed, *cheap, *novel, *scored]
-
-
-def required_screens(crystal_set):
-    """Screens that a candidate must pass before it is relaxed; real crystals are relaxed for the audit."""
-    if crystal_set.startswith("real/"):
-        return ["structure"]
-    if is_gene_set(crystal_set):
-        further = [name for name in SCREEN["further"] if name in SCREEN["require"]]
-        return [*REQUIRED_OF_GENES, "build", "structure", *further]
-    required = ["parse", *SCREEN["require"]]
-    return [name for name in screens_of(crystal_set) if name in required]
-
-
-def verdicts_of_screens(crystal_set, *later):
-    """Files of the verdicts of the cheap screens and of `later` stages."""
-    files = dict.fromkeys(
-        (
-            "genes"
-            if screen in GENE_SCREENS and is_gene_set(crystal_set)
-            else FILE_OF_SCREEN.get(screen, screen)
-        )
-        for screen in screens_of(crystal_set)
-    )
-    return [
-        f"results/{crystal_set}/verdicts/{name}.parquet" for name in (*files, *later)
-    ]
-
-
-def novelty_reference(crystal_set):
-    """Name of the reference set that decides what is novel in S.U.N.: the first of the config that there is."""
-    return next(iter(references_of(crystal_set)), "training")
-
-
-def unique_screen(crystal_set):
-    """Screen that says which of several equal candidates stands for all, before relaxation."""
-    return "unique_gene" if is_gene_set(crystal_set) else "unique"
-
-
-def novelty_screens(crystal_set):
-    """Screens of novelty that S.U.N. asks for; a formula stays what it is when the crystal relaxes."""
-    if is_gene_set(crystal_set):
-        return ["novel_gene", *(["novel_relaxed"] if MP_FILES else [])]
-    reference = novelty_reference(crystal_set)
-    after = [] if reference == "formula" else ["novel_relaxed"]
-    return [f"novel_{reference}", *after]
-
-
-def reference_of_novelty(crystal_set):
-    """Files of the structures that decide what is novel after relaxation, by name of their set."""
-    files, reference = files_of_references(crystal_set), novelty_reference(crystal_set)
-    return {
-        name: files[name] for name in files if name == reference and name != "formula"
-    }
-
-
-def screens_before_relaxation(crystal_set):
-    """Screens that a candidate must pass before it is relaxed to count in S.U.N."""
-    unique = unique_screen(crystal_set)
-    asked = [*required_screens(crystal_set), unique, novelty_screens(crystal_set)[0]]
-    judged = screens_of(crystal_set)
-    return [name for name in dict.fromkeys(asked) if name in judged]
-
-
-def required_of_relaxed(crystal_set):
-    """Screens that a relaxed candidate must pass: what was required before holds after relaxation too."""
-    required = required_screens(crystal_set)
-    pairs = (
-        [unique_screen(crystal_set), "unique_relaxed"],
-        novelty_screens(crystal_set),
-    )
-    names = [name for before, *after in pairs if before in required for name in after]
-    return [*names, *(["band_gap"] if is_gene_set(crystal_set) else [])]
-
-
-def screens_after_relaxation(crystal_set):
-    """Files of the verdicts on relaxed crystals, before the hull."""
-    return [
-        "relaxation",
-        "relaxed",
-        *(["relaxed_genes"] if is_gene_set(crystal_set) else []),
-    ]
-
-
-def relaxation_settings(crystal_set):
-    """Settings of the relaxations of a set; crystals built from genes keep their symmetry unless told otherwise."""
-    kept = {"keep_symmetry": True} if is_gene_set(crystal_set) else {}
-    return kept | VALIDATE["relaxation"]
-
-
-def title_of(crystal_set):
-    """What tables call a set."""
-    parts = crystal_set.split("/")
-    return (
-        f"{parts[2]} by {parts[3]}, {parts[1]}"
-        if is_gene_set(crystal_set)
-        else parts[1]
+    required = required or ["parse", *SCREEN["require"]]
+    return CandidateSet(
+        name,
+        title,
+        screens={screen: FILE_OF_SCREEN.get(screen, screen) for screen in screens},
+        required=[screen for screen in screens if screen in required],
+        unique="unique",
+        novel=[f"novel_{first}", *([] if first == "formula" else ["novel_relaxed"])],
+        references=references,
+        references_after={
+            reference: files
+            for reference, files in references.items()
+            if reference == first != "formula"
+        },
+        relax_at_most=VALIDATE["relax_at_most"],
+        phonons_at_most=VALIDATE["phonons_at_most"],
+        relaxation=VALIDATE["relaxation"],
+        predicted=predicted,
     )
 
 
-def funnel_screens(crystal_set):
-    """The screens that a candidate must pass in turn, from the first to dynamical stability."""
-    return [
-        *required_screens(crystal_set),
-        "single_point",
-        "relaxation",
-        *required_of_relaxed(crystal_set),
-        "hull",
-        "phonons",
-    ]
+def training_rows(dataset, scheme, seed):
+    """Files that say what the crystals of a run were learnt from."""
+    folder = f"results/data/{dataset}"
+    return [f"{folder}/crystals.parquet", f"{folder}/{scheme}/{seed}/split.json"]
 
 
-def predicted_properties(crystal_set):
-    """File of the predicted property, for sets that have a predictor."""
-    is_ours = crystal_set.startswith("matwheel/")
-    return [f"results/{crystal_set}/predicted.parquet"] if is_ours else []
+def imported_set(name):
+    """A user's own crystals."""
+    return compared_set(name, name.split("/")[1], parsed=True)
+
+
+def real_set(name):
+    """Test rows of a dataset as if they were candidates; only broken ones are not relaxed, for the audit."""
+    dataset, *run = name.split("/")[1:]
+    return compared_set(
+        name, dataset, training=training_rows(dataset, *run), required=["structure"]
+    )
+
+
+SETS.register("imported/[A-Za-z0-9_-]+", imported_set)
+SETS.register(r"real/[a-z0-9_]+/[a-z0-9]+/seed\d+", real_set)
+
+
+def phonon_shards(crystal_set):
+    """Shards of the phonons of a set."""
+    return range(
+        ceil(SETS[crystal_set].phonons_at_most / VALIDATE["phonon_shard_size"])
+    )
+
+
+def relaxation_shards(crystal_set):
+    """Shards of the relaxations of a set."""
+    return range(ceil(SETS[crystal_set].relax_at_most / VALIDATE["shard_size"]))
+
+
+def of_set(ask):
+    """A function of wildcards that asks the set of candidates which they name."""
+    return lambda wildcards: ask(SETS[wildcards.crystal_set])
 
 
 def crystals_of_folder(folder):
@@ -317,7 +216,6 @@ def potential_params(name):
 
 
 wildcard_constraints:
-    crystal_set=r"matwheel/[a-z0-9_]+/[a-z0-9]+/seed\d+/(full|semi)|real/[a-z0-9_]+/[a-z0-9]+/seed\d+|imported/[A-Za-z0-9_-]+|wycryst/round\d+/[a-z0-9_]+/(mpvae|random|substitution)",
     folder=r"data/[a-z0-9_]+|matwheel/[a-z0-9_]+/[a-z0-9]+/seed\d+/(full|semi)",
     name="[A-Za-z0-9_-]+",
     shard=r"\d+",

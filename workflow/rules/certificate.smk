@@ -4,6 +4,10 @@ in:  the headline results that are there and the report on them; config, registr
 out: results/certificate.json
 """
 
+CERTIFIED_INPUTS = sorted(
+    {os.path.relpath(path) for path in INPUT_FILES if Path(path).is_file()}
+)
+
 
 localrules:
     certify,

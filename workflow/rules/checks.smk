@@ -1,28 +1,31 @@
 """What the schema cannot check: names of registries, sums, folders; before anything runs. No rules."""
 
-# The schema leaves open what is a name of a registry.
-for key, names, registry in (
+
+def refuse_unknown(*named):
+    """Refuse names that a registry does not have, which the schema leaves open; each is key, names, registry."""
+    for key, names, registry in named:
+        for unknown in [name for name in names if name not in registry]:
+            raise WorkflowError(
+                f"config: {key} names {unknown!r}, which is none of {', '.join(registry)}"
+            )
+
+
+refuse_unknown(
     ("predictors", config["predictors"], PREDICTORS),
     ("predictor_settings", config["predictor_settings"], PREDICTORS),
     ("teacher", [config["teacher"]], PREDICTORS),
     ("judge", [config["judge"]], PREDICTORS),
     ("baselines", config["baselines"], PREDICTORS),
-    ("perturbation.predictors", config["perturbation"]["predictors"], PREDICTORS),
     ("generator.name", [config["generator"]["name"]], GENERATORS),
     ("screen.further", config["screen"]["further"], SCREENS),
     ("validate.potential", [config["validate"]["potential"]], POTENTIALS),
     ("validate.phonon_potential", [config["validate"]["phonon_potential"]], POTENTIALS),
-    ("perturbation.potential", [config["perturbation"]["potential"]], POTENTIALS),
     (
         "screen.synthesizability.model",
         [config["screen"]["synthesizability"]["model"]],
         ["none", *SCORES],
     ),
-):
-    for unknown in [name for name in names if name not in registry]:
-        raise WorkflowError(
-            f"config: {key} names {unknown!r}, which is none of {', '.join(registry)}"
-        )
+)
 for twice in [name for name in config["baselines"] if name in config["predictors"]]:
     raise WorkflowError(
         f"config: {twice} is in predictors and in baselines; name it in one of them"

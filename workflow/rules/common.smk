@@ -3,14 +3,14 @@
 import os
 import re
 
-from matwheel.code_version import code_version
-from matwheel.files import sha256_of_file
+from matwheel.core.files import sha256_of_file
+from matwheel.core.seeds import derive_seed
 from matwheel.generators.registry import GENERATORS
+from matwheel.potentials.potentials import POTENTIALS
 from matwheel.predictors.registry import PREDICTORS
+from matwheel.runs.code_version import code_version
 from matwheel.screening.registry import SCREENS
 from matwheel.screening.synthesizability import SCORES
-from matwheel.seeds import derive_seed
-from matwheel.validation.potentials import POTENTIALS
 
 
 def code(script, *modules):

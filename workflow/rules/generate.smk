@@ -1,7 +1,7 @@
-"""Generation: conditions from the labels, a generator, and crystals that answer the conditions.
+"""Generation: real or pseudo-labels, conditions from them, a generator, and crystals that answer the conditions.
 
-in:  crystals and split of a dataset, {supervision}/labels.parquet
-out: {supervision}/conditions.parquet, generator.pt, generator.json, generated.parquet, cifs.zip
+in:  crystals and split of a dataset; the teacher, which learnt from the labelled rows
+out: {supervision}/labels.parquet, conditions.parquet, generator.pt, generator.json, generated.parquet, cifs.zip
      under results/matwheel/{dataset}/{scheme}/seed{seed}
 """
 
@@ -9,7 +9,62 @@ GENERATOR = config["generator"]
 
 
 localrules:
+    take_real_labels,
     sample_conditions,
+
+
+rule take_real_labels:
+    """Labels of the fully supervised generator: those of all training rows."""
+    input:
+        crystals="results/data/{dataset}/crystals.parquet",
+        split="results/data/{dataset}/{scheme}/seed{seed}/split.json",
+    output:
+        labels="results/matwheel/{dataset}/{scheme}/seed{seed}/full/labels.parquet",
+    log:
+        "logs/take_real_labels/{dataset}/{scheme}/seed{seed}.log",
+    benchmark:
+        "logs/take_real_labels/{dataset}/{scheme}/seed{seed}.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("take_real_labels"),
+    message:
+        "take the real labels of {wildcards.dataset} (run {wildcards.seed})"
+    script:
+        "../scripts/take_real_labels.py"
+
+
+rule pseudo_label:
+    """Labels of the semi-supervised generator: real ones where known, predicted ones elsewhere."""
+    input:
+        crystals="results/data/{dataset}/crystals.parquet",
+        split="results/data/{dataset}/{scheme}/seed{seed}/split.json",
+        model="results/matwheel/{dataset}/{scheme}/seed{seed}/%s/S/model.pt"
+        % config["teacher"],
+        prepared=lambda wildcards: prepared_for(config["teacher"], wildcards.dataset),
+    output:
+        labels="results/matwheel/{dataset}/{scheme}/seed{seed}/semi/labels.parquet",
+    log:
+        "logs/pseudo_label/{dataset}/{scheme}/seed{seed}.log",
+    benchmark:
+        "logs/pseudo_label/{dataset}/{scheme}/seed{seed}.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=grows(2000),
+        runtime=30,
+    params:
+        code=code("pseudo_label", PREDICTORS[config["teacher"]][0]),
+        teacher=config["teacher"],
+    message:
+        "pseudo-label the training rows of {wildcards.dataset} (run {wildcards.seed})"
+    script:
+        "../scripts/pseudo_label.py"
 
 
 rule sample_conditions:

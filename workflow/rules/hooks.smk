@@ -1,8 +1,8 @@
 """What happens around a run: one run at a time, and where to look when it has ended."""
 
-from matwheel.errors import InputError
-from matwheel.run_lock import take_run_lock
-from matwheel.slurm_jobs import prefer_commands
+from matwheel.core.errors import InputError
+from matwheel.runs.run_lock import take_run_lock
+from matwheel.runs.slurm_jobs import prefer_commands
 
 NAMED_AT_THE_END = (
     "results/report.html",

@@ -2,9 +2,9 @@
 
 from functools import cache
 
-from matwheel.crystals.registry import parse_registry
-from matwheel.crystals.sources import by_hand, is_in_mirror
-from matwheel.errors import InputError
+from matwheel.core.errors import InputError
+from matwheel.datasets.registry import parse_registry
+from matwheel.datasets.sources import by_hand, is_in_mirror
 
 
 def read_registry(path):
@@ -53,8 +53,8 @@ def look_at_own_dataset(name):
             "(relative paths begin where the command is run)"
         )
     # These read crystals, which a plan without own datasets need not wait for.
-    from matwheel.crystals.dataset_look import look_at_dataset, look_at_formula_set
-    from matwheel.validation.relaxation import RelaxationSettings
+    from matwheel.datasets.dataset_look import look_at_dataset, look_at_formula_set
+    from matwheel.potentials.relaxation import RelaxationSettings
 
     fractions = config["split"]["fractions"]
     entry = parse_registry({name: REGISTRY[name]})[name]
@@ -79,9 +79,7 @@ def look_at_own_dataset(name):
 
 # Once per run: jobs, on a cluster each with a process of its own, take it as seen.
 if workflow.is_main_process:
-    for own in [
-        name for name in [*DATASETS, *config["matgan"]["sets"]] if name in REGISTRY
-    ]:
+    for own in DATASETS:
         look_at_own_dataset(own)
 
 

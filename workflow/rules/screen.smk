@@ -188,7 +188,7 @@ rule screen_uniqueness:
 rule screen_novelty:
     """Which crystals are known: to the training rows, to the Materials Project, as a formula."""
     input:
-        unpack(lambda wildcards: files_of_references(wildcards.crystal_set)),
+        unpack(of_set(lambda one: one.references)),
         crystals="results/{crystal_set}/generated.parquet",
     output:
         verdicts="results/{crystal_set}/verdicts/novelty.parquet",
@@ -204,7 +204,7 @@ rule screen_novelty:
         runtime=60,
     params:
         code=code("screen_novelty"),
-        references=lambda wildcards: references_of(wildcards.crystal_set),
+        references=of_set(lambda one: list(one.references)),
     message:
         "compare {wildcards.crystal_set} with known crystals"
     script:
@@ -233,6 +233,33 @@ rule read_known_crystals:
         "read the known crystals of {input}"
     script:
         "../scripts/read_known_crystals.py"
+
+
+rule train_synthesizability:
+    """Score of a formula: how likely it is to be made; positive-unlabelled, or stability as the public code has it."""
+    input:
+        **SYNTHESIZABILITY_FILES,
+    output:
+        score="results/references/synthesizability.npz",
+        report="results/references/synthesizability.json",
+    log:
+        "logs/train_synthesizability/score.log",
+    benchmark:
+        "logs/train_synthesizability/score.tsv"
+    conda:
+        "../../envs/matwheel.yaml"
+    threads: 1
+    resources:
+        mem_mb=grows(4000),
+        runtime=60,
+    params:
+        code=code("train_synthesizability"),
+        seed=job_seed("train_synthesizability"),
+        settings=SCREEN["synthesizability"]["settings"],
+    message:
+        "train the score of synthesizability"
+    script:
+        "../scripts/train_synthesizability.py"
 
 
 rule screen_synthesizability:
@@ -290,47 +317,3 @@ rule filter_generated:
         "filter crystals for {wildcards.dataset} ({wildcards.supervision}, run {wildcards.seed})"
     script:
         "../scripts/filter_generated.py"
-
-
-rule evaluate_generators:
-    """Card of each generated set and of the null generators, against the training rows."""
-    input:
-        crystals="results/data/{dataset}/crystals.parquet",
-        split="results/data/{dataset}/{scheme}/seed{seed}/split.json",
-        generated=collect(
-            "results/matwheel/{{dataset}}/{{scheme}}/seed{{seed}}/{supervision}/generated.parquet",
-            supervision=SUPERVISIONS,
-        ),
-        judge="results/matwheel/{dataset}/{scheme}/seed{seed}/%s/F/model.pt"
-        % config["judge"],
-        # How far the judge itself can be trusted: its predictions of the real test rows.
-        tested="results/matwheel/{dataset}/{scheme}/seed{seed}/%s/F/predictions.parquet"
-        % config["judge"],
-        prepared=lambda wildcards: prepared_for(
-            config["judge"],
-            wildcards.dataset,
-            *generated_sets(wildcards, SUPERVISIONS),
-        ),
-    output:
-        cards="results/matwheel/{dataset}/{scheme}/seed{seed}/generators.csv",
-    log:
-        "logs/evaluate_generators/{dataset}/{scheme}/seed{seed}.log",
-    benchmark:
-        "logs/evaluate_generators/{dataset}/{scheme}/seed{seed}.tsv"
-    conda:
-        "../../envs/matwheel.yaml"
-    threads: 1
-    resources:
-        mem_mb=grows(4000),
-        runtime=60,
-    params:
-        code=code("evaluate_generators", PREDICTORS[config["judge"]][0]),
-        seed=job_seed("evaluate_generators"),
-        generator=GENERATOR["name"],
-        supervisions=SUPERVISIONS,
-        judge=config["judge"],
-        oxidation_table=SCREEN["composition"]["oxidation_table"],
-    message:
-        "judge the generators of {wildcards.dataset} ({wildcards.scheme}, run {wildcards.seed})"
-    script:
-        "../scripts/evaluate_generators.py"

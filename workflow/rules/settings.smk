@@ -7,10 +7,11 @@ import yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
 
-ROOT = Path(workflow.basedir)
+# Where the project lies, from wherever this file is included.
+ROOT = Path(workflow.current_basedir).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
-from matwheel.config_values import conformed, first_fault, survives_hand_over
+from matwheel.core.config_values import conformed, first_fault, survives_hand_over
 
 
 def schema_of(name):

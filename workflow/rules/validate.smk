@@ -24,7 +24,7 @@ rule select_for_relaxation:
     """Candidates that passed the required screens, as many as the budget has."""
     input:
         crystals="results/{crystal_set}/generated.parquet",
-        verdicts=lambda wildcards: verdicts_of_screens(wildcards.crystal_set),
+        verdicts=of_set(lambda one: one.verdict_files()),
     output:
         crystals="results/{crystal_set}/relaxation/selected.parquet",
     log:
@@ -39,8 +39,8 @@ rule select_for_relaxation:
         runtime=30,
     params:
         code=code("select_for_relaxation"),
-        require=lambda wildcards: required_screens(wildcards.crystal_set),
-        at_most=VALIDATE["relax_at_most"],
+        require=of_set(lambda one: one.required),
+        at_most=of_set(lambda one: one.relax_at_most),
         seed=lambda wildcards: derive_seed(
             config["seed"], "select_for_relaxation", wildcards.crystal_set
         ),
@@ -69,7 +69,7 @@ rule relax_candidates:
     params:
         code=code("relax_candidates"),
         potential=potential_params(POTENTIAL),
-        settings=lambda wildcards: relaxation_settings(wildcards.crystal_set),
+        settings=of_set(lambda one: one.relaxation),
         shard_size=VALIDATE["shard_size"],
         device=config["device"],
     message:
@@ -101,7 +101,7 @@ rule collect_relaxed:
     params:
         code=code("collect_relaxed"),
         potential=potential_params(POTENTIAL),
-        settings=lambda wildcards: relaxation_settings(wildcards.crystal_set),
+        settings=of_set(lambda one: one.relaxation),
     message:
         "collect the relaxed crystals of {wildcards.crystal_set}"
     script:
@@ -111,9 +111,9 @@ rule collect_relaxed:
 rule screen_relaxed:
     """Which crystals relaxed to the same structure, and which to a known one; only converged ones are judged."""
     input:
-        unpack(lambda wildcards: reference_of_novelty(wildcards.crystal_set)),
+        unpack(of_set(lambda one: one.references_after)),
         relaxed="results/{crystal_set}/relaxed.parquet",
-        verdicts=lambda wildcards: verdicts_of_screens(wildcards.crystal_set),
+        verdicts=of_set(lambda one: one.verdict_files()),
     output:
         verdicts="results/{crystal_set}/verdicts/relaxed.parquet",
     log:
@@ -129,7 +129,7 @@ rule screen_relaxed:
     params:
         code=code("screen_relaxed"),
         # Of several that relaxed to one structure, one that was unique and novel before stands for all.
-        prefer=lambda wildcards: screens_before_relaxation(wildcards.crystal_set),
+        prefer=of_set(lambda one: one.before_relaxation),
     message:
         "compare the relaxed crystals of {wildcards.crystal_set}"
     script:
@@ -288,11 +288,7 @@ rule select_for_phonons:
     input:
         relaxed="results/{crystal_set}/relaxed.parquet",
         hull="results/{crystal_set}/hull.parquet",
-        verdicts=lambda wildcards: verdicts_of_screens(
-            wildcards.crystal_set,
-            *screens_after_relaxation(wildcards.crystal_set),
-            "hull",
-        ),
+        verdicts=of_set(lambda one: one.verdict_files(*one.relaxed_files, "hull")),
     output:
         crystals="results/{crystal_set}/phonons/selected.parquet",
     log:
@@ -307,12 +303,10 @@ rule select_for_phonons:
         runtime=30,
     params:
         code=code("select_for_phonons"),
-        require=lambda wildcards: [
-            *required_screens(wildcards.crystal_set),
-            "relaxation",
-            *required_of_relaxed(wildcards.crystal_set),
-        ],
-        at_most=lambda wildcards: phonons_at_most(wildcards.crystal_set),
+        require=of_set(
+            lambda one: [*one.required, "relaxation", *one.required_of_relaxed]
+        ),
+        at_most=of_set(lambda one: one.phonons_at_most),
         hull=HULL,
     message:
         "select what gets phonons of {wildcards.crystal_set}"
@@ -383,11 +377,8 @@ rule join_verdicts:
     """All verdicts on a set's candidates, in the order of the funnel; the one table that counts are made of."""
     input:
         crystals="results/{crystal_set}/generated.parquet",
-        verdicts=lambda wildcards: verdicts_of_screens(
-            wildcards.crystal_set,
-            *screens_after_relaxation(wildcards.crystal_set),
-            "hull",
-            "phonons",
+        verdicts=of_set(
+            lambda one: one.verdict_files(*one.relaxed_files, "hull", "phonons")
         ),
     output:
         verdicts="results/{crystal_set}/verdicts.parquet",
@@ -409,33 +400,6 @@ rule join_verdicts:
         "../scripts/join_verdicts.py"
 
 
-rule predict_candidates:
-    """Property that the judge predicts for each relaxed candidate of the flywheel."""
-    input:
-        relaxed="results/matwheel/{dataset}/{scheme}/seed{seed}/{supervision}/relaxed.parquet",
-        model="results/matwheel/{dataset}/{scheme}/seed{seed}/%s/F/model.pt"
-        % config["judge"],
-    output:
-        predicted="results/matwheel/{dataset}/{scheme}/seed{seed}/{supervision}/predicted.parquet",
-    log:
-        "logs/predict_candidates/{dataset}/{scheme}/seed{seed}/{supervision}.log",
-    benchmark:
-        "logs/predict_candidates/{dataset}/{scheme}/seed{seed}/{supervision}.tsv"
-    conda:
-        "../../envs/matwheel.yaml"
-    threads: 1
-    resources:
-        mem_mb=grows(2000),
-        runtime=30,
-    params:
-        code=code("predict_candidates", PREDICTORS[config["judge"]][0]),
-        judge=config["judge"],
-    message:
-        "predict the property of the relaxed candidates of {wildcards.dataset}"
-    script:
-        "../scripts/predict_candidates.py"
-
-
 rule rank_candidates:
     """A set's candidates from best to worst with every figure a chemist needs, its funnel and its rates."""
     input:
@@ -445,7 +409,7 @@ rule rank_candidates:
         sensitivity="results/{crystal_set}/hull/sensitivity.parquet",
         phonons="results/{crystal_set}/phonons.parquet",
         verdicts="results/{crystal_set}/verdicts.parquet",
-        predicted=lambda wildcards: predicted_properties(wildcards.crystal_set),
+        predicted=of_set(lambda one: one.predicted),
     output:
         candidates="results/{crystal_set}/candidates.csv",
         cifs="results/{crystal_set}/candidates.zip",
@@ -463,13 +427,10 @@ rule rank_candidates:
         runtime=30,
     params:
         code=code("rank_candidates"),
-        screens=lambda wildcards: funnel_screens(wildcards.crystal_set),
-        unique_screens=lambda wildcards: [
-            unique_screen(wildcards.crystal_set),
-            "unique_relaxed",
-        ],
-        novelty_screens=lambda wildcards: novelty_screens(wildcards.crystal_set),
-        title=lambda wildcards: title_of(wildcards.crystal_set),
+        screens=of_set(lambda one: one.funnel),
+        unique_screens=of_set(lambda one: [one.unique, "unique_relaxed"]),
+        novelty_screens=of_set(lambda one: one.novel),
+        title=of_set(lambda one: one.title),
         archive="results/{crystal_set}/candidates.zip",
         stable_ev_per_atom=HULL["stable_ev_per_atom"],
         metastable_ev_per_atom=HULL["metastable_ev_per_atom"],
@@ -482,17 +443,20 @@ rule rank_candidates:
 rule compute_dft:
     """PBE on the best small candidates, beside the potential's figures; an own environment, an own process."""
     input:
-        candidates="results/candidates.csv",
-        relaxed=collect(
-            "results/{crystal_set}/relaxed.parquet", crystal_set=CANDIDATE_SETS
-        ),
+        candidates="{funnel}/candidates.csv",
+        relaxed=lambda wildcards: [
+            f"results/{name}/relaxed.parquet"
+            for name in SETS_OF_FUNNEL[wildcards.funnel]
+        ],
     output:
-        table="results/dft.csv",
-        verdicts="results/dft/verdicts.parquet",
+        table="{funnel}/dft.csv",
+        verdicts="{funnel}/dft/verdicts.parquet",
     log:
-        "logs/compute_dft/dft.log",
+        "logs/compute_dft/{funnel}.log",
     benchmark:
-        "logs/compute_dft/dft.tsv"
+        "logs/compute_dft/{funnel}.tsv"
+    wildcard_constraints:
+        funnel="results(/[a-z]+)?",
     conda:
         "../../envs/matwheel.yaml"
     threads: 1
@@ -506,6 +470,6 @@ rule compute_dft:
         device=config["device"],
         potential=potential_params(POTENTIAL),
     message:
-        "PBE of the best small candidates"
+        "PBE of the best small candidates of {wildcards.funnel}"
     script:
         "../scripts/compute_dft.py"

@@ -1,9 +1,9 @@
 """Judge each crystal by one screen of the registry."""
 
+from matwheel.core.progress import logged
 from matwheel.crystals.table import crystals_of_table, read_table, write_table
-from matwheel.progress import logged
 from matwheel.screening.registry import make_screen
-from matwheel.screening.verdicts import verdict_table
+from matwheel.verdicts import verdict_table
 
 with logged(snakemake.log[0]) as log:
     screen = make_screen(snakemake.wildcards.screen, snakemake.params.settings)

@@ -2,11 +2,11 @@
 
 import pandas as pd
 
+from matwheel.candidates.false_negatives import false_negatives
+from matwheel.candidates.funnel import in_funnel_order
+from matwheel.core.files import write_csv
+from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table
-from matwheel.evaluation.false_negatives import false_negatives
-from matwheel.evaluation.funnel import in_funnel_order
-from matwheel.files import write_csv
-from matwheel.progress import logged
 
 with logged(snakemake.log[0]) as log:
     audits = []

@@ -2,12 +2,12 @@
 
 import pandas as pd
 
-from matwheel.crystals.audit import audit_split, draw_audit
-from matwheel.crystals.splits import Split
+from matwheel.core.files import read_json, write_csv
+from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table
-from matwheel.evaluation.figures import save_figure
-from matwheel.files import read_json, write_csv
-from matwheel.progress import logged
+from matwheel.datasets.audit import audit_split, draw_audit
+from matwheel.datasets.splits import Split
+from matwheel.figures.figures import save_figure
 
 with logged(snakemake.log[0]) as log:
     dataset = snakemake.wildcards.dataset

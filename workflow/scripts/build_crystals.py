@@ -2,16 +2,16 @@
 
 import torch
 
-from matwheel.crystals.gene_rows import genes_of_table
+from matwheel.core.progress import logged
 from matwheel.crystals.table import crystal_table, read_table, write_table
-from matwheel.crystals.wyckoff_genes import gene_arrays
-from matwheel.generators.gene_crystals import GeneCrystalSettings, realise_genes
-from matwheel.generators.gene_ranking import build_verdicts, chosen_crystals, rank_realisations
-from matwheel.generators.lattice_shapes import load_lattice_shapes
-from matwheel.generators.volume_estimate import load_volume_estimate
-from matwheel.progress import logged
-from matwheel.screening.verdicts import verdict_table
-from matwheel.validation.potentials import make_calculator
+from matwheel.potentials.potentials import make_calculator
+from matwheel.verdicts import verdict_table
+from matwheel.wyckoff.gene_crystals import GeneCrystalSettings, realise_genes
+from matwheel.wyckoff.gene_ranking import build_verdicts, chosen_crystals, rank_realisations
+from matwheel.wyckoff.gene_rows import genes_of_table
+from matwheel.wyckoff.lattice_shapes import load_lattice_shapes
+from matwheel.wyckoff.volume_estimate import load_volume_estimate
+from matwheel.wyckoff.wyckoff_genes import gene_arrays
 
 with logged(snakemake.log[0]) as log:
     torch.set_num_threads(snakemake.threads)

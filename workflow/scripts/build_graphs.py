@@ -1,8 +1,8 @@
 """Build the neighbour graphs of a dataset."""
 
+from matwheel.core.progress import logged
 from matwheel.crystals.graphs import GraphSettings, build_graphs, save_graphs
 from matwheel.crystals.table import crystals_of_table, read_table
-from matwheel.progress import logged
 
 with logged(snakemake.log[0]) as log:
     crystals = crystals_of_table(read_table(snakemake.input.crystals))

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from matwheel.crystals.sources import read_file
+from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
-from matwheel.progress import logged
-from matwheel.validation.elemental_references import elemental_energies
-from matwheel.validation.energy_corrections import ANION_RULE, ANION_RULES
-from matwheel.validation.reference_phases import (
+from matwheel.datasets.sources import read_file
+from matwheel.hull.elemental_references import elemental_energies
+from matwheel.hull.energy_corrections import ANION_RULE, ANION_RULES
+from matwheel.hull.reference_phases import (
     phases_of_archive,
     phases_of_mirror,
     reference_phases,

@@ -3,12 +3,12 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from matwheel.certificate import Run, certificate
-from matwheel.files import read_json, write_json
-from matwheel.job_times import job_times
-from matwheel.machine import git_state, machine_facts
-from matwheel.progress import logged
-from matwheel.provenance import library_versions
+from matwheel.core.files import read_json, write_json
+from matwheel.core.progress import logged
+from matwheel.runs.certificate import Run, certificate
+from matwheel.runs.job_times import job_times
+from matwheel.runs.machine import git_state, machine_facts
+from matwheel.runs.provenance import library_versions
 
 CODE = ("Snakefile", "src/**/*.py", "workflow/**/*.*", "profiles/**/*")
 

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
+from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
-from matwheel.progress import logged
 
 with logged(snakemake.log[0]) as log:
     crystals = pd.concat([read_table(path) for path in snakemake.input.crystals], ignore_index=True)

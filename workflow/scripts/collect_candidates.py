@@ -1,14 +1,14 @@
 """Collect the candidates of all sets: one ranked table, one archive, one figure of their funnels."""
 
-from matwheel.evaluation.candidate_collection import (
+from matwheel.candidates.candidate_collection import (
     collect_candidates,
     merge_archives,
     read_by_set,
     stacked_by_set,
 )
-from matwheel.evaluation.funnel import draw_funnel
-from matwheel.files import write_csv
-from matwheel.progress import logged
+from matwheel.candidates.funnel import draw_funnel
+from matwheel.core.files import write_csv
+from matwheel.core.progress import logged
 
 with logged(snakemake.log[0]) as log:
     sets, output = snakemake.params.sets, snakemake.output

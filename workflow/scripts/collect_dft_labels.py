@@ -2,13 +2,13 @@
 
 import pandas as pd
 
-from matwheel.crystals.labelled_configurations import OK
+from matwheel.chapters.phonon.configuration_dft import rest_row, rest_settings
+from matwheel.chapters.phonon.labelled_configurations import OK
+from matwheel.core.files import sha256_of_file, write_json
+from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
-from matwheel.files import sha256_of_file, write_json
-from matwheel.progress import logged
-from matwheel.validation.configuration_dft import rest_row, rest_settings
-from matwheel.validation.dft import SINGLE_POINT, DFTSettings, calculate, find_backend
-from matwheel.validation.force_constants import load_force_constants
+from matwheel.dft.dft import SINGLE_POINT, DFTSettings, calculate, find_backend
+from matwheel.vibrations.force_constants import load_force_constants
 
 with logged(snakemake.log[0]):
     params = snakemake.params

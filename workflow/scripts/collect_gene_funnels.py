@@ -1,17 +1,17 @@
 """Collect the funnels of the model and of the null generators."""
 
-from matwheel.crystals.table import read_table
-from matwheel.evaluation.candidate_collection import (
+from matwheel.candidates.candidate_collection import (
     collect_candidates,
     merge_archives,
     read_by_set,
     stacked_by_set,
 )
-from matwheel.evaluation.figures import save_figure
-from matwheel.evaluation.gene_figures import draw_energy_parity, draw_survivors
-from matwheel.evaluation.gene_yields import GeneFunnel, energy_pairs, gene_yields, with_genes
-from matwheel.files import write_csv
-from matwheel.progress import logged
+from matwheel.chapters.wycryst.gene_figures import draw_energy_parity, draw_survivors
+from matwheel.chapters.wycryst.gene_yields import GeneFunnel, energy_pairs, gene_yields, with_genes
+from matwheel.core.files import write_csv
+from matwheel.core.progress import logged
+from matwheel.crystals.table import read_table
+from matwheel.figures.figures import save_figure
 
 TABLES = ("genes", "verdicts", "relaxed_genes", "hull")
 

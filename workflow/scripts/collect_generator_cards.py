@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from matwheel.evaluation.figures import draw_generator_cards, save_figure
-from matwheel.evaluation.generator_card import mean_cards
-from matwheel.files import write_csv
-from matwheel.progress import logged
+from matwheel.chapters.matwheel.generator_card import mean_cards
+from matwheel.core.files import write_csv
+from matwheel.core.progress import logged
+from matwheel.figures.figures import draw_generator_cards, save_figure
 
 with logged(snakemake.log[0]) as log:
     cards = pd.concat([pd.read_csv(path) for path in snakemake.input.cards], ignore_index=True)

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
+from matwheel.core.files import write_csv
+from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
-from matwheel.files import write_csv
-from matwheel.progress import logged
 
 with logged(snakemake.log[0]) as log:
     perturbed = pd.concat([read_table(path) for path in snakemake.input.perturbed], ignore_index=True)

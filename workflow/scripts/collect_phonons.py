@@ -2,11 +2,11 @@
 
 import pandas as pd
 
+from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
-from matwheel.progress import logged
-from matwheel.screening.verdicts import verdict_table
-from matwheel.validation.phonon_results import phonon_verdicts
-from matwheel.validation.potentials import potential_card
+from matwheel.potentials.potentials import potential_card
+from matwheel.verdicts import verdict_table
+from matwheel.vibrations.phonon_results import phonon_verdicts
 
 with logged(snakemake.log[0]) as log:
     phonons = pd.concat([read_table(path) for path in snakemake.input.shards], ignore_index=True)

@@ -2,11 +2,11 @@
 
 import pandas as pd
 
+from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
-from matwheel.progress import logged
-from matwheel.screening.verdicts import verdict_table
-from matwheel.validation.potentials import potential_card
-from matwheel.validation.relaxation import RelaxationSettings, relaxation_verdicts
+from matwheel.potentials.potentials import potential_card
+from matwheel.potentials.relaxation import RelaxationSettings, relaxation_verdicts
+from matwheel.verdicts import verdict_table
 
 with logged(snakemake.log[0]) as log:
     params = snakemake.params

@@ -1,12 +1,12 @@
 """Score a model of band gaps, and predict them for known, generated and enumerated compounds."""
 
-from matwheel.crystals.formula_sets import labelled_part, read_formula_set
-from matwheel.evaluation.composition_maps import draw_property_distributions, wasserstein_table
-from matwheel.evaluation.drawn_compositions import distinct_compounds
-from matwheel.evaluation.figures import save_figure
-from matwheel.files import write_csv
-from matwheel.predictors.composition_boosting import CompositionBoosting, held_out_errors
-from matwheel.progress import logged
+from matwheel.chapters.matgan.composition_maps import draw_property_distributions, wasserstein_table
+from matwheel.chapters.matgan.drawn_compositions import distinct_compounds
+from matwheel.composition_models.composition_boosting import CompositionBoosting, held_out_errors
+from matwheel.core.files import write_csv
+from matwheel.core.progress import logged
+from matwheel.datasets.formula_sets import labelled_part, read_formula_set
+from matwheel.figures.figures import save_figure
 
 with logged(snakemake.log[0]) as log:
     params, outputs, elements = snakemake.params, snakemake.output, snakemake.params.elements

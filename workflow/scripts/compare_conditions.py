@@ -2,21 +2,21 @@
 
 import pandas as pd
 
-from matwheel.crystals.gene_rows import arrays_of_drawn
-from matwheel.crystals.table import read_table
-from matwheel.crystals.wyckoff_permutations import canonical_keys
-from matwheel.evaluation.figures import save_figure
-from matwheel.evaluation.gene_distributions import (
+from matwheel.chapters.wycryst.gene_distributions import (
     KnownCrystals,
     diversity_table,
     judged_genes,
     novelty_table,
     property_distributions,
 )
-from matwheel.evaluation.gene_figures import draw_property_densities
-from matwheel.files import write_csv
-from matwheel.progress import logged
-from matwheel.screening.gene_targets import Target
+from matwheel.chapters.wycryst.gene_figures import draw_property_densities
+from matwheel.core.files import write_csv
+from matwheel.core.progress import logged
+from matwheel.crystals.table import read_table
+from matwheel.figures.figures import save_figure
+from matwheel.wyckoff.gene_rows import arrays_of_drawn
+from matwheel.wyckoff.gene_targets import Target
+from matwheel.wyckoff.wyckoff_permutations import canonical_keys
 
 PROPERTIES = ("formation_energy_ev_per_atom", "band_gap_ev")
 

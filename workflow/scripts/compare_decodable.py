@@ -1,14 +1,14 @@
 """Set decodable formulas beside generated ones, and map them."""
 
-from matwheel.crystals.formula_sets import count_matrix, read_formula_set
+from matwheel.chapters.matgan.composition_maps import MapSettings, composition_map, draw_composition_maps
+from matwheel.chapters.matgan.drawn_compositions import found_among
+from matwheel.compositions.composition_samples import counts_of_parquet
+from matwheel.core.files import write_csv
+from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table
-from matwheel.evaluation.composition_maps import MapSettings, composition_map, draw_composition_maps
-from matwheel.evaluation.drawn_compositions import found_among
-from matwheel.evaluation.figures import save_figure
-from matwheel.files import write_csv
-from matwheel.generators.composition_samples import counts_of_parquet
+from matwheel.datasets.formula_sets import count_matrix, read_formula_set
+from matwheel.figures.figures import save_figure
 from matwheel.generators.matgan.autoencoder import decodability_link, decodable_shares
-from matwheel.progress import logged
 
 with logged(snakemake.log[0]):
     params, outputs = snakemake.params, snakemake.output

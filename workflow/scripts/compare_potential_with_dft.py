@@ -2,13 +2,13 @@
 
 import torch
 
-from matwheel.crystals.labelled_configurations import OK, REST
+from matwheel.chapters.phonon.configuration_dft import compare_with_dft
+from matwheel.chapters.phonon.configurations import label_with_potential
+from matwheel.chapters.phonon.labelled_configurations import OK, REST
+from matwheel.core.files import write_csv
+from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table
-from matwheel.files import write_csv
-from matwheel.progress import logged
-from matwheel.validation.configuration_dft import compare_with_dft
-from matwheel.validation.configurations import label_with_potential
-from matwheel.validation.potentials import make_calculator
+from matwheel.potentials.potentials import make_calculator
 
 with logged(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)

@@ -1,10 +1,10 @@
 """PBE of a shard of configurations."""
 
+from matwheel.chapters.phonon.configuration_dft import label_with_dft
+from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
-from matwheel.progress import logged
-from matwheel.validation.configuration_dft import label_with_dft
-from matwheel.validation.dft import DFTSettings, find_backend
-from matwheel.validation.force_constants import load_force_constants
+from matwheel.dft.dft import DFTSettings, find_backend
+from matwheel.vibrations.force_constants import load_force_constants
 
 with logged(snakemake.log[0]) as log:
     params = snakemake.params

@@ -5,19 +5,19 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from matwheel.core.files import write_csv
+from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
-from matwheel.files import write_csv
-from matwheel.progress import logged
-from matwheel.screening.verdicts import verdict_table
-from matwheel.validation.dft import DFTSettings, calculate_all, find_backend
-from matwheel.validation.dft_comparison import (
+from matwheel.dft.dft import DFTSettings, calculate_all, find_backend
+from matwheel.dft.dft_comparison import (
     best_small,
     compare_with_potential,
     dft_verdicts,
     potential_results,
     symmetric_minima,
 )
-from matwheel.validation.potentials import make_calculator
+from matwheel.potentials.potentials import make_calculator
+from matwheel.verdicts import verdict_table
 
 with logged(snakemake.log[0]) as log:
     torch.set_num_threads(snakemake.threads)

@@ -5,16 +5,16 @@ from dataclasses import asdict, replace
 import numpy as np
 import torch
 
+from matwheel.chapters.phonon.configurations import crystal_at_rest, energy_per_atom, supercell_multiples
+from matwheel.core.errors import InputError
+from matwheel.core.files import sha256_of_file, write_json
+from matwheel.core.progress import logged
 from matwheel.crystals.imported import read_imported
 from matwheel.crystals.table import space_group
-from matwheel.errors import InputError
-from matwheel.files import sha256_of_file, write_json
-from matwheel.progress import logged
-from matwheel.provenance import library_versions
-from matwheel.validation.configurations import crystal_at_rest, energy_per_atom, supercell_multiples
-from matwheel.validation.displacements import refuse_large_supercell, vibrations
-from matwheel.validation.force_constants import force_constants, save_force_constants, supercell_at_rest
-from matwheel.validation.potentials import make_calculator, potential_card, supports
+from matwheel.potentials.potentials import make_calculator, potential_card, supports
+from matwheel.runs.provenance import library_versions
+from matwheel.vibrations.displacements import refuse_large_supercell, vibrations
+from matwheel.vibrations.force_constants import force_constants, save_force_constants, supercell_at_rest
 
 with logged(snakemake.log[0]) as log:
     torch.set_num_threads(snakemake.threads)

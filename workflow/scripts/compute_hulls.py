@@ -2,20 +2,20 @@
 
 import pandas as pd
 
+from matwheel.core.files import sha256_of_file
+from matwheel.core.progress import logged
 from matwheel.crystals.table import crystals_of_table, read_table, write_table
-from matwheel.files import sha256_of_file
-from matwheel.progress import logged
-from matwheel.screening.verdicts import verdict_table
-from matwheel.validation.elemental_references import elemental_energies
-from matwheel.validation.hull import (
+from matwheel.hull.elemental_references import elemental_energies
+from matwheel.hull.hull import (
     HullSettings,
     ReferenceHull,
     e_above_hull_table,
     hull_verdicts,
     potential_phases,
 )
-from matwheel.validation.hull_sensitivity import hull_sensitivity
-from matwheel.validation.potentials import potential_card
+from matwheel.hull.hull_sensitivity import hull_sensitivity
+from matwheel.potentials.potentials import potential_card
+from matwheel.verdicts import verdict_table
 
 with logged(snakemake.log[0]) as log:
     params = snakemake.params

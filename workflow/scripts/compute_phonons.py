@@ -2,13 +2,13 @@
 
 import torch
 
+from matwheel.core.progress import logged
 from matwheel.crystals.table import crystal_table, crystals_of_table, read_table, write_table
-from matwheel.evaluation.phonon_figure import archive_phonon_figures
-from matwheel.progress import logged
-from matwheel.validation.phonon_results import daughters_of, phonon_table
-from matwheel.validation.phonon_settings import PhononSettings
-from matwheel.validation.phonons import phonons_of
-from matwheel.validation.potentials import POTENTIALS, make_calculator
+from matwheel.potentials.potentials import POTENTIALS, make_calculator
+from matwheel.vibrations.phonon_figure import archive_phonon_figures
+from matwheel.vibrations.phonon_results import daughters_of, phonon_table
+from matwheel.vibrations.phonon_settings import PhononSettings
+from matwheel.vibrations.phonons import phonons_of
 
 with logged(snakemake.log[0]) as log:
     torch.set_num_threads(snakemake.threads)

@@ -2,11 +2,11 @@
 
 import pandas as pd
 
+from matwheel.chapters.phonon.configurations import ConfigurationSet, configurations
+from matwheel.core.progress import logged
 from matwheel.crystals.table import write_table
-from matwheel.progress import logged
-from matwheel.validation.configurations import ConfigurationSet, configurations
-from matwheel.validation.displacements import DisplacementSettings, vibrations
-from matwheel.validation.force_constants import load_force_constants, supercell_at_rest
+from matwheel.vibrations.displacements import DisplacementSettings, vibrations
+from matwheel.vibrations.force_constants import load_force_constants, supercell_at_rest
 
 with logged(snakemake.log[0]) as log:
     params, wildcards = snakemake.params, snakemake.wildcards

@@ -2,17 +2,17 @@
 
 import pandas as pd
 
-from matwheel.evaluation.composition_figures import (
+from matwheel.chapters.matgan.composition_figures import (
     draw_distributions,
     draw_recovery,
     draw_recovery_curve,
     draw_uniqueness,
     draw_validity,
 )
-from matwheel.evaluation.compositions import CompositionEvaluation
-from matwheel.evaluation.figures import save_figure
-from matwheel.files import read_json
-from matwheel.progress import logged
+from matwheel.chapters.matgan.compositions import CompositionEvaluation
+from matwheel.core.files import read_json
+from matwheel.core.progress import logged
+from matwheel.figures.figures import save_figure
 
 with logged(snakemake.log[0]):
     inputs, outputs, params = snakemake.input, snakemake.output, snakemake.params

@@ -2,16 +2,16 @@
 
 import pandas as pd
 
-from matwheel.crystals.table import read_table
-from matwheel.evaluation.displacement_figure import (
+from matwheel.chapters.phonon.displacement_figure import (
     bands_of_compounds,
     displacement_summary,
     draw_displacements,
 )
-from matwheel.evaluation.figures import save_figure
-from matwheel.files import read_json, write_csv
-from matwheel.progress import logged
-from matwheel.validation.force_constants import load_force_constants
+from matwheel.core.files import read_json, write_csv
+from matwheel.core.progress import logged
+from matwheel.crystals.table import read_table
+from matwheel.figures.figures import save_figure
+from matwheel.vibrations.force_constants import load_force_constants
 
 with logged(snakemake.log[0]):
     params = snakemake.params

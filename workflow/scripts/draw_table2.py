@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from matwheel.evaluation.figures import draw_table2, save_figure
-from matwheel.progress import logged
+from matwheel.core.progress import logged
+from matwheel.figures.figures import draw_table2, save_figure
 
 with logged(snakemake.log[0]) as log:
     targets = snakemake.params.targets

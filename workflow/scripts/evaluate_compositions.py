@@ -1,11 +1,11 @@
 """Evaluate the compositions of one generator against its own and the other formula sets."""
 
-from matwheel.crystals.formula_sets import read_formula_set
-from matwheel.evaluation.compositions import evaluate_compositions, evaluation_table
-from matwheel.files import write_csv, write_json
-from matwheel.generators.composition_samples import counts_of_parquet
-from matwheel.progress import logged
-from matwheel.screening.charge_balance import CompositionSettings
+from matwheel.chapters.matgan.compositions import evaluate_compositions, evaluation_table
+from matwheel.compositions.charge_balance import CompositionSettings
+from matwheel.compositions.composition_samples import counts_of_parquet
+from matwheel.core.files import write_csv, write_json
+from matwheel.core.progress import logged
+from matwheel.datasets.formula_sets import read_formula_set
 
 with logged(snakemake.log[0]) as log:
     params = snakemake.params

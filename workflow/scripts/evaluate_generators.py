@@ -1,12 +1,12 @@
 """Write the cards of the generated sets and of two null generators, against the training rows."""
 
+from matwheel.chapters.matwheel.generator_card import cards_table, condition_adherence, generator_card, judge
+from matwheel.core.files import read_json, write_csv
+from matwheel.core.progress import logged
+from matwheel.core.seeds import derive_seed
 from matwheel.crystals.table import crystals_of_table, read_table
-from matwheel.evaluation.generator_card import cards_table, condition_adherence, generator_card, judge
-from matwheel.files import read_json, write_csv
 from matwheel.generators.null import rattle_crystals, resample_elements
 from matwheel.predictors.registry import load_predictor, load_prepared
-from matwheel.progress import logged
-from matwheel.seeds import derive_seed
 
 with logged(snakemake.log[0]) as log:
     params = snakemake.params

@@ -2,14 +2,14 @@
 
 import torch
 
+from matwheel.chapters.phonon.attribution_figure import draw_explanations, sensitivity_rows
+from matwheel.chapters.phonon.distance_network import DistanceNetwork
+from matwheel.chapters.phonon.gap_explanations import ExplainedNetwork, explain_gaps
+from matwheel.core.files import write_csv
+from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table
-from matwheel.evaluation.attribution_figure import draw_explanations, sensitivity_rows
-from matwheel.evaluation.figures import save_figure
-from matwheel.evaluation.gap_explanations import ExplainedNetwork, explain_gaps
-from matwheel.files import write_csv
-from matwheel.predictors.distance_network import DistanceNetwork
-from matwheel.progress import logged
-from matwheel.validation.force_constants import load_force_constants, supercell_at_rest
+from matwheel.figures.figures import save_figure
+from matwheel.vibrations.force_constants import load_force_constants, supercell_at_rest
 
 with logged(snakemake.log[0]) as log:
     torch.set_num_threads(snakemake.threads)

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
+from matwheel.chapters.wycryst.validated_genes import extended_table, validated_rows
+from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
-from matwheel.crystals.validated_genes import extended_table, validated_rows
-from matwheel.progress import logged
 
 with logged(snakemake.log[0]) as log:
     inputs, params = snakemake.input, snakemake.params

@@ -1,10 +1,10 @@
 """Fetch a dataset from the first source that answers, checked, as a crystal table."""
 
-from matwheel.crystals.dataset import load_dataset
-from matwheel.crystals.registry import parse_registry
+from matwheel.core.files import write_json
+from matwheel.core.progress import logged
 from matwheel.crystals.table import write_table
-from matwheel.files import write_json
-from matwheel.progress import logged
+from matwheel.datasets.dataset import load_dataset
+from matwheel.datasets.registry import parse_registry
 
 with logged(snakemake.log[0]) as log:
     name = snakemake.wildcards.dataset

@@ -1,14 +1,14 @@
 """Fetch a formula set, or derive it from another one: filtered, divided, with what was left out and why."""
 
-from matwheel.crystals.formula_sets import (
+from matwheel.core.files import write_json
+from matwheel.core.progress import logged
+from matwheel.datasets.formula_sets import (
     derive_formula_set,
     fetch_formula_set,
     read_formula_set,
     write_formula_set,
 )
-from matwheel.crystals.registry import parse_registry
-from matwheel.files import write_json
-from matwheel.progress import logged
+from matwheel.datasets.registry import parse_registry
 
 with logged(snakemake.log[0]) as log:
     name, elements = snakemake.wildcards.formula_set, snakemake.params.elements

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from matwheel.crystals.sources import read_wheel_member
-from matwheel.files import atomic_path, write_csv, write_json
-from matwheel.progress import logged
-from matwheel.validation.elemental_references import ELEMENTAL_ARCHIVE, elemental_references_of_archive
-from matwheel.validation.reference_phases import PHASE_ARCHIVE
-from matwheel.validation.reference_structures import read_structure_archive
+from matwheel.core.files import atomic_path, write_csv, write_json
+from matwheel.core.progress import logged
+from matwheel.datasets.sources import read_wheel_member
+from matwheel.hull.elemental_references import ELEMENTAL_ARCHIVE, elemental_references_of_archive
+from matwheel.hull.reference_phases import PHASE_ARCHIVE
+from matwheel.hull.reference_structures import read_structure_archive
 
 with logged(snakemake.log[0]) as log:
     folders = snakemake.params.mirror_folders

@@ -1,9 +1,9 @@
 """Keep the generated crystals that a predictor may learn from, labelled by their condition."""
 
+from matwheel.core.progress import logged
 from matwheel.crystals.table import crystals_of_table, read_table, write_table
-from matwheel.progress import logged
 from matwheel.screening.structure_validity import structure_validity
-from matwheel.screening.verdicts import survivors
+from matwheel.verdicts import survivors
 
 with logged(snakemake.log[0]) as log:
     table = read_table(snakemake.input.crystals)

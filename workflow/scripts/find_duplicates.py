@@ -1,9 +1,9 @@
 """Find pairs of rows that are the same structure."""
 
-from matwheel.crystals.audit import audit_dataset
+from matwheel.core.files import write_csv
+from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table
-from matwheel.files import write_csv
-from matwheel.progress import logged
+from matwheel.datasets.audit import audit_dataset
 
 with logged(snakemake.log[0]) as log:
     duplicates = audit_dataset(read_table(snakemake.input.crystals))

@@ -1,8 +1,8 @@
 """Find the Wyckoff gene of every known crystal."""
 
-from matwheel.crystals.gene_table import known_genes
+from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
-from matwheel.progress import logged
+from matwheel.wyckoff.gene_table import known_genes
 
 with logged(snakemake.log[0]) as log:
     crystals = read_table(snakemake.input.crystals)

@@ -5,11 +5,11 @@ from math import isfinite
 
 import torch
 
-from matwheel.files import write_json
-from matwheel.progress import logged
-from matwheel.validation.force_constants import load_force_constants, save_force_constants
-from matwheel.validation.potentials import make_calculator, potential_card
-from matwheel.validation.self_consistent_phonons import SelfConsistentSettings, self_consistent_phonons
+from matwheel.core.files import write_json
+from matwheel.core.progress import logged
+from matwheel.potentials.potentials import make_calculator, potential_card
+from matwheel.vibrations.force_constants import load_force_constants, save_force_constants
+from matwheel.vibrations.self_consistent_phonons import SelfConsistentSettings, self_consistent_phonons
 
 with logged(snakemake.log[0]) as log:
     torch.set_num_threads(snakemake.threads)

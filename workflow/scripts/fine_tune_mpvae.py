@@ -2,13 +2,13 @@
 
 import torch
 
-from matwheel.checkpoints import TrainingCheckpoint, fingerprint
-from matwheel.crystals.gene_rows import part_of_table
+from matwheel.core.files import sha256_of_file, write_json
+from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table
-from matwheel.files import sha256_of_file, write_json
 from matwheel.generators.mpvae.generator import MPVAE
-from matwheel.progress import logged
-from matwheel.provenance import library_versions
+from matwheel.runs.provenance import library_versions
+from matwheel.training.checkpoints import TrainingCheckpoint, fingerprint
+from matwheel.wyckoff.gene_rows import part_of_table
 
 with logged(snakemake.log[0]) as log:
     torch.set_num_threads(snakemake.threads)

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from matwheel.crystals.gene_rows import part_of_table
+from matwheel.core.progress import logged
 from matwheel.crystals.table import crystals_of_table, read_table
-from matwheel.crystals.wyckoff_genes import gene_arrays
-from matwheel.generators.lattice_shapes import lattice_shapes
-from matwheel.generators.volume_estimate import fit_volume_estimate
-from matwheel.progress import logged
+from matwheel.wyckoff.gene_rows import part_of_table
+from matwheel.wyckoff.lattice_shapes import lattice_shapes
+from matwheel.wyckoff.volume_estimate import fit_volume_estimate
+from matwheel.wyckoff.wyckoff_genes import gene_arrays
 
 with logged(snakemake.log[0]) as log:
     table = read_table(snakemake.input.genes)

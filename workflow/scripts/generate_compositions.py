@@ -2,9 +2,9 @@
 
 import torch
 
-from matwheel.generators.composition_samples import write_samples
+from matwheel.compositions.composition_samples import write_samples
+from matwheel.core.progress import logged
 from matwheel.generators.compositions import load_composition_generator
-from matwheel.progress import logged
 
 with logged(snakemake.log[0]) as log:
     torch.set_num_threads(snakemake.threads)

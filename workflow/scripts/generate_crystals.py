@@ -2,9 +2,9 @@
 
 import torch
 
+from matwheel.core.progress import logged
 from matwheel.crystals.table import crystal_table, read_table, write_cif_archive, write_table
 from matwheel.generators.registry import load_generator
-from matwheel.progress import logged
 
 with logged(snakemake.log[0]) as log:
     torch.set_num_threads(snakemake.threads)

@@ -2,13 +2,13 @@
 
 import torch
 
-from matwheel.crystals.gene_rows import drawn_table
+from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
 from matwheel.generators.mpvae.generator import MPVAE, PROPERTIES
 from matwheel.generators.mpvae.sampling import draw_genes
 from matwheel.generators.mpvae.settings import SamplingSettings
-from matwheel.progress import logged
-from matwheel.screening.gene_targets import Target
+from matwheel.wyckoff.gene_rows import drawn_table
+from matwheel.wyckoff.gene_targets import Target
 
 with logged(snakemake.log[0]) as log:
     torch.set_num_threads(snakemake.threads)

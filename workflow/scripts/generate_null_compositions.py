@@ -1,9 +1,9 @@
 """Draw compositions from a null generator of a formula set."""
 
-from matwheel.crystals.formula_sets import count_matrix, read_formula_set
-from matwheel.generators.composition_samples import write_samples
+from matwheel.compositions.composition_samples import write_samples
+from matwheel.core.progress import logged
+from matwheel.datasets.formula_sets import count_matrix, read_formula_set
 from matwheel.generators.compositions import make_composition_generator
-from matwheel.progress import logged
 
 with logged(snakemake.log[0]) as log:
     table, seed = read_formula_set(snakemake.input.formulas), snakemake.params.seed

@@ -1,12 +1,12 @@
 """Draw genes without any learning around the training rows that meet a task."""
 
-from matwheel.crystals.gene_rows import drawn_table, genes_of_table
+from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
-from matwheel.crystals.wyckoff_genes import gene_arrays
 from matwheel.generators.mpvae.sampling import reference_rows
 from matwheel.generators.null_genes import random_genes, substituted_genes
-from matwheel.progress import logged
-from matwheel.screening.gene_targets import Target
+from matwheel.wyckoff.gene_rows import drawn_table, genes_of_table
+from matwheel.wyckoff.gene_targets import Target
+from matwheel.wyckoff.wyckoff_genes import gene_arrays
 
 with logged(snakemake.log[0]) as log:
     params, null = snakemake.params, snakemake.wildcards.gene_null

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from matwheel.core.files import write_json
+from matwheel.core.progress import logged
 from matwheel.crystals.crystal_files import open_crystal_file
 from matwheel.crystals.imported import crystals_of_entries
 from matwheel.crystals.table import crystal_table, write_table
-from matwheel.files import write_json
-from matwheel.progress import logged
-from matwheel.screening.verdicts import ERROR, verdict_table
+from matwheel.verdicts import ERROR, verdict_table
 
 with logged(snakemake.log[0]) as log:
     given = dict(snakemake.params.given)

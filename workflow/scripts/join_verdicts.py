@@ -2,10 +2,10 @@
 
 import pandas as pd
 
+from matwheel.candidates.funnel import in_funnel_order
+from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
-from matwheel.evaluation.funnel import in_funnel_order
-from matwheel.progress import logged
-from matwheel.screening.verdicts import join_verdicts
+from matwheel.verdicts import join_verdicts
 
 with logged(snakemake.log[0]) as log:
     tables = [read_table(path) for path in snakemake.input.verdicts]

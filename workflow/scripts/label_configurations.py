@@ -2,10 +2,10 @@
 
 import torch
 
+from matwheel.chapters.phonon.configurations import label_with_potential
+from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
-from matwheel.progress import logged
-from matwheel.validation.configurations import label_with_potential
-from matwheel.validation.potentials import make_calculator
+from matwheel.potentials.potentials import make_calculator
 
 with logged(snakemake.log[0]) as log:
     torch.set_num_threads(snakemake.threads)

@@ -1,9 +1,9 @@
 """Label every crystal with its prototype."""
 
-from matwheel.crystals.prototypes import prototype_table
+from matwheel.core.files import write_csv
+from matwheel.core.progress import logged
+from matwheel.crystals.symmetry.prototypes import prototype_table
 from matwheel.crystals.table import read_table
-from matwheel.files import write_csv
-from matwheel.progress import logged
 
 with logged(snakemake.log[0]) as log:
     prototypes = prototype_table(read_table(snakemake.input.crystals))

@@ -2,19 +2,19 @@
 
 import torch
 
-from matwheel.crystals.table import read_table, write_table
-from matwheel.evaluation.configuration_transfer import (
+from matwheel.chapters.phonon.bond_baselines import BondLengthRidge, ConstantBaseline
+from matwheel.chapters.phonon.configuration_transfer import (
     CONSTANT,
     MAIN_METHOD,
     RIDGE,
     TEST_SETS,
     transfer_predictions,
 )
-from matwheel.files import sha256_of_file, write_json
-from matwheel.predictors.bond_baselines import BondLengthRidge, ConstantBaseline
-from matwheel.predictors.distance_network import DistanceNetwork, DistanceNetworkSettings
-from matwheel.progress import logged
-from matwheel.provenance import library_versions
+from matwheel.chapters.phonon.distance_network import DistanceNetwork, DistanceNetworkSettings
+from matwheel.core.files import sha256_of_file, write_json
+from matwheel.core.progress import logged
+from matwheel.crystals.table import read_table, write_table
+from matwheel.runs.provenance import library_versions
 
 with logged(snakemake.log[0]) as log:
     torch.set_num_threads(snakemake.threads)

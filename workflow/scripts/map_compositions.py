@@ -1,11 +1,11 @@
 """Map training, held-out and generated compositions of a set."""
 
-from matwheel.crystals.formula_sets import count_matrix, read_formula_set
-from matwheel.evaluation.composition_maps import MapSettings, composition_map, draw_composition_maps
-from matwheel.evaluation.drawn_compositions import distinct_compounds
-from matwheel.evaluation.figures import save_figure
-from matwheel.files import atomic_path
-from matwheel.progress import logged
+from matwheel.chapters.matgan.composition_maps import MapSettings, composition_map, draw_composition_maps
+from matwheel.chapters.matgan.drawn_compositions import distinct_compounds
+from matwheel.core.files import atomic_path
+from matwheel.core.progress import logged
+from matwheel.datasets.formula_sets import count_matrix, read_formula_set
+from matwheel.figures.figures import save_figure
 
 with logged(snakemake.log[0]):
     params, name = snakemake.params, snakemake.wildcards.formula_set

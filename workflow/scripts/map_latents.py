@@ -1,12 +1,12 @@
 """Map the latent vectors of the training rows."""
 
-from matwheel.crystals.gene_rows import part_of_table
+from matwheel.chapters.wycryst.gene_figures import draw_latent_maps
+from matwheel.chapters.wycryst.latent_maps import latent_plane
+from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
-from matwheel.evaluation.figures import save_figure
-from matwheel.evaluation.gene_figures import draw_latent_maps
-from matwheel.evaluation.latent_maps import latent_plane
+from matwheel.figures.figures import save_figure
 from matwheel.generators.mpvae.generator import MPVAE, PROPERTIES
-from matwheel.progress import logged
+from matwheel.wyckoff.gene_rows import part_of_table
 
 with logged(snakemake.log[0]) as log:
     table = read_table(snakemake.input.genes)

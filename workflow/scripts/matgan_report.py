@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from matwheel.evaluation.composition_report import write_composition_report
-from matwheel.files import read_json
-from matwheel.progress import logged
+from matwheel.chapters.matgan.composition_report import write_composition_report
+from matwheel.core.files import read_json
+from matwheel.core.progress import logged
 
 with logged(snakemake.log[0]):
     inputs = snakemake.input

@@ -2,10 +2,10 @@
 
 import torch
 
+from matwheel.core.progress import logged
 from matwheel.crystals.table import crystals_of_table, read_table, write_table
-from matwheel.progress import logged
-from matwheel.validation.perturbed_crystals import PerturbationSettings, perturb_crystals
-from matwheel.validation.potentials import POTENTIALS, make_calculator
+from matwheel.potentials.potentials import POTENTIALS, make_calculator
+from matwheel.vibrations.perturbed_crystals import PerturbationSettings, perturb_crystals
 
 with logged(snakemake.log[0]) as log:
     torch.set_num_threads(snakemake.threads)

@@ -2,9 +2,9 @@
 
 import torch
 
+from matwheel.core.progress import logged
 from matwheel.crystals.table import crystals_of_table, read_table, write_table
 from matwheel.predictors.registry import load_predictor
-from matwheel.progress import logged
 
 with logged(snakemake.log[0]) as log:
     torch.set_num_threads(snakemake.threads)

@@ -1,10 +1,10 @@
 """Labels of all training rows: real where labelled, predicted elsewhere."""
 
+from matwheel.core.files import read_json
+from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
-from matwheel.files import read_json
 from matwheel.predictors.pseudo_labels import pseudo_labels
 from matwheel.predictors.registry import load_predictor, load_prepared
-from matwheel.progress import logged
 
 with logged(snakemake.log[0]) as log:
     teacher, split = snakemake.params.teacher, read_json(snakemake.input.split)

@@ -1,11 +1,11 @@
 """Rank a set's candidates and count what each screen left."""
 
+from matwheel.candidates.candidates import CandidateSet, candidates_table
+from matwheel.candidates.funnel import funnel_counts, sun_rates
+from matwheel.core.files import write_csv
+from matwheel.core.progress import logged
 from matwheel.crystals.table import crystals_of_table, read_table, write_cif_archive
-from matwheel.evaluation.candidates import CandidateSet, candidates_table
-from matwheel.evaluation.funnel import funnel_counts, sun_rates
-from matwheel.files import write_csv
-from matwheel.progress import logged
-from matwheel.validation.hull_sensitivity import OTHER_CHOICES
+from matwheel.hull.hull_sensitivity import OTHER_CHOICES
 
 with logged(snakemake.log[0]) as log:
     params = snakemake.params

@@ -1,8 +1,8 @@
 """Read the crystals of matminer's archive that have a formation energy or a band gap."""
 
-from matwheel.crystals.archive_crystals import archive_materials
+from matwheel.core.progress import logged
 from matwheel.crystals.table import write_table
-from matwheel.progress import logged
+from matwheel.wyckoff.archive_crystals import archive_materials
 
 with logged(snakemake.log[0]) as log:
     table = archive_materials(snakemake.input[0], log)

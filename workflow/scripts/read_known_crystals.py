@@ -1,7 +1,7 @@
 """Read the Materials Project crystals of the mirror folders into one crystal table."""
 
+from matwheel.core.progress import logged
 from matwheel.crystals.table import write_table
-from matwheel.progress import logged
 from matwheel.screening.reference_sets import mp_mirror_table
 
 with logged(snakemake.log[0]) as log:

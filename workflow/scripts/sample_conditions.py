@@ -2,9 +2,9 @@
 
 import pandas as pd
 
+from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
 from matwheel.generators.conditions import sample_conditions
-from matwheel.progress import logged
 
 with logged(snakemake.log[0]) as log:
     labels = read_table(snakemake.input.labels)["target"]

@@ -1,9 +1,9 @@
 """Judge charge neutrality and electronegativity balance of each crystal."""
 
+from matwheel.core.progress import logged
 from matwheel.crystals.table import crystals_of_table, read_table, write_table
-from matwheel.progress import logged
 from matwheel.screening.composition_validity import CompositionSettings, composition_verdicts
-from matwheel.screening.verdicts import verdict_table
+from matwheel.verdicts import verdict_table
 
 with logged(snakemake.log[0]) as log:
     crystals = crystals_of_table(read_table(snakemake.input.crystals))

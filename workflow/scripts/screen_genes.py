@@ -4,16 +4,16 @@ from pathlib import Path
 
 import numpy as np
 
-from matwheel.crystals.gene_rows import arrays_of_drawn
+from matwheel.chapters.wycryst.gene_boosting import GenePredictors
+from matwheel.chapters.wycryst.gene_funnel import GeneReferences, judge_genes, screen_genes
+from matwheel.composition_models.formula_synthesizability import FormulaScore
+from matwheel.compositions.charge_balance import CompositionSettings
+from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
-from matwheel.crystals.wyckoff_permutations import canonical_keys
-from matwheel.predictors.gene_boosting import GenePredictors
-from matwheel.progress import logged
-from matwheel.screening.charge_balance import CompositionSettings
-from matwheel.screening.formula_synthesizability import FormulaScore
-from matwheel.screening.gene_funnel import GeneReferences, judge_genes, screen_genes
-from matwheel.screening.gene_targets import Target
 from matwheel.screening.reference_sets import formulas_of_csv
+from matwheel.wyckoff.gene_rows import arrays_of_drawn
+from matwheel.wyckoff.gene_targets import Target
+from matwheel.wyckoff.wyckoff_permutations import canonical_keys
 
 with logged(snakemake.log[0]) as log:
     inputs, params = snakemake.input, snakemake.params

@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
+from matwheel.core.files import read_json
+from matwheel.core.progress import logged
 from matwheel.crystals.table import crystals_of_table, read_table, write_table
-from matwheel.files import read_json
-from matwheel.progress import logged
 from matwheel.screening.novelty import novelty_verdicts
 from matwheel.screening.reference_sets import (
     formulas_of_csv,
     reference_of_formulas,
     reference_of_table,
 )
-from matwheel.screening.verdicts import join_verdicts, verdict_table
+from matwheel.verdicts import join_verdicts, verdict_table
 
 with logged(snakemake.log[0]) as log:
     crystals = crystals_of_table(read_table(snakemake.input.crystals))

@@ -2,14 +2,14 @@
 
 import pandas as pd
 
+from matwheel.core.files import read_json
+from matwheel.core.progress import logged
 from matwheel.crystals.table import crystals_of_table, read_table, write_table
-from matwheel.files import read_json
-from matwheel.progress import logged
+from matwheel.potentials.relaxation import CONVERGED
 from matwheel.screening.novelty import novel_relaxed_verdicts
 from matwheel.screening.reference_sets import reference_of_table
 from matwheel.screening.uniqueness import unique_relaxed_verdicts, uniqueness
-from matwheel.screening.verdicts import join_verdicts, survivors, verdict_table
-from matwheel.validation.relaxation import CONVERGED
+from matwheel.verdicts import join_verdicts, survivors, verdict_table
 
 with logged(snakemake.log[0]) as log:
     inputs, processes = snakemake.input, snakemake.threads

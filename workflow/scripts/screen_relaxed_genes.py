@@ -1,11 +1,11 @@
 """Compare the genes of relaxed crystals with those they were built from, and predict their band gaps."""
 
+from matwheel.chapters.wycryst.gene_boosting import GenePredictors
+from matwheel.chapters.wycryst.relaxed_genes import relaxed_gene_verdicts, relaxed_genes
+from matwheel.core.progress import logged
 from matwheel.crystals.table import crystals_of_table, read_table, write_table
-from matwheel.predictors.gene_boosting import GenePredictors
-from matwheel.progress import logged
-from matwheel.screening.gene_targets import Target
-from matwheel.screening.relaxed_genes import relaxed_gene_verdicts, relaxed_genes
-from matwheel.validation.relaxation import CONVERGED
+from matwheel.potentials.relaxation import CONVERGED
+from matwheel.wyckoff.gene_targets import Target
 
 with logged(snakemake.log[0]) as log:
     inputs, params = snakemake.input, snakemake.params

@@ -1,10 +1,10 @@
 """Judge distances, volume, density and space group of each crystal."""
 
+from matwheel.core.progress import logged
 from matwheel.crystals.table import crystals_of_table, read_table, write_table
-from matwheel.progress import logged
 from matwheel.screening.structure_validity import StructureSettings, structure_verdicts
 from matwheel.screening.symmetry import symmetry_verdicts
-from matwheel.screening.verdicts import join_verdicts, verdict_table
+from matwheel.verdicts import join_verdicts, verdict_table
 
 with logged(snakemake.log[0]) as log:
     params = snakemake.params

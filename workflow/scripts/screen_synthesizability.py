@@ -1,9 +1,9 @@
 """Score how likely each crystal can be made."""
 
+from matwheel.core.progress import logged
 from matwheel.crystals.table import crystals_of_table, read_table, write_table
-from matwheel.progress import logged
 from matwheel.screening.synthesizability import make_score, synthesizability_verdicts
-from matwheel.screening.verdicts import verdict_table
+from matwheel.verdicts import verdict_table
 
 with logged(snakemake.log[0]) as log:
     settings = snakemake.params.settings

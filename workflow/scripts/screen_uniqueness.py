@@ -2,11 +2,11 @@
 
 import pandas as pd
 
+from matwheel.core.files import write_csv
+from matwheel.core.progress import logged
 from matwheel.crystals.table import crystals_of_table, read_table, write_table
-from matwheel.files import write_csv
-from matwheel.progress import logged
 from matwheel.screening.uniqueness import unique_verdicts, uniqueness, uniqueness_curve
-from matwheel.screening.verdicts import survivors, verdict_table
+from matwheel.verdicts import survivors, verdict_table
 
 with logged(snakemake.log[0]) as log:
     table = read_table(snakemake.input.crystals)

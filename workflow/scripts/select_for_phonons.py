@@ -2,11 +2,11 @@
 
 import pandas as pd
 
+from matwheel.core.progress import logged
 from matwheel.crystals.table import geometry_columns, read_table, write_table
-from matwheel.progress import logged
-from matwheel.screening.verdicts import survivors
-from matwheel.validation.hull import HullSettings
-from matwheel.validation.selection import nearest_to_hull
+from matwheel.hull.hull import HullSettings
+from matwheel.potentials.selection import nearest_to_hull
+from matwheel.verdicts import survivors
 
 with logged(snakemake.log[0]) as log:
     params = snakemake.params

@@ -2,10 +2,10 @@
 
 import pandas as pd
 
+from matwheel.core.progress import logged
 from matwheel.crystals.table import geometry_columns, read_table, write_table
-from matwheel.progress import logged
-from matwheel.screening.verdicts import survivors
-from matwheel.validation.selection import random_sample
+from matwheel.potentials.selection import random_sample
+from matwheel.verdicts import survivors
 
 with logged(snakemake.log[0]) as log:
     params = snakemake.params

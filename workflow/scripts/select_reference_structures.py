@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from matwheel.crystals.sources import read_file
+from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
-from matwheel.progress import logged
-from matwheel.validation.reference_phases import system_of
-from matwheel.validation.reference_structures import reference_structures
+from matwheel.datasets.sources import read_file
+from matwheel.hull.reference_phases import system_of
+from matwheel.hull.reference_structures import reference_structures
 
 with logged(snakemake.log[0]) as log:
     relaxed = read_table(snakemake.input.relaxed)

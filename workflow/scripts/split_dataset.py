@@ -2,11 +2,11 @@
 
 import pandas as pd
 
-from matwheel.crystals.published_splits import chang2022_split, read_published_splits
-from matwheel.crystals.splits import split_dataset
+from matwheel.core.files import sha256_of_file, write_json
+from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table
-from matwheel.files import sha256_of_file, write_json
-from matwheel.progress import logged
+from matwheel.datasets.published_splits import chang2022_split, read_published_splits
+from matwheel.datasets.splits import split_dataset
 
 with logged(snakemake.log[0]) as log:
     table = read_table(snakemake.input.crystals)

@@ -2,17 +2,17 @@
 
 import pandas as pd
 
-from matwheel.crystals.perturbed_rows import refuse_leaking_parents
-from matwheel.crystals.table import read_table
-from matwheel.evaluation.contrasts import ratios_of_splits
-from matwheel.evaluation.perturbation_table import (
+from matwheel.chapters.matwheel.contrasts import ratios_of_splits
+from matwheel.chapters.matwheel.perturbation_table import (
     perturbation_contrasts,
     perturbation_table,
     refuse_other_test_rows,
 )
-from matwheel.evaluation.scores import RUN_COLUMNS
-from matwheel.files import read_json, write_csv
-from matwheel.progress import logged
+from matwheel.core.files import read_json, write_csv
+from matwheel.core.progress import logged
+from matwheel.crystals.table import read_table
+from matwheel.statistics.scores import RUN_COLUMNS
+from matwheel.vibrations.perturbed_rows import refuse_leaking_parents
 
 with logged(snakemake.log[0]) as log:
     params = snakemake.params

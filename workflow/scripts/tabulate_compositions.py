@@ -1,9 +1,9 @@
 """Tables 1 and 2 of MatGAN and the tables behind its figures, from the evaluations of all sets."""
 
-from matwheel.evaluation import composition_tables
-from matwheel.evaluation.compositions import CompositionEvaluation
-from matwheel.files import read_json, write_csv
-from matwheel.progress import logged
+from matwheel.chapters.matgan import composition_tables
+from matwheel.chapters.matgan.compositions import CompositionEvaluation
+from matwheel.core.files import read_json, write_csv
+from matwheel.core.progress import logged
 
 with logged(snakemake.log[0]):
     evaluations = [CompositionEvaluation.from_dict(read_json(path)) for path in snakemake.input.evaluations]

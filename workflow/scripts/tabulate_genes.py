@@ -1,10 +1,10 @@
 """Tabulate the genes that are learnt from, with their properties."""
 
-from matwheel.crystals.gene_table import check_band_gaps, gene_table, gene_table_settings
+from matwheel.core.files import sha256_of_file, write_json
+from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
-from matwheel.files import sha256_of_file, write_json
-from matwheel.progress import logged
-from matwheel.provenance import library_versions
+from matwheel.runs.provenance import library_versions
+from matwheel.wyckoff.gene_table import check_band_gaps, gene_table, gene_table_settings
 
 with logged(snakemake.log[0]) as log:
     params = snakemake.params

@@ -1,9 +1,9 @@
 """Take the perturbed copies of a split's training crystals, or as many generated crystals."""
 
-from matwheel.crystals.perturbed_rows import drawn_rows, perturbed_training_rows, refuse_leaking_parents
+from matwheel.core.files import read_json
+from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
-from matwheel.files import read_json
-from matwheel.progress import logged
+from matwheel.vibrations.perturbed_rows import drawn_rows, perturbed_training_rows, refuse_leaking_parents
 
 with logged(snakemake.log[0]) as log:
     split = read_json(snakemake.input.split)

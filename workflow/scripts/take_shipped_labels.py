@@ -1,8 +1,8 @@
 """Check labels by density-functional theory that came with the project."""
 
-from matwheel.crystals.labelled_configurations import check_labelled_table
+from matwheel.chapters.phonon.labelled_configurations import check_labelled_table
+from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
-from matwheel.progress import logged
 
 with logged(snakemake.log[0]):
     path = snakemake.input.labelled

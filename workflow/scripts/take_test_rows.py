@@ -1,8 +1,8 @@
 """Take the test rows of a dataset as candidates; what was 'asked for' is their real label."""
 
+from matwheel.core.files import read_json
+from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
-from matwheel.files import read_json
-from matwheel.progress import logged
 
 with logged(snakemake.log[0]) as log:
     table = read_table(snakemake.input.crystals).set_index("id", drop=False)

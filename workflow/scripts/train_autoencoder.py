@@ -2,12 +2,12 @@
 
 import torch
 
-from matwheel.checkpoints import TrainingCheckpoint, fingerprint
-from matwheel.crystals.formula_sets import count_matrix, read_formula_set
-from matwheel.files import atomic_path, sha256_of_file, write_json
+from matwheel.core.files import atomic_path, sha256_of_file, write_json
+from matwheel.core.progress import logged
+from matwheel.datasets.formula_sets import count_matrix, read_formula_set
 from matwheel.generators.matgan.autoencoder import CompositionAutoencoder
-from matwheel.progress import logged
-from matwheel.provenance import library_versions
+from matwheel.runs.provenance import library_versions
+from matwheel.training.checkpoints import TrainingCheckpoint, fingerprint
 
 with logged(snakemake.log[0]) as log:
     torch.set_num_threads(snakemake.threads)

@@ -2,10 +2,10 @@
 
 import pandas as pd
 
+from matwheel.core.files import read_json
+from matwheel.core.progress import logged
 from matwheel.crystals.table import crystals_of_table, read_table, write_table
-from matwheel.files import read_json
 from matwheel.predictors.registry import make_predictor
-from matwheel.progress import logged
 
 with logged(snakemake.log[0]) as log:
     table = read_table(snakemake.input.crystals).set_index("id", drop=False)

@@ -3,12 +3,12 @@
 import pandas as pd
 import torch
 
-from matwheel.checkpoints import TrainingCheckpoint, fingerprint
-from matwheel.crystals.formula_sets import count_matrix, read_formula_set
-from matwheel.files import sha256_of_file, write_csv, write_json
+from matwheel.core.files import sha256_of_file, write_csv, write_json
+from matwheel.core.progress import logged
+from matwheel.datasets.formula_sets import count_matrix, read_formula_set
 from matwheel.generators.compositions import make_composition_generator
-from matwheel.progress import logged
-from matwheel.provenance import library_versions
+from matwheel.runs.provenance import library_versions
+from matwheel.training.checkpoints import TrainingCheckpoint, fingerprint
 
 with logged(snakemake.log[0]) as log:
     torch.set_num_threads(snakemake.threads)

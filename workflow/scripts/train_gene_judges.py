@@ -2,12 +2,16 @@
 
 from pathlib import Path
 
-from matwheel.crystals.gene_rows import part_of_table
+from matwheel.chapters.wycryst.gene_boosting import (
+    GeneBoostingSettings,
+    GenePredictors,
+    gene_predictor_report,
+)
+from matwheel.core.files import write_json
+from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table
-from matwheel.crystals.wyckoff_genes import gene_arrays
-from matwheel.files import write_json
-from matwheel.predictors.gene_boosting import GeneBoostingSettings, GenePredictors, gene_predictor_report
-from matwheel.progress import logged
+from matwheel.wyckoff.gene_rows import part_of_table
+from matwheel.wyckoff.wyckoff_genes import gene_arrays
 
 with logged(snakemake.log[0]) as log:
     params = snakemake.params

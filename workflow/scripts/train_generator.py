@@ -2,12 +2,12 @@
 
 import torch
 
-from matwheel.checkpoints import TrainingCheckpoint, fingerprint
+from matwheel.core.files import read_json, write_json
+from matwheel.core.progress import logged
 from matwheel.crystals.table import crystals_of_table, read_table
-from matwheel.files import read_json, write_json
 from matwheel.generators.registry import make_generator
-from matwheel.progress import logged
-from matwheel.provenance import library_versions
+from matwheel.runs.provenance import library_versions
+from matwheel.training.checkpoints import TrainingCheckpoint, fingerprint
 
 with logged(snakemake.log[0]) as log:
     torch.set_num_threads(snakemake.threads)

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from matwheel.files import sha256_of_file, write_json
-from matwheel.progress import logged
-from matwheel.screening.formula_synthesizability import (
+from matwheel.composition_models.formula_synthesizability import (
     FormulaScore,
     FormulaScoreSettings,
     read_synthesizability_labels,
 )
+from matwheel.core.files import sha256_of_file, write_json
+from matwheel.core.progress import logged
 
 with logged(snakemake.log[0]) as log:
     listed, entries = snakemake.input.listed[0], snakemake.input.entries[0]

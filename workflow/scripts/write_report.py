@@ -4,14 +4,14 @@ from pathlib import Path
 
 import yaml
 
-from matwheel.errors import InputError
-from matwheel.files import atomic_path, read_json
-from matwheel.job_times import job_times
-from matwheel.machine import git_state
-from matwheel.progress import logged
-from matwheel.provenance import library_versions
+from matwheel.core.errors import InputError
+from matwheel.core.files import atomic_path, read_json
+from matwheel.core.progress import logged
 from matwheel.report.candidate_pages import JudgedSet
 from matwheel.report.sections import ReportFiles, ReportOptions, report_html
+from matwheel.runs.job_times import job_times
+from matwheel.runs.machine import git_state
+from matwheel.runs.provenance import library_versions
 
 PARTS_OF_A_SET = ("candidates", "verdicts", "crystals", "relaxed", "funnel", "rates", "cifs")
 LARGEST_PAGE_BYTES = 10_000_000
@@ -28,9 +28,7 @@ with logged(snakemake.log[0]) as log:
         figures = [path for path in map(Path, given.phonon_figures) if folder in path.parents]
         parts = dict(zip(PARTS_OF_A_SET, map(Path, paths), strict=True))
         sets.append(
-            JudgedSet.read(
-                params.sets[name], from_genes=name.startswith("wycryst/"), phonon_figures=figures, **parts
-            )
+            JudgedSet.read(**params.sets[name], phonon_figures=figures, **parts)
         )
     if not files and not sets:
         raise InputError(
@@ -42,7 +40,7 @@ with logged(snakemake.log[0]) as log:
         sets,
         job_times(Path(params.logs), params.stage_of_rule),
         options=ReportOptions(
-            titles=params.titles, units=params.units, drawn_target=params.drawn_target, **params.shown
+            titles=params.titles, units=params.units, **params.options, **params.shown
         ),
         facts={
             "code": "commit {commit} of {date}, changes of tracked files: {changes}".format(

@@ -1,1 +1,1 @@
-"""Crystals as data: tables, registry, splits, audit, neighbour graphs."""
+"""Crystals as data: the crystal, its tables, the one reader, neighbour graphs, dimensionality."""

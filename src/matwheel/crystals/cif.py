@@ -28,7 +28,7 @@ from matwheel.crystals.species import (
     is_water,
     refuse_isotope,
 )
-from matwheel.crystals.symmetry_dataset import symmetry_dataset
+from matwheel.crystals.symmetry.symmetry_dataset import symmetry_dataset
 
 SAME_PLACE_ANGSTROM = 0.01
 """Two sites of a file closer than this stand at one place."""

@@ -22,10 +22,10 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from matwheel.core.errors import InputError, one_line
 from matwheel.crystals.cif import crystal_blocks
 from matwheel.crystals.crystal import UnreadableCrystal
 from matwheel.crystals.text_tables import column_named, read_text_table
-from matwheel.errors import InputError, one_line
 
 ID_COLUMNS = ("id", "material_id", "jid", "mp_id", "mpid", "entry_id")
 CRYSTAL_COLUMNS = (

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from matwheel.archives import write_arrays
+from matwheel.core.archives import write_arrays
+from matwheel.core.errors import InputError
 from matwheel.crystals.crystal import Crystal
-from matwheel.errors import InputError
 
 _PERIODIC = np.ones(3, dtype=np.int64)
 _SMALLEST_VOLUME_ANGSTROM3 = 1e-3

@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from matwheel.core.errors import InputError
 from matwheel.crystals.crystal import Crystal, UnreadableCrystal
 from matwheel.crystals.crystal_files import FORMATS, CrystalFile, Entry, open_crystal_file, stem_of
 from matwheel.crystals.reader import read_crystal, with_room
-from matwheel.errors import InputError
-from matwheel.screening.verdicts import ERROR, PASS, Verdict
+from matwheel.verdicts import ERROR, PASS, Verdict
 
 SCREEN = "parse"
 

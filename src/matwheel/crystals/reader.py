@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from matwheel.core.errors import one_line
 from matwheel.crystals.cif import crystal_of_block, crystal_of_cif
 from matwheel.crystals.crystal import FULL_OCCUPANCY, Crystal, UnreadableCrystal
 from matwheel.crystals.dimensionality import with_vacuum
 from matwheel.crystals.species import element_of_symbol, is_element
-from matwheel.errors import one_line
 
 __all__ = ["FORMS", "Reading", "UnreadableCrystal", "read_crystal", "with_room"]
 

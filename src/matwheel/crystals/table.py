@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from matwheel.core.files import atomic_path
 from matwheel.crystals.crystal import Crystal, to_structure
-from matwheel.crystals.symmetry_dataset import symmetry_dataset
-from matwheel.files import atomic_path
+from matwheel.crystals.symmetry.symmetry_dataset import symmetry_dataset
 
 COLUMNS = ("id", "species", "lattice", "frac_coords", "formula", "space_group")
 PERIODICITY = "pbc"  # a column only where some crystal does not repeat along every lattice vector

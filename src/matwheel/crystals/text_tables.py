@@ -26,7 +26,7 @@ from difflib import get_close_matches
 from itertools import islice
 from math import isfinite
 
-from matwheel.errors import InputError
+from matwheel.core.errors import InputError
 
 SEPARATORS = (";", "\t", "|", ",")
 _NAMES_OF_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "'|'", ",": "commas"}

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from matwheel.progress import Log
-from matwheel.registries import Registry, registered
+from matwheel.core.progress import Log
+from matwheel.core.registries import Registry, registered
 
 if TYPE_CHECKING:
-    from matwheel.checkpoints import TrainingCheckpoint
+    from matwheel.training.checkpoints import TrainingCheckpoint
 
 # name: (module, class)
 COMPOSITION_GENERATORS: Registry[tuple[str, str]] = {

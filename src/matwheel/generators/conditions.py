@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from matwheel.errors import InputError
-from matwheel.label_scale import signed_exp, signed_log
+from matwheel.core.errors import InputError
+from matwheel.training.label_scale import signed_exp, signed_log
 
 METHODS = ("kde", "log_kde", "uniform", "target")
 
@@ -31,9 +31,9 @@ def sample_conditions(
         labels: training labels, shape (rows,), in the unit of the property.
         n: number of conditions.
         method: `kde`, Gaussian kernel density estimate of the labels (the MatWheel paper); `log_kde`, the
-            same on the scale of `matwheel.label_scale`, which follows a heavy tail without smearing the bulk;
-            `uniform`, between the smallest and the largest label; `target`, the given targets, repeated in
-            order until n.
+            same on the scale of `matwheel.training.label_scale`, which follows a heavy tail without smearing
+            the bulk; `uniform`, between the smallest and the largest label; `target`, the given targets,
+            repeated in order until n.
         bandwidth: kernel width in standard deviations of the (transformed) labels (ddof 1). `scott` is
             rows^(-1/5), `silverman` is (3 rows / 4)^(-1/5) (Silverman 1986, section 3.4.2; both as scipy has
             them in one dimension), a number is itself the factor. Labels that are all equal have no width:

@@ -8,9 +8,9 @@ from typing import Any, Protocol, Self
 
 from numpy.typing import ArrayLike
 
-from matwheel.checkpoints import TrainingCheckpoint
+from matwheel.core.progress import Log
 from matwheel.crystals.crystal import Crystal
-from matwheel.progress import Log
+from matwheel.training.checkpoints import TrainingCheckpoint
 
 
 class Generator(Protocol):

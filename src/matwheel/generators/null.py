@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from matwheel.core.errors import InputError
 from matwheel.crystals.crystal import Crystal
-from matwheel.errors import InputError
 
 DISPLACEMENT_ANGSTROM = 0.1
 STRAIN = 0.03

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from matwheel.errors import InputError
-from matwheel.files import atomic_path
-from matwheel.progress import Log, log_to_stderr
+from matwheel.core.errors import InputError
+from matwheel.core.files import atomic_path
+from matwheel.core.progress import Log, log_to_stderr
 
 if TYPE_CHECKING:
-    from matwheel.checkpoints import TrainingCheckpoint
-    from matwheel.screening.charge_balance import CompositionSettings
+    from matwheel.compositions.charge_balance import CompositionSettings
+    from matwheel.training.checkpoints import TrainingCheckpoint
 
 MOST_ATOMS = 8
 ELEMENT_WEIGHTS = ("uniform", "frequency")
@@ -406,7 +406,7 @@ def count_enumeration(
     Returns:
         One entry per number of elements, from 2.
     """
-    from matwheel.screening.charge_balance import charge_balance
+    from matwheel.compositions.charge_balance import charge_balance
 
     enumeration = EnumeratedCompositions(EnumerationSettings(2, largest_judged, most_atoms))
     nothing = np.zeros((0, len(elements)), dtype=np.uint8)

@@ -8,11 +8,11 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from matwheel.crystals.wyckoff_genes import MOST_ELEMENTS, GeneArrays, element_order
-from matwheel.crystals.wyckoff_positions import LETTERS, wyckoff_positions
-from matwheel.errors import InputError
+from matwheel.compositions.formulas import ELEMENTS
+from matwheel.core.errors import InputError
 from matwheel.generators.null_compositions import distinct_columns
-from matwheel.screening.formulas import ELEMENTS
+from matwheel.wyckoff.wyckoff_genes import MOST_ELEMENTS, GeneArrays, element_order
+from matwheel.wyckoff.wyckoff_positions import LETTERS, wyckoff_positions
 
 LARGEST_ATOMS = 40
 # A row whose letters run into a dead end is begun again; none but an impossible one goes on so long.

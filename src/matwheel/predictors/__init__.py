@@ -1,1 +1,1 @@
-"""Property predictors: CGCNN and the baselines beside it."""
+"""Property predictors behind one interface: CGCNN and the baselines beside it, pseudo-labels."""

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from matwheel.errors import InputError
-from matwheel.seeds import derive_seed
+from matwheel.core.errors import InputError
+from matwheel.core.seeds import derive_seed
 
 
 def probability_report(

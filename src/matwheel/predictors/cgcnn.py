@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from matwheel import random_draws
+from matwheel.compositions.element_features import element_features
 from matwheel.crystals.graphs import CrystalGraphs
-from matwheel.predictors.element_features import element_features
+from matwheel.training import random_draws
 
 _EPSILON = 1e-5
 _MOMENTUM = 0.1

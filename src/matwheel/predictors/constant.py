@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from matwheel.core.errors import InputError
+from matwheel.core.files import read_json, write_json
+from matwheel.core.progress import Log, log_to_stderr
 from matwheel.crystals.crystal import Crystal
-from matwheel.errors import InputError
-from matwheel.files import read_json, write_json
 from matwheel.predictors.interface import checked_rows, fitted
-from matwheel.progress import Log, log_to_stderr
 
 if TYPE_CHECKING:
-    from matwheel.checkpoints import TrainingCheckpoint
+    from matwheel.training.checkpoints import TrainingCheckpoint
 
 
 class ConstantPredictor:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from matwheel.errors import InputError
+from matwheel.core.errors import InputError
 
 LIBRARIES = ("scikit-learn", "numpy")
 

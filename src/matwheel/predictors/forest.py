@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from matwheel.archives import write_arrays
+from matwheel.compositions.magpie import magpie_features
+from matwheel.core.archives import write_arrays
+from matwheel.core.errors import InputError
+from matwheel.core.progress import Log, log_to_stderr
+from matwheel.core.seeds import derive_seed
 from matwheel.crystals.crystal import Crystal
-from matwheel.errors import InputError
-from matwheel.label_scale import signed_exp, signed_log
 from matwheel.predictors.fitted_trees import stored_trees, trees_of
 from matwheel.predictors.interface import changed_settings, checked_rows, fitted
-from matwheel.predictors.magpie import magpie_features
-from matwheel.progress import Log, log_to_stderr
-from matwheel.seeds import derive_seed
+from matwheel.training.label_scale import signed_exp, signed_log
 
 if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestRegressor
 
-    from matwheel.checkpoints import TrainingCheckpoint
+    from matwheel.training.checkpoints import TrainingCheckpoint
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ForestSettings:
         trees: number of trees.
         features_per_split: share of the features tried at each split.
         smallest_leaf: training rows in a leaf, at least.
-        target: 'log1p' (see `matwheel.label_scale`) or 'raw'.
+        target: 'log1p' (see `matwheel.training.label_scale`) or 'raw'.
     """
 
     trees: int = 300

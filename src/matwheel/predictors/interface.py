@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from matwheel.core.errors import InputError
+from matwheel.core.progress import Log, log_to_stderr
 from matwheel.crystals.crystal import Crystal
-from matwheel.errors import InputError
-from matwheel.progress import Log, log_to_stderr
 
 if TYPE_CHECKING:
-    from matwheel.checkpoints import TrainingCheckpoint
+    from matwheel.training.checkpoints import TrainingCheckpoint
 
 Settings = TypeVar("Settings")
 Part = TypeVar("Part")

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from matwheel.archives import write_arrays
+from matwheel.core.archives import write_arrays
+from matwheel.core.errors import InputError
+from matwheel.core.progress import Log, log_to_stderr
+from matwheel.core.seeds import derive_seed
 from matwheel.crystals.crystal import Crystal
-from matwheel.errors import InputError
-from matwheel.label_scale import signed_exp, signed_log
 from matwheel.predictors.interface import changed_settings, checked_rows, fitted
 from matwheel.predictors.latent_features import (
     BLOCKS,
@@ -29,11 +30,10 @@ from matwheel.predictors.latent_features import (
     concatenate_features,
     load_features,
 )
-from matwheel.progress import Log, log_to_stderr
-from matwheel.seeds import derive_seed
+from matwheel.training.label_scale import signed_exp, signed_log
 
 if TYPE_CHECKING:
-    from matwheel.checkpoints import TrainingCheckpoint
+    from matwheel.training.checkpoints import TrainingCheckpoint
 
 # Below this many rows the choice by cross-validation is chance; the smoothest candidate is taken.
 _FEWEST_ROWS_TO_CHOOSE = 10
@@ -48,8 +48,8 @@ class LatentSettings:
     """Settings of the regression.
 
     Attributes:
-        potential: whose features (`matwheel.validation.potentials`): '7net-0' or '7net-l3i5'.
-        target: 'log1p' (see `matwheel.label_scale`) or 'raw'.
+        potential: whose features (`matwheel.potentials.potentials`): '7net-0' or '7net-l3i5'.
+        target: 'log1p' (see `matwheel.training.label_scale`) or 'raw'.
         spread_weight, maximum_weight, volume_weight: what the spread and the maximum over the atoms and the
             logarithm of the volume per atom weigh in the distance of two crystals, each as a block whatever
             its number of columns; the mean over the atoms weighs 1.

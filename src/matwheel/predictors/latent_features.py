@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from matwheel.archives import write_arrays
+from matwheel.core.archives import write_arrays
+from matwheel.core.errors import InputError
+from matwheel.core.progress import Log, Progress, log_to_stderr
 from matwheel.crystals.crystal import Crystal
-from matwheel.errors import InputError
-from matwheel.progress import Log, Progress, log_to_stderr
-from matwheel.validation.potentials import POTENTIALS, potential_card, supports, weights_path
+from matwheel.potentials.potentials import POTENTIALS, potential_card, supports, weights_path
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +52,7 @@ class LatentFeatures:
             Rows of crystals without features are NaN.
         atom_counts: atoms in the cell, shape (n,).
         reasons: why a crystal has no features; empty where it has.
-        potential: name of the potential (`matwheel.validation.potentials`).
+        potential: name of the potential (`matwheel.potentials.potentials`).
         weights_sha256: of its weights.
     """
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from matwheel.registries import Registry, registered
+from matwheel.core.registries import Registry, registered
 
 if TYPE_CHECKING:
     from matwheel.predictors.interface import Predictor

@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from matwheel.checkpoints import TrainingCheckpoint
+from matwheel.core.errors import InputError
+from matwheel.core.files import atomic_path
+from matwheel.core.progress import Log, Progress, log_to_stderr
+from matwheel.core.seeds import derive_seed
 from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.graphs import (
     CrystalGraphs,
@@ -25,15 +28,12 @@ from matwheel.crystals.graphs import (
     concatenate_graphs,
     load_graphs,
 )
-from matwheel.devices import resolve_device
-from matwheel.errors import InputError
-from matwheel.files import atomic_path
-from matwheel.label_scale import signed_log
 from matwheel.predictors.cgcnn import CGCNN, NetworkSettings, graph_tensors
 from matwheel.predictors.interface import checked_rows, fitted
 from matwheel.predictors.training_settings import PRESETS, TrainingSettings, training_settings
-from matwheel.progress import Log, Progress, log_to_stderr
-from matwheel.seeds import derive_seed
+from matwheel.training.checkpoints import TrainingCheckpoint
+from matwheel.training.devices import resolve_device
+from matwheel.training.label_scale import signed_log
 
 _PREDICTION_BATCH = 256
 

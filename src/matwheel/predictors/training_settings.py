@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from matwheel.errors import InputError
+from matwheel.core.errors import InputError
 from matwheel.predictors.cgcnn import NetworkSettings
 
 CHOICES = {

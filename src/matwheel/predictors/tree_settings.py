@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from matwheel.errors import InputError
+from matwheel.core.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
+from matwheel.candidates.candidates import in_words
+from matwheel.candidates.why import history
 from matwheel.crystals.table import crystals_of_table, read_table
-from matwheel.evaluation.candidates import in_words
-from matwheel.evaluation.why import history
 from matwheel.report.blocks import CandidatePage, Funnel, FunnelGroup, FunnelStep, Gallery, Listed, in_digits
 from matwheel.report.pictures import svg_text_source
 from matwheel.report.structure_drawing import draw_crystal
-from matwheel.screening.verdicts import ERROR, FAIL, PASS, UNDECIDED, verdict_matrix
+from matwheel.verdicts import ERROR, FAIL, PASS, UNDECIDED, verdict_matrix
 
 _GROUPS = ((PASS, "passed"), (FAIL, "failed"), (UNDECIDED, "undecided"), (ERROR, "error"))
 _NOT_JUDGED = "not judged"
@@ -41,14 +41,14 @@ class JudgedSet:
     Attributes:
         title: words for a person.
         from_genes: whether its crystals were built from Wyckoff genes.
-        candidates: ranked, columns of `matwheel.evaluation.candidates.COLUMNS`.
+        candidates: ranked, columns of `matwheel.candidates.candidates.COLUMNS`.
         verdicts: verdict table of the set.
         crystals: crystal table as generated.
         relaxed: crystal table as relaxed, with `status`.
         screens: screens of the funnel in order.
         cifs: archive with `{id}.cif`.
         phonon_figures: archives with a figure of the phonon bands per candidate, `{id}.svg`.
-        rates: table of `matwheel.evaluation.funnel.sun_rates`.
+        rates: table of `matwheel.candidates.funnel.sun_rates`.
     """
 
     title: str

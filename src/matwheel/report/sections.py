@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from matwheel.evaluation.figures import GENERATOR_COLOURS, STYLE
-from matwheel.evaluation.paired_statistics import TOO_FEW
-from matwheel.progress import Log
+from matwheel.core.progress import Log
+from matwheel.figures.figures import GENERATOR_COLOURS, STYLE
 from matwheel.report.blocks import (
     Bars,
     Block,
@@ -49,6 +48,7 @@ from matwheel.report.verdict_cards import (
     leakage_cards,
     training_cards,
 )
+from matwheel.statistics.paired_statistics import TOO_FEW
 
 Files = Sequence[Path]
 
@@ -122,14 +122,15 @@ class ReportOptions:
     Attributes:
         titles: dataset → words.
         units: dataset → unit of its target.
-        drawn_target: label of displaced configurations that the card is about, with its unit at the end.
+        drawn_target: label of displaced configurations that the card is about, with its unit at the end; empty
+            where there is no such chapter.
         candidate_sheets: candidates per set that get a sheet.
         listed_candidates: candidates named behind a count of the funnel.
     """
 
     titles: Mapping[str, str]
     units: Mapping[str, str]
-    drawn_target: str
+    drawn_target: str = ""
     candidate_sheets: int
     listed_candidates: int
 

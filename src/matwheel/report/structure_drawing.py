@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 
 from matwheel.crystals.crystal import Crystal
-from matwheel.evaluation.figures import STYLE
+from matwheel.figures.figures import STYLE
 from matwheel.report.pictures import png_source
 
 MOST_ATOMS = 300

@@ -1,6 +1,6 @@
 """Answers to what users ask, each with the figures it rests on; which is better is said by one rule.
 
-See `matwheel.evaluation.paired_statistics.with_decisions`; of fewer than five splits nothing is said.
+See `matwheel.statistics.paired_statistics.with_decisions`; of fewer than five splits nothing is said.
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from matwheel.evaluation.candidates import METASTABLE, STABLE
-from matwheel.evaluation.configuration_transfer import ASKED
-from matwheel.evaluation.false_negatives import ALL_SCREENS
-from matwheel.evaluation.paired_statistics import (
+from matwheel.candidates.candidates import METASTABLE, STABLE
+from matwheel.candidates.false_negatives import ALL_SCREENS
+from matwheel.chapters.matwheel.table2 import BASELINES
+from matwheel.report.blocks import BAD, GOOD, OPEN, PLAIN, Card, in_digits
+from matwheel.statistics.paired_statistics import (
     FEWEST_SPLITS,
     FIRST,
+    OTHER_FAMILY,
     SECOND,
     TOO_FEW,
     UNDECIDED,
     corrected_t_test,
     with_decisions,
 )
-from matwheel.evaluation.table2 import BASELINES
-from matwheel.report.blocks import BAD, GOOD, OPEN, PLAIN, Card, in_digits
 
 UNSEEN = "no difference shown"
 
@@ -234,7 +234,7 @@ def gene_cards(yields: pd.DataFrame) -> list[Card]:
     """Say how many relaxed crystals of each source of genes are stable; each was trained or drawn once.
 
     Args:
-        yields: table of `matwheel.evaluation.gene_yields`, one row per set.
+        yields: table of `matwheel.chapters.wycryst.gene_yields`, one row per set.
     """
     rows = yields.to_dict("records")
     if not rows:
@@ -261,12 +261,12 @@ def configuration_cards(contrasts: pd.DataFrame, target: str, unit: str) -> list
     """Say whether thermal configurations teach more than random ones, at the largest size, on thermal rows.
 
     Args:
-        contrasts: table of `matwheel.evaluation.configuration_transfer`; its `better` decides.
+        contrasts: table of `matwheel.chapters.phonon.configuration_transfer`; its `better` decides.
         target: label that is looked at.
         unit: of that label.
     """
     cards = []
-    family = contrasts[contrasts["family"] == ASKED]
+    family = contrasts[contrasts["family"] != OTHER_FAMILY]
     here = family[(family["target"] == target) & (family["test_set"] == "thermal")]
     for row in here.to_dict("records"):
         words = {FIRST: "yes", SECOND: "no, the other way round", UNDECIDED: UNSEEN}

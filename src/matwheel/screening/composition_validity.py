@@ -12,11 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from matwheel.crystals.crystal import Crystal
-from matwheel.crystals.table import reduced_formula
-from matwheel.screening.charge_balance import CompositionSettings, charge_balance
-from matwheel.screening.formulas import ELEMENTS, LARGEST_AMOUNT, reduced
-from matwheel.screening.oxidation_states import (
+from matwheel.compositions.charge_balance import CompositionSettings, charge_balance
+from matwheel.compositions.formulas import ELEMENTS, LARGEST_AMOUNT, reduced
+from matwheel.compositions.oxidation_states import (
     DEFAULT_OXIDATION_TABLE,
     OXIDATION_TABLES,
     OxidationTable,
@@ -25,7 +23,9 @@ from matwheel.screening.oxidation_states import (
     pauling_electronegativities,
     smact_version,
 )
-from matwheel.screening.verdicts import ERROR, FAIL, PASS, Verdict
+from matwheel.crystals.crystal import Crystal
+from matwheel.crystals.table import reduced_formula
+from matwheel.verdicts import ERROR, FAIL, PASS, Verdict
 
 __all__ = [
     "DEFAULT_OXIDATION_TABLE",

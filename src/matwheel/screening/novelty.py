@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from matwheel.core.processes import map_in_order
 from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.table import reduced_formula
-from matwheel.screening.processes import map_in_order
 from matwheel.screening.reference_sets import FORMULAS, ReferenceSet
 from matwheel.screening.uniqueness import MATCHER, comparable, matcher_version, same_structure
-from matwheel.screening.verdicts import ERROR, FAIL, PASS, UNDECIDED, Verdict
+from matwheel.verdicts import ERROR, FAIL, PASS, UNDECIDED, Verdict
 
 SCREEN_PREFIX = "novel_"
 RELAXED_SCREEN = "novel_relaxed"

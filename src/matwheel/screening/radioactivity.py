@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
+from matwheel.core.errors import InputError
 from matwheel.crystals.crystal import Crystal
-from matwheel.errors import InputError
-from matwheel.screening.verdicts import ERROR, FAIL, PASS, Verdict
+from matwheel.verdicts import ERROR, FAIL, PASS, Verdict
 
 
 class RadioactivityScreen:

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from matwheel.compositions.formulas import ELEMENTS, parse_formulas, reduce_counts
+from matwheel.core.errors import InputError
 from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.reader import read_crystal
 from matwheel.crystals.table import COLUMNS, crystal_table, crystals_of_table, reduced_formula
 from matwheel.crystals.text_tables import column_named, named_faults, read_text_table
-from matwheel.errors import InputError
-from matwheel.screening.formulas import ELEMENTS, parse_formulas, reduce_counts
 
 STRUCTURES, FORMULAS = "structures", "formulas"
 MP_MIRROR_FILES = (

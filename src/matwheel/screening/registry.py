@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, Self
 
+from matwheel.core.registries import Registry, registered
 from matwheel.crystals.crystal import Crystal
-from matwheel.registries import Registry, registered
-from matwheel.screening.verdicts import Verdict
+from matwheel.verdicts import Verdict
 
 # name: (module, class)
 SCREENS: Registry[tuple[str, str]] = {

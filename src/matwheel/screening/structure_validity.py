@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from matwheel.core.errors import InputError
 from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.dimensionality import (
     ATOM_SIZE_ANGSTROM,
@@ -26,8 +27,7 @@ from matwheel.crystals.dimensionality import (
     LayerGeometry,
     layer_geometry,
 )
-from matwheel.errors import InputError
-from matwheel.screening.verdicts import ERROR, FAIL, PASS, Verdict
+from matwheel.verdicts import ERROR, FAIL, PASS, Verdict
 
 SCREEN = "structure"
 MINIMUM_DISTANCE_ANGSTROM = 0.5

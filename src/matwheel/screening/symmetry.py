@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 from importlib.metadata import version
 
+from matwheel.core.errors import InputError
 from matwheel.crystals.crystal import Crystal
-from matwheel.crystals.symmetry_dataset import symmetry_dataset
-from matwheel.errors import InputError
-from matwheel.screening.verdicts import ERROR, FAIL, PASS, Verdict
+from matwheel.crystals.symmetry.symmetry_dataset import symmetry_dataset
+from matwheel.verdicts import ERROR, FAIL, PASS, Verdict
 
 SCREEN = "symmetry"
 SYMPREC_ANGSTROM = 0.1

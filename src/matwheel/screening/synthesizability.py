@@ -12,10 +12,10 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from matwheel.core.errors import InputError
+from matwheel.core.registries import Registry, registered
 from matwheel.crystals.crystal import Crystal
-from matwheel.errors import InputError
-from matwheel.registries import Registry, registered
-from matwheel.screening.verdicts import ERROR, FAIL, PASS, Verdict
+from matwheel.verdicts import ERROR, FAIL, PASS, Verdict
 
 SCREEN = "synthesizability"
 NO_SCORE = "none"
@@ -23,7 +23,7 @@ THRESHOLD = 0.5
 
 # name: (module, class)
 SCORES: Registry[tuple[str, str]] = {
-    "formula": ("matwheel.screening.formula_synthesizability", "FormulaScore"),
+    "formula": ("matwheel.composition_models.formula_synthesizability", "FormulaScore"),
 }
 
 

@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from matwheel.core.processes import map_in_order
 from matwheel.crystals.crystal import Crystal, to_structure
 from matwheel.crystals.table import reduced_formula
-from matwheel.screening.processes import map_in_order
 from matwheel.screening.structure_validity import (
     LARGEST_CELL_VECTOR_ANGSTROM,
     MINIMUM_DISTANCE_ANGSTROM,
     MINIMUM_VOLUME_ANGSTROM3,
 )
-from matwheel.screening.verdicts import ERROR, FAIL, PASS, UNDECIDED, Verdict
+from matwheel.verdicts import ERROR, FAIL, PASS, UNDECIDED, Verdict
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

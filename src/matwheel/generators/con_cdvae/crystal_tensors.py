@@ -10,9 +10,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from matwheel.core.errors import InputError
 from matwheel.crystals.crystal import Crystal, from_structure, to_structure
 from matwheel.crystals.graphs import CrystalGraphs, build_graphs
-from matwheel.errors import InputError
 from matwheel.predictors.cgcnn import GraphTensors, graph_tensors
 
 ELEMENTS = 100

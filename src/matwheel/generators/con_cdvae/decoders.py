@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from matwheel.errors import InputError
+from matwheel.core.errors import InputError
 from matwheel.generators.con_cdvae.equivariant_decoder import EquivariantDecoder
 from matwheel.generators.con_cdvae.settings import ConCDVAESettings
 

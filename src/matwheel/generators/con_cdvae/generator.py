@@ -12,19 +12,19 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from matwheel.checkpoints import TrainingCheckpoint
+from matwheel.core.errors import InputError
+from matwheel.core.files import atomic_path
+from matwheel.core.progress import Log, log_to_stderr
+from matwheel.core.seeds import derive_seed
 from matwheel.crystals.crystal import Crystal
-from matwheel.devices import loading_device, resolve_device
-from matwheel.errors import InputError
-from matwheel.files import atomic_path
 from matwheel.generators.con_cdvae.crystal_tensors import crystal_tensors
 from matwheel.generators.con_cdvae.diffusion_prior import DiffusionPrior
 from matwheel.generators.con_cdvae.model import ConditionalAutoencoder
 from matwheel.generators.con_cdvae.sampling import sample_crystals
 from matwheel.generators.con_cdvae.settings import ConCDVAESettings, settings_from_mapping
 from matwheel.generators.con_cdvae.training import fit_autoencoder_and_prior
-from matwheel.progress import Log, log_to_stderr
-from matwheel.seeds import derive_seed
+from matwheel.training.checkpoints import TrainingCheckpoint
+from matwheel.training.devices import loading_device, resolve_device
 
 
 class ConCDVAE:

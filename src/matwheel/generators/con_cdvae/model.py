@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from matwheel.compositions.element_features import element_features
 from matwheel.generators.con_cdvae.composition_head import CompositionHead
 from matwheel.generators.con_cdvae.crystal_tensors import ELEMENTS, CrystalBatch, CrystalTensors
 from matwheel.generators.con_cdvae.decoders import make_decoder
@@ -20,7 +21,6 @@ from matwheel.generators.con_cdvae.lattices import lattice_parameters, scaled_pa
 from matwheel.generators.con_cdvae.neighbours import nearest_images
 from matwheel.generators.con_cdvae.settings import ConCDVAESettings
 from matwheel.predictors.cgcnn import GaussianBasis, GraphConvolution, GraphTensors
-from matwheel.predictors.element_features import element_features
 
 _NOISE_WIDTH = 32
 _LARGEST_STANDARD_LABEL = 4.0
@@ -54,7 +54,7 @@ def perceptron(*widths: int) -> nn.Sequential:
 
 
 def _signed_log(labels: Tensor) -> Tensor:
-    """As `matwheel.label_scale.signed_log`, for tensors."""
+    """As `matwheel.training.label_scale.signed_log`, for tensors."""
     return labels.sign() * labels.abs().log1p()
 
 

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from matwheel.core.progress import Log, Progress
+from matwheel.core.seeds import derive_seed
 from matwheel.generators.con_cdvae.crystal_tensors import ELEMENTS
 from matwheel.generators.con_cdvae.diffusion_prior import DiffusionPrior
 from matwheel.generators.con_cdvae.lattices import lattice_matrices, unscaled_parameters
 from matwheel.generators.con_cdvae.model import ConditionalAutoencoder
-from matwheel.progress import Log, Progress
-from matwheel.seeds import derive_seed
 
 _LATENT_BATCH = 250
 _SMALLEST_VOLUME_ANGSTROM3 = 0.1

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from matwheel.errors import InputError
+from matwheel.core.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -23,13 +23,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from matwheel.checkpoints import TrainingCheckpoint
+from matwheel.core.progress import Log, Progress
+from matwheel.core.seeds import derive_seed
 from matwheel.generators.con_cdvae.crystal_tensors import CrystalTensors
 from matwheel.generators.con_cdvae.diffusion_prior import DiffusionPrior
 from matwheel.generators.con_cdvae.model import ConditionalAutoencoder
 from matwheel.generators.con_cdvae.settings import ConCDVAESettings
-from matwheel.progress import Log, Progress
-from matwheel.seeds import derive_seed
+from matwheel.training.checkpoints import TrainingCheckpoint
 
 _CHECKPOINT_SECONDS = 20.0
 _WARM_UP = 0.15

@@ -18,16 +18,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from matwheel.checkpoints import TrainingCheckpoint
-from matwheel.devices import resolve_device
-from matwheel.errors import InputError
-from matwheel.evaluation.proportions import proportion
-from matwheel.files import atomic_path
+from matwheel.compositions.formulas import MATGAN_ELEMENTS
+from matwheel.core.errors import InputError
+from matwheel.core.files import atomic_path
+from matwheel.core.progress import Log, log_to_stderr
+from matwheel.core.proportions import proportion
+from matwheel.core.seeds import derive_seed
 from matwheel.generators.matgan.representation import DECODING_THRESHOLD, MOST_ATOMS, decode, encode
-from matwheel.progress import Log, log_to_stderr
-from matwheel.resumable_training import TrainingPlan, train_network
-from matwheel.screening.formulas import MATGAN_ELEMENTS
-from matwheel.seeds import derive_seed
+from matwheel.training.checkpoints import TrainingCheckpoint
+from matwheel.training.devices import resolve_device
+from matwheel.training.resumable_training import TrainingPlan, train_network
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,18 +12,18 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from matwheel import random_draws
-from matwheel.checkpoints import TrainingCheckpoint
-from matwheel.devices import loading_device, resolve_device
-from matwheel.errors import InputError
-from matwheel.files import atomic_path
+from matwheel.compositions.composition_keys import reduced_keys
+from matwheel.core.errors import InputError
+from matwheel.core.files import atomic_path
+from matwheel.core.progress import Log, Progress, log_to_stderr
+from matwheel.core.seeds import derive_seed
 from matwheel.generators.matgan.networks import make_generator_network
 from matwheel.generators.matgan.representation import MOST_ATOMS
 from matwheel.generators.matgan.settings import MatGANSettings, settings_from_mapping
 from matwheel.generators.matgan.training import train
-from matwheel.progress import Log, Progress, log_to_stderr
-from matwheel.screening.composition_keys import reduced_keys
-from matwheel.seeds import derive_seed
+from matwheel.training import random_draws
+from matwheel.training.checkpoints import TrainingCheckpoint
+from matwheel.training.devices import loading_device, resolve_device
 
 SAMPLING_BATCH = 8192
 

@@ -22,10 +22,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
-from matwheel import random_draws
-from matwheel.errors import InputError
+from matwheel.core.errors import InputError
 from matwheel.generators.matgan.representation import MOST_ATOMS, decode
 from matwheel.generators.matgan.settings import MatGANSettings
+from matwheel.training import random_draws
 
 PLACES = 8
 """Most elements that a `DenseGenerator` puts into a composition."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from matwheel.errors import InputError
+from matwheel.core.errors import InputError
 
 MOST_ATOMS = 8
 """Rows of the matrix: most atoms of one element."""

@@ -18,12 +18,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from matwheel import random_draws
-from matwheel.checkpoints import TrainingCheckpoint
+from matwheel.core.progress import Log, Progress
+from matwheel.core.seeds import derive_seed
 from matwheel.generators.matgan.networks import GeneratorNetwork, InfillGenerator, cells_of, make_critic
 from matwheel.generators.matgan.settings import MatGANSettings
-from matwheel.progress import Log, Progress
-from matwheel.seeds import derive_seed
+from matwheel.training import random_draws
+from matwheel.training.checkpoints import TrainingCheckpoint
 
 _CHECKPOINT_SECONDS = 20.0
 _BETAS = (0.5, 0.9)

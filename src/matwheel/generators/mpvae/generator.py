@@ -13,14 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from matwheel import random_draws
-from matwheel.checkpoints import TrainingCheckpoint
-from matwheel.crystals.wyckoff_genes import GeneArrays, WyckoffGene
-from matwheel.crystals.wyckoff_permutations import augmented
-from matwheel.crystals.wyckoff_positions import crystal_system
-from matwheel.devices import resolve_device
-from matwheel.errors import InputError
-from matwheel.files import atomic_path
+from matwheel.core.errors import InputError
+from matwheel.core.files import atomic_path
+from matwheel.core.progress import Log, log_to_stderr
+from matwheel.core.seeds import derive_seed
 from matwheel.generators.mpvae.published_network import PublishedNetwork
 from matwheel.generators.mpvae.representation import (
     SiteSequences,
@@ -30,9 +26,13 @@ from matwheel.generators.mpvae.representation import (
 )
 from matwheel.generators.mpvae.settings import MPVAESettings, settings_from_mapping
 from matwheel.generators.mpvae.site_network import SiteNetwork
-from matwheel.progress import Log, log_to_stderr
-from matwheel.resumable_training import TrainingPlan, train_network
-from matwheel.seeds import derive_seed
+from matwheel.training import random_draws
+from matwheel.training.checkpoints import TrainingCheckpoint
+from matwheel.training.devices import resolve_device
+from matwheel.training.resumable_training import TrainingPlan, train_network
+from matwheel.wyckoff.wyckoff_genes import GeneArrays, WyckoffGene
+from matwheel.wyckoff.wyckoff_permutations import augmented
+from matwheel.wyckoff.wyckoff_positions import crystal_system
 
 PROPERTIES = ("formation_energy_ev_per_atom", "band_gap_ev")
 _BATCH = 8192

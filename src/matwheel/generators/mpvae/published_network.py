@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from matwheel.crystals.wyckoff_positions import LETTERS, SPACE_GROUPS
 from matwheel.generators.mpvae.representation import (
     ELEMENT_TOKENS,
     MOST_SITES,
@@ -23,6 +22,7 @@ from matwheel.generators.mpvae.representation import (
     position_tables,
 )
 from matwheel.generators.mpvae.settings import MPVAESettings
+from matwheel.wyckoff.wyckoff_positions import LETTERS, SPACE_GROUPS
 
 _ELEMENTS = ELEMENT_TOKENS - 1
 _CHANNELS = (32, 64, 128)

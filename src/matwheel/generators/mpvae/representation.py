@@ -14,17 +14,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from matwheel.crystals.wyckoff_genes import (
+from matwheel.compositions.element_features import element_features
+from matwheel.compositions.formulas import ELEMENTS
+from matwheel.core.errors import InputError
+from matwheel.wyckoff.wyckoff_genes import (
     MOST_ELEMENTS,
     GeneArrays,
     WyckoffGene,
     element_order,
     make_gene,
 )
-from matwheel.crystals.wyckoff_positions import LETTERS, SPACE_GROUPS, crystal_system, wyckoff_positions
-from matwheel.errors import InputError
-from matwheel.predictors.element_features import element_features
-from matwheel.screening.formulas import ELEMENTS
+from matwheel.wyckoff.wyckoff_positions import LETTERS, SPACE_GROUPS, crystal_system, wyckoff_positions
 
 MOST_SITES = 12
 MOST_TAKERS = 16

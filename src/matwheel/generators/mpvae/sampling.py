@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from matwheel.crystals.gene_rows import genes_of_table
-from matwheel.crystals.wyckoff_genes import GeneArrays
-from matwheel.errors import InputError
+from matwheel.core.errors import InputError
+from matwheel.core.progress import Log, log_to_stderr
+from matwheel.core.seeds import derive_seed
 from matwheel.generators.mpvae.generator import MPVAE, PROPERTIES
 from matwheel.generators.mpvae.settings import SamplingSettings
-from matwheel.progress import Log, log_to_stderr
-from matwheel.screening.gene_targets import Target
-from matwheel.seeds import derive_seed
+from matwheel.wyckoff.gene_rows import genes_of_table
+from matwheel.wyckoff.gene_targets import Target
+from matwheel.wyckoff.wyckoff_genes import GeneArrays
 
 FEWEST_REFERENCES = 20
 

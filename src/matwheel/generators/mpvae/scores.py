@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from matwheel.crystals.wyckoff_genes import WyckoffGene, gene_arrays, genes_of_arrays
-from matwheel.crystals.wyckoff_permutations import canonical_keys
-from matwheel.crystals.wyckoff_positions import crystal_system
 from matwheel.generators.mpvae.generator import MPVAE
+from matwheel.wyckoff.wyckoff_genes import WyckoffGene, gene_arrays, genes_of_arrays
+from matwheel.wyckoff.wyckoff_permutations import canonical_keys
+from matwheel.wyckoff.wyckoff_positions import crystal_system
 
 
 def model_scores(model: MPVAE, genes: Sequence[WyckoffGene], labels: NDArray[np.float64]) -> dict[str, float]:

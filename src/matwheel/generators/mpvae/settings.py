@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from matwheel.errors import InputError
+from matwheel.core.errors import InputError
 
 NETWORKS = ("sites", "published")
 OPTIMISERS = ("adam", "rmsprop")
@@ -32,7 +32,7 @@ class MPVAESettings:
         batch_size: genes per step.
         optimiser: 'adam', or 'rmsprop' as published.
         pretraining_rate, fine_tuning_rate: the largest learning rates.
-        schedule: 'one_cycle' or 'constant', see `matwheel.resumable_training.TrainingPlan`.
+        schedule: 'one_cycle' or 'constant', see `matwheel.training.resumable_training.TrainingPlan`.
         validate_every: steps between two looks at the validation rows.
         freeze_encoder: fine-tuning leaves the first half of the encoder and its normalisation as they are.
         dropout: share of hidden units that a step does not see.

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from matwheel.crystals.wyckoff_positions import LETTERS, SPACE_GROUPS
 from matwheel.generators.mpvae.representation import (
     ELEMENT_TOKENS,
     END,
@@ -23,7 +22,8 @@ from matwheel.generators.mpvae.representation import (
     position_tables,
 )
 from matwheel.generators.mpvae.settings import MPVAESettings
-from matwheel.random_draws import Dropout, gumbel_noise
+from matwheel.training.random_draws import Dropout, gumbel_noise
+from matwheel.wyckoff.wyckoff_positions import LETTERS, SPACE_GROUPS
 
 _FORBIDDEN = -1e9
 

@@ -1,0 +1,1 @@
+"""Candidates: funnel, rates, ranked table, a candidate's history."""

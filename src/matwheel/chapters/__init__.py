@@ -1,0 +1,1 @@
+"""The papers: what belongs to one of them only."""

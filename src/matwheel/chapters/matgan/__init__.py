@@ -1,0 +1,1 @@
+"""MatGAN: tables, maps and figures of millions of compositions."""

@@ -1,0 +1,778 @@
+"""A graph network that sees distances finely: small displacements of the atoms of one compound.
+
+Continuous-filter convolutions (Schütt et al., SchNet, J. Chem. Phys. 148, 241722, 2018): the message from a
+neighbour is its features times a smooth function of its distance, learned separately for every feature. The
+project's CGCNN keeps twelve neighbours; here every pair of atoms within the cutoff is an edge and fades out
+smoothly at the cutoff, so that predictions have derivatives with respect to each distance. One network learns
+several targets at once.
+
+What is special about few displaced configurations of one compound shapes three choices, found on trial sets
+of 48 thermal and 24 uniform configurations of Ag3SBr with energies and stresses of a potential:
+
+- They differ little from one another, and what they have in common carries no information. Messages and
+  pooled features are centred and scaled by the training rows in the network as it starts (data-dependent
+  initialisation, Salimans & Kingma, arXiv 1602.07868, section 3); these numbers stay fixed.
+- Smooth functions of the distance need few examples. The Gaussians of the radial basis are wide; a shift of
+  0.1 Å is seen by their slopes, which sharper ones would not see better with so few labels.
+- The network starts as a sum of pair functions: later rounds of messages and the nonlinear parts start
+  silent, and the last layer starts at the ridge regression on the pooled features. Gradient steps add what
+  pairs do not hold, as long as the validation error falls.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from matwheel.core.errors import InputError
+from matwheel.core.files import atomic_path
+from matwheel.core.seeds import derive_seed
+from matwheel.crystals.crystal import Crystal
+from matwheel.predictors.interface import fitted
+
+_PERIODIC = np.ones(3, dtype=np.int64)
+_SAME_POSITION_ANGSTROM = 1e-8
+_SMALLEST_VOLUME_ANGSTROM3 = 1e-3
+_LARGEST_ATOMIC_NUMBER = 118
+# A deviation below this is rounding: a crystal at rest has equal messages on equivalent atoms.
+_SMALLEST_DEVIATION = 1e-5
+_PREDICTION_CRYSTALS = 64
+_LOSSES = ("mse", "l1", "huber")
+_RIDGE_STRENGTHS = tuple(10.0 ** (power / 4) for power in range(-12, 17))
+
+
+@dataclass(frozen=True)
+class DistanceNetworkSettings:
+    """Everything a training depends on besides data and seed.
+
+    Attributes:
+        cutoff_angstrom: pairs of atoms closer than this are edges.
+        fading_angstrom: over this last stretch before the cutoff messages fade to zero.
+        smallest_distance_angstrom: centre of the first Gaussian of the radial basis.
+        basis_step_angstrom: distance between the Gaussians, and their standard deviation.
+        width: features of an atom.
+        convolutions: number of rounds of messages.
+        element_properties: electronegativity, mass and radius of the element beside the learned embedding.
+        steps: optimiser steps, whatever the number of training rows; 0: the start is kept.
+        batch_size: crystals per step, at most.
+        learning_rate, weight_decay: of AdamW; the rate rises over the first tenth, then falls as a cosine.
+        largest_gradient_norm: gradients are clipped to this norm.
+        loss: of the standardised targets: 'mse', 'l1' or 'huber'.
+        average_decay: of the running average of the weights, per step; the average is what is validated.
+        validate_every_steps: steps between validations.
+    """
+
+    cutoff_angstrom: float = 5.5
+    fading_angstrom: float = 1.5
+    smallest_distance_angstrom: float = 0.8
+    basis_step_angstrom: float = 0.4
+    width: int = 48
+    convolutions: int = 2
+    element_properties: bool = True
+    steps: int = 240
+    batch_size: int = 8
+    learning_rate: float = 3e-4
+    weight_decay: float = 0.01
+    largest_gradient_norm: float = 5.0
+    loss: str = "mse"
+    average_decay: float = 0.98
+    validate_every_steps: int = 10
+
+    def __post_init__(self) -> None:
+        may_be_zero = ("steps", "weight_decay", "average_decay")
+        for setting in fields(self):
+            name, value = setting.name, getattr(self, setting.name)
+            if name in ("element_properties", "loss"):
+                continue
+            if not math.isfinite(value) or value < 0 or (value == 0 and name not in may_be_zero):
+                raise InputError(f"setting distance_network.{name} is {value}; give a positive number")
+        if self.loss not in _LOSSES:
+            raise InputError(
+                f"setting distance_network.loss is {self.loss!r}; choose one of {', '.join(_LOSSES)}"
+            )
+        if self.average_decay >= 1:
+            raise InputError(
+                f"setting distance_network.average_decay is {self.average_decay}; it must be below 1"
+            )
+        if self.smallest_distance_angstrom >= self.cutoff_angstrom:
+            raise InputError(
+                "setting distance_network.smallest_distance_angstrom must be below cutoff_angstrom "
+                f"({self.cutoff_angstrom:g})"
+            )
+        if self.fading_angstrom > self.cutoff_angstrom:
+            raise InputError(
+                "setting distance_network.fading_angstrom must not exceed cutoff_angstrom "
+                f"({self.cutoff_angstrom:g})"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class EdgeBatch:
+    """Atoms and edges of some crystals, one crystal after the other.
+
+    Attributes:
+        atomic_numbers: shape (atoms,).
+        source, target: atoms of each edge, numbered through all crystals, shape (edges,); messages flow from
+            source to target. Sorted by target, then by distance. Each pair of atoms is two edges, one in
+            either direction, and each periodic image is an edge of its own.
+        distance: shape (edges,), Å.
+        crystal: crystal of each atom, ascending, shape (atoms,).
+        n: number of crystals.
+    """
+
+    atomic_numbers: Tensor
+    source: Tensor
+    target: Tensor
+    distance: Tensor
+    crystal: Tensor
+    n: int
+
+    def __len__(self) -> int:
+        return self.n
+
+    @property
+    def edge_crystal(self) -> Tensor:
+        """Crystal of each edge, ascending, shape (edges,)."""
+        return self.crystal[self.target]
+
+
+def edges_of(crystals: Sequence[Crystal], cutoff_angstrom: float = 5.5) -> EdgeBatch:
+    """Return all pairs of atoms within a cutoff, all periodic images included.
+
+    Raises:
+        InputError: a crystal without atoms or volume, with an unknown element or with positions that are not
+            finite.
+    """
+    numbers = _atomic_numbers(crystals)
+    found = [_pairs(crystal, cutoff_angstrom) for crystal in crystals]
+    counts = np.array([len(crystal.species) for crystal in crystals], dtype=np.int64)
+    first_atom = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+    def joined(column: int, dtype: type, shifted: bool = False) -> Tensor:
+        parts = [
+            pairs[column] + (first if shifted else 0)
+            for pairs, first in zip(found, first_atom[:-1], strict=True)
+        ]
+        return torch.from_numpy(np.concatenate([np.zeros(0, dtype=dtype), *parts]).astype(dtype))
+
+    return EdgeBatch(
+        atomic_numbers=torch.tensor(
+            [numbers[symbol] for crystal in crystals for symbol in crystal.species], dtype=torch.int64
+        ),
+        source=joined(1, np.int64, shifted=True),
+        target=joined(0, np.int64, shifted=True),
+        distance=joined(2, np.float64).to(torch.get_default_dtype()),
+        crystal=torch.from_numpy(np.repeat(np.arange(len(crystals)), counts)),
+        n=len(crystals),
+    )
+
+
+def _atomic_numbers(crystals: Sequence[Crystal]) -> dict[str, int]:
+    """Return the atomic number of every element that occurs."""
+    from pymatgen.core import Element
+
+    numbers = {symbol: 0 for crystal in crystals for symbol in crystal.species}
+    for symbol in numbers:
+        try:
+            numbers[symbol] = Element(symbol).Z
+        except ValueError:
+            owner = next(crystal.id for crystal in crystals if symbol in crystal.species)
+            raise InputError(f"crystal {owner}: unknown element {symbol!r}") from None
+    return numbers
+
+
+def _pairs(
+    crystal: Crystal, cutoff_angstrom: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Return target, source and distance of all pairs within the cutoff."""
+    from pymatgen.optimization.neighbors import find_points_in_spheres
+
+    if not len(crystal.species):
+        raise InputError(f"crystal {crystal.id}: no atoms; remove it from the set")
+    if not (np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac_coords).all()):
+        raise InputError(f"crystal {crystal.id}: lattice or positions are not finite; remove it from the set")
+    if crystal.volume_angstrom3 < _SMALLEST_VOLUME_ANGSTROM3:
+        raise InputError(f"crystal {crystal.id}: the cell has no volume; remove it from the set")
+    positions = np.ascontiguousarray((crystal.frac_coords % 1.0) @ crystal.lattice)
+    target, source, _, distance = find_points_in_spheres(
+        positions,
+        positions,
+        r=float(cutoff_angstrom),
+        pbc=_PERIODIC,
+        lattice=np.ascontiguousarray(crystal.lattice),
+        tol=_SAME_POSITION_ANGSTROM,
+    )
+    other = (target != source) | (distance > _SAME_POSITION_ANGSTROM)
+    target, source, distance = target[other], source[other], distance[other]
+    order = np.lexsort((source, distance, target))
+    return target[order], source[order], distance[order]
+
+
+@lru_cache(maxsize=1)
+def _element_properties() -> NDArray[np.float32]:
+    """Return electronegativity, log mass and covalent radius of the elements, standardised, shape (119, 3).
+
+    What is not known is 0, the mean of the elements.
+    """
+    from pymatgen.analysis.molecule_structure_comparator import CovalentRadius
+    from pymatgen.core import Element
+
+    values = np.full((_LARGEST_ATOMIC_NUMBER + 1, 3), np.nan)
+    for number in range(1, _LARGEST_ATOMIC_NUMBER + 1):
+        element = Element.from_Z(number)
+        electronegativity = element.data.get("X")
+        known = isinstance(electronegativity, int | float)
+        values[number] = (
+            electronegativity if known else np.nan,
+            math.log(float(element.atomic_mass)),
+            CovalentRadius.radius.get(element.symbol, np.nan),
+        )
+    standardised = (values - np.nanmean(values, axis=0)) / np.nanstd(values, axis=0)
+    table = np.nan_to_num(standardised, nan=0.0).astype(np.float32)
+    table.setflags(write=False)
+    return table
+
+
+class RadialBasis(nn.Module):
+    """Gaussians of the distance, times a function that fades from 1 to 0 before the cutoff."""
+
+    def __init__(self, settings: DistanceNetworkSettings) -> None:
+        super().__init__()
+        self.step = settings.basis_step_angstrom
+        self.cutoff = settings.cutoff_angstrom
+        self.fading = settings.fading_angstrom
+        centres = torch.arange(settings.smallest_distance_angstrom, self.cutoff, self.step)
+        self.register_buffer("centres", centres)
+
+    @property
+    def width(self) -> int:
+        """Number of Gaussians."""
+        return len(self.centres)
+
+    def forward(self, distance: Tensor) -> Tensor:
+        """Return the basis functions, shape (edges, width); `distance` has shape (edges,), Å."""
+        # Quintic step: value, slope and curvature are continuous at both ends.
+        place = ((self.cutoff - distance) / self.fading).clamp(0.0, 1.0)
+        fade = place**3 * (10 - 15 * place + 6 * place**2)
+        gaussians = torch.exp(-0.5 * ((distance[:, None] - self.centres) / self.step) ** 2)
+        return gaussians * fade[:, None]
+
+
+class FixedScale(nn.Module):
+    """(values − mean of each feature) / deviation, by groups of rows; set once from training rows.
+
+    The deviation is one number for all features of a group: scaled one by one, features that hardly vary, and
+    so hold mostly noise, would count as much as the others.
+    """
+
+    def __init__(self, groups: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(groups, width))
+        self.register_buffer("deviation", torch.ones(groups, 1))
+
+    @torch.no_grad()
+    def set_from(self, values: Tensor, group: Tensor) -> None:
+        """Take mean and deviation from values (rows, width) whose groups are `group` (rows,).
+
+        A group without spread keeps the deviation 1, one without rows the mean 0 as well.
+        """
+        for which in group.unique().tolist():
+            rows = values[group == which]
+            self.mean[which] = rows.mean(dim=0)
+            deviation = float((rows - self.mean[which]).square().mean().sqrt())
+            if deviation > _SMALLEST_DEVIATION:
+                self.deviation[which] = deviation
+
+    def forward(self, values: Tensor, group: Tensor) -> Tensor:
+        """Return scaled values (rows, width)."""
+        return (values - self.mean[group]) / self.deviation[group]
+
+
+class DistanceConvolution(nn.Module):
+    """One round of messages: x_i + s z_i + MLP(z_i, x_i) with z_i = scaled Σ_j w_ij F(d_ij) ∘ A x_j.
+
+    F is a linear combination of the radial basis. The MLP starts at zero, and the learned share s at
+    `first_share`.
+    """
+
+    def __init__(self, basis_width: int, width: int, first_share: float) -> None:
+        super().__init__()
+        self.filter = nn.Linear(basis_width, width, bias=False)
+        self.of_source = nn.Linear(width, width, bias=False)
+        nn.init.normal_(self.filter.weight, std=basis_width**-0.5)
+        nn.init.normal_(self.of_source.weight, std=width**-0.5)
+        self.scale = FixedScale(_LARGEST_ATOMIC_NUMBER + 1, width)
+        self.share = nn.Parameter(torch.tensor(first_share))
+        self.update = nn.Sequential(nn.Linear(2 * width, width), nn.SiLU(), nn.Linear(width, width))
+        nn.init.zeros_(self.update[-1].weight)
+        nn.init.zeros_(self.update[-1].bias)
+
+    def messages(self, nodes: Tensor, batch: EdgeBatch, basis: Tensor, edge_weight: Tensor | None) -> Tensor:
+        """Return the sum of the messages to each atom, shape (atoms, width)."""
+        message = self.filter(basis) * self.of_source(nodes).index_select(0, batch.source)
+        if edge_weight is not None:
+            message = message * edge_weight[:, None]
+        return nodes.new_zeros(nodes.shape).index_add(0, batch.target, message)
+
+    def forward(self, nodes: Tensor, batch: EdgeBatch, basis: Tensor, edge_weight: Tensor | None) -> Tensor:
+        """Return new features of the atoms, shape (atoms, width)."""
+        received = self.scale(self.messages(nodes, batch, basis, edge_weight), batch.atomic_numbers)
+        return nodes + self.share * received + self.update(torch.cat([received, nodes], dim=1))
+
+
+class FilterNetwork(nn.Module):
+    """Embedding of the elements → rounds of messages → mean over atoms → targets, standardised."""
+
+    def __init__(self, settings: DistanceNetworkSettings, targets: int) -> None:
+        super().__init__()
+        width = settings.width
+        self.settings = settings
+        self.basis = RadialBasis(settings)
+        self.embedding = nn.Embedding(_LARGEST_ATOMIC_NUMBER + 1, width)
+        if settings.element_properties:
+            # Kept with the weights: a saved model does not change when the elemental data do.
+            self.register_buffer("properties", torch.from_numpy(_element_properties().copy()))
+            self.of_properties = nn.Linear(self.properties.shape[1], width, bias=False)
+        self.convolutions = nn.ModuleList(
+            DistanceConvolution(self.basis.width, width, first_share=0.0 if later else 1.0)
+            for later in range(settings.convolutions)
+        )
+        self.pooled_scale = FixedScale(1, width)
+        self.output = nn.Linear(width, targets)
+
+    def _elements(self, batch: EdgeBatch) -> Tensor:
+        """Return the features of the atoms before any message, shape (atoms, width)."""
+        nodes = self.embedding(batch.atomic_numbers)
+        if self.settings.element_properties:
+            nodes = nodes + self.of_properties(self.properties[batch.atomic_numbers])
+        return nodes
+
+    def _pooled(self, nodes: Tensor, batch: EdgeBatch) -> Tensor:
+        """Return the mean over the atoms of each crystal, shape (n, width)."""
+        atoms = torch.bincount(batch.crystal, minlength=batch.n)
+        return nodes.new_zeros(batch.n, nodes.shape[1]).index_add(0, batch.crystal, nodes) / atoms[:, None]
+
+    @torch.no_grad()
+    def start_from(self, batch: EdgeBatch, basis: Tensor, labels: NDArray[np.float64]) -> None:
+        """Fix the scales by the crystals of `batch` and set the last layer to the ridge regression on them.
+
+        The strength of the ridge is the one with the smallest leave-one-out error, for each target.
+
+        Args:
+            labels: standardised, NaN where not known, shape (n, targets).
+        """
+        from sklearn.linear_model import RidgeCV
+
+        nodes = self._elements(batch)
+        for convolution in self.convolutions:
+            received = convolution.messages(nodes, batch, basis, None)
+            convolution.scale.set_from(received, batch.atomic_numbers)
+            nodes = convolution(nodes, batch, basis, None)
+        one_group = torch.zeros(batch.n, dtype=torch.int64)
+        pooled = self._pooled(nodes, batch)
+        self.pooled_scale.set_from(pooled, one_group)
+        features = self.pooled_scale(pooled, one_group).double().numpy()
+        for target, values in enumerate(labels.T):
+            known = np.isfinite(values)
+            ridge = RidgeCV(alphas=_RIDGE_STRENGTHS).fit(features[known], values[known])
+            self.output.weight[target] = torch.from_numpy(ridge.coef_)
+            self.output.bias[target] = float(ridge.intercept_)
+
+    def forward(
+        self, batch: EdgeBatch, edge_weight: Tensor | None = None, basis: Tensor | None = None
+    ) -> Tensor:
+        """Return the standardised targets, shape (n, targets).
+
+        `edge_weight` (edges,) multiplies every message of an edge. `basis` (edges, basis width) are the
+        radial functions of the distances where they are known already.
+        """
+        if basis is None:
+            basis = self.basis(batch.distance)
+        nodes = self._elements(batch)
+        for convolution in self.convolutions:
+            nodes = convolution(nodes, batch, basis, edge_weight)
+        one_group = torch.zeros(batch.n, dtype=torch.int64, device=nodes.device)
+        return self.output(self.pooled_scale(self._pooled(nodes, batch), one_group))
+
+
+class DistanceNetwork:
+    """Several properties of displaced crystals from their interatomic distances.
+
+    Args:
+        settings: see `DistanceNetworkSettings`.
+        target_names: names of the targets, for messages and for whoever reads a saved model; None: numbers.
+    """
+
+    name = "distance_network"
+
+    def __init__(
+        self,
+        settings: DistanceNetworkSettings | None = None,
+        *,
+        target_names: Sequence[str] | None = None,
+    ) -> None:
+        self.settings = settings or DistanceNetworkSettings()
+        self.target_names = tuple(target_names) if target_names is not None else None
+        self.network: FilterNetwork | None = None
+        self.target_mean: Tensor | None = None
+        self.target_deviation: Tensor | None = None
+        self._elements: frozenset[int] = frozenset()
+
+    def fit(
+        self,
+        train_crystals: Sequence[Crystal],
+        train_targets: NDArray[np.float64],
+        validation_crystals: Sequence[Crystal],
+        validation_targets: NDArray[np.float64],
+        *,
+        seed: int,
+    ) -> dict[str, Any]:
+        """Train; the state of the smallest validation error is kept.
+
+        Targets are standardised by mean and deviation of the training rows. The validation error is the mean
+        over the targets of the mean absolute error in deviations; without validation rows the last state is
+        kept. A label that is not known is NaN and counts neither in training nor in validation. The
+        same arguments give the same model, bit by bit, on one machine with one thread.
+
+        Args:
+            train_targets, validation_targets: shape (rows, targets), in the units of the labels.
+
+        Returns:
+            Report that JSON can hold: curve, chosen step, validation errors, parameters, settings.
+
+        Raises:
+            InputError: fewer than two training rows, a target without two known training labels, shapes that
+                do not fit, labels that are infinite, or a validation element that training does not hold.
+            FloatingPointError: the training diverged.
+        """
+        train_labels = _checked_labels(train_crystals, train_targets, "training rows")
+        validation_labels = _checked_labels(validation_crystals, validation_targets, "validation rows")
+        if len(validation_crystals) == 0:
+            validation_labels = np.zeros((0, train_labels.shape[1]))
+        self._check_targets(train_labels, validation_labels)
+        self._elements = frozenset(_atomic_numbers(train_crystals).values())
+        mean = np.nanmean(train_labels, axis=0)
+        deviation = np.nanstd(train_labels, axis=0)
+        # Labels that are all the same leave nothing to scale.
+        deviation = np.where(deviation > 1e-12 * np.maximum(np.abs(mean), 1.0), deviation, 1.0)
+        self.target_mean, self.target_deviation = torch.from_numpy(mean), torch.from_numpy(deviation)
+
+        train_batch = self.batch_of(train_crystals)
+        validation_batch = self.batch_of(validation_crystals) if len(validation_crystals) else None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(seed, self.name, "parameters"))
+            self.network = FilterNetwork(self.settings, train_labels.shape[1])
+        report = _train(
+            self.network,
+            train_batch,
+            (train_labels - mean) / deviation,
+            validation_batch,
+            (validation_labels - mean) / deviation,
+            derive_seed(seed, self.name, "order"),
+        )
+        return report | {
+            "training_rows": len(train_crystals),
+            "validation_rows": len(validation_crystals),
+            "target_names": list(self._names(train_labels.shape[1])),
+            "target_mean": mean.tolist(),
+            "target_deviation": deviation.tolist(),
+            "settings": asdict(self.settings),
+            "seed": seed,
+        }
+
+    def batch_of(self, crystals: Sequence[Crystal]) -> EdgeBatch:
+        """Return the edges of crystals within the cutoff of this network.
+
+        Raises:
+            InputError: as `edges_of`, or an element that the training rows do not hold.
+        """
+        numbers = _atomic_numbers(crystals)
+        foreign = {symbol for symbol, number in numbers.items() if number not in self._elements}
+        if foreign and self._elements:
+            owner = next(crystal for crystal in crystals if foreign & set(crystal.species))
+            unknown = ", ".join(sorted(foreign & set(owner.species)))
+            raise InputError(
+                f"crystal {owner.id}: no training row holds {unknown}; train on crystals of these elements "
+                "as well"
+            )
+        return edges_of(crystals, self.settings.cutoff_angstrom)
+
+    def forward(self, batch: EdgeBatch, edge_weight: Tensor | None = None) -> Tensor:
+        """Return predictions in the units of the labels, shape (n, targets), with their derivatives.
+
+        Differentiable with respect to `batch.distance` and `edge_weight`.
+
+        Args:
+            edge_weight: multiplies every message of an edge, in all rounds, shape (edges,); None: all 1.
+
+        Raises:
+            RuntimeError: the network was neither fitted nor loaded.
+        """
+        standardised = fitted(self.network)(batch, edge_weight)
+        deviation, mean = fitted(self.target_deviation), fitted(self.target_mean)
+        return standardised * deviation.to(standardised.dtype) + mean.to(standardised.dtype)
+
+    def predict(self, crystals: Sequence[Crystal]) -> NDArray[np.float64]:
+        """Return predictions, shape (n, targets), in the units of the labels.
+
+        Raises:
+            InputError: as `batch_of`.
+            RuntimeError: the network was neither fitted nor loaded.
+        """
+        network = fitted(self.network)
+        mean, deviation = fitted(self.target_mean).numpy(), fitted(self.target_deviation).numpy()
+        parts = [np.zeros((0, len(mean)))]
+        with torch.no_grad():
+            for first in range(0, len(crystals), _PREDICTION_CRYSTALS):
+                batch = self.batch_of(crystals[first : first + _PREDICTION_CRYSTALS])
+                # The mean is added in double precision: total energies are large beside what they differ by.
+                parts.append(network(batch).double().numpy() * deviation + mean)
+        return np.concatenate(parts)
+
+    def save(self, path: str | Path) -> None:
+        """Write weights, scales and settings to one file, the same bytes for the same model."""
+        network = fitted(self.network)
+        # A file path would put its (temporary) name into the archive, so the bytes are made in memory.
+        content = io.BytesIO()
+        torch.save(
+            {
+                "predictor": self.name,
+                "settings": asdict(self.settings),
+                "target_names": list(self._names(len(fitted(self.target_mean)))),
+                "target_mean": fitted(self.target_mean),
+                "target_deviation": fitted(self.target_deviation),
+                "elements": sorted(self._elements),
+                "weights": dict(network.state_dict()),
+            },
+            content,
+        )
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(content.getvalue())
+
+    @classmethod
+    def load(cls, path: str | Path) -> DistanceNetwork:
+        """Read a model written by `save`.
+
+        Raises:
+            InputError: the file holds another kind of model.
+        """
+        saved = torch.load(path, weights_only=True)
+        if not isinstance(saved, dict) or saved.get("predictor") != cls.name:
+            raise InputError(f"{path}: not a model of {cls.name}; give a file written by its save")
+        predictor = cls(DistanceNetworkSettings(**saved["settings"]), target_names=saved["target_names"])
+        predictor.target_mean, predictor.target_deviation = saved["target_mean"], saved["target_deviation"]
+        predictor._elements = frozenset(saved["elements"])
+        with torch.random.fork_rng(devices=[]):
+            predictor.network = FilterNetwork(predictor.settings, len(predictor.target_mean))
+        predictor.network.load_state_dict(saved["weights"])
+        predictor.network.eval()
+        return predictor
+
+    def _names(self, targets: int) -> tuple[str, ...]:
+        return self.target_names or tuple(f"target {place}" for place in range(targets))
+
+    def _check_targets(
+        self, train_labels: NDArray[np.float64], validation_labels: NDArray[np.float64]
+    ) -> None:
+        if len(train_labels) < 2:
+            raise InputError(
+                f"{len(train_labels)} training rows, at least 2 are needed; enlarge the training part"
+            )
+        targets = train_labels.shape[1]
+        if validation_labels.shape[1] != targets:
+            raise InputError(
+                f"{targets} targets in training rows, {validation_labels.shape[1]} in validation"
+            )
+        if self.target_names is not None and len(self.target_names) != targets:
+            raise InputError(f"{targets} targets, but {len(self.target_names)} names of targets")
+        for name, labels in zip(self._names(targets), train_labels.T, strict=True):
+            known = int(np.isfinite(labels).sum())
+            if known < 2:
+                raise InputError(
+                    f"{name}: {known} known labels among {len(labels)} training rows, at least 2 are needed; "
+                    "leave this target out or label more rows"
+                )
+
+
+def _checked_labels(
+    crystals: Sequence[Crystal], targets: NDArray[np.float64], what: str
+) -> NDArray[np.float64]:
+    labels = np.asarray(targets, dtype=np.float64)
+    if len(crystals) == 0 and labels.size == 0:
+        return labels.reshape(0, labels.shape[1] if labels.ndim == 2 else 0)
+    if labels.ndim != 2 or len(labels) != len(crystals) or not labels.shape[1]:
+        raise InputError(
+            f"{what}: {len(crystals)} crystals but labels of shape {labels.shape}; give one row per crystal "
+            "and one column per target"
+        )
+    wrong = np.flatnonzero(np.isinf(labels).any(axis=1))
+    if len(wrong):
+        raise InputError(
+            f"{what}: crystal {crystals[wrong[0]].id} has an infinite label; give a number, or NaN where it "
+            "is not known"
+        )
+    return labels
+
+
+def _train(
+    network: FilterNetwork,
+    train: EdgeBatch,
+    train_labels: NDArray[np.float64],
+    validation: EdgeBatch | None,
+    validation_labels: NDArray[np.float64],
+    seed: int,
+) -> dict[str, Any]:
+    """Train on standardised labels; leave the chosen state in the network and return the report."""
+    settings = network.settings
+    labels = torch.from_numpy(train_labels).float()
+    with torch.no_grad():
+        train_basis = network.basis(train.distance)
+        validation_basis = network.basis(validation.distance) if validation is not None else None
+    network.start_from(train, train_basis, train_labels)
+    parts = [_part(train, train_basis, row) for row in range(train.n)]
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    average = {name: value.detach().clone() for name, value in network.named_parameters()}
+
+    def validation_error() -> float:
+        if validation is None or not np.isfinite(validation_labels).any():
+            return math.nan
+        with torch.no_grad():
+            predicted = torch.func.functional_call(
+                network, average, (validation,), {"basis": validation_basis}
+            )
+        return _mean_error(predicted.double().numpy(), validation_labels)
+
+    best_error, chosen_step = validation_error(), 0
+    best = {name: value.clone() for name, value in average.items()}
+    curve: list[dict[str, float | None]] = [{"step": 0, "validation_error": _or_none(best_error)}]
+    losses: list[float] = []
+    order = np.random.default_rng(seed)
+    waiting: list[NDArray[np.int64]] = []
+    for step in range(1, settings.steps + 1):
+        if not waiting:
+            batches = math.ceil(train.n / settings.batch_size)
+            waiting = np.array_split(order.permutation(train.n), batches)
+        rows = waiting.pop(0)
+        batch, basis = _joined([parts[row] for row in rows])
+        for group in optimiser.param_groups:
+            group["lr"] = settings.learning_rate * _rate_share(step, settings.steps)
+        loss = _masked_loss(network(batch, basis=basis), labels[torch.from_numpy(rows)], settings.loss)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise FloatingPointError(
+                f"loss is {value} at step {step} of {settings.steps}: lower learning_rate "
+                f"({settings.learning_rate:g})"
+            )
+        losses.append(value)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), settings.largest_gradient_norm)
+        optimiser.step()
+        # Early steps weigh less than the decay says, or the random start would stay in the average.
+        decay = min(settings.average_decay, step / (step + 10.0)) if settings.average_decay else 0.0
+        with torch.no_grad():
+            for name, parameter in network.named_parameters():
+                average[name].lerp_(parameter, 1.0 - decay)
+        if step % settings.validate_every_steps and step != settings.steps:
+            continue
+        error = validation_error()
+        curve.append(
+            {"step": step, "training_loss": float(np.mean(losses)), "validation_error": _or_none(error)}
+        )
+        losses = []
+        # Without validation rows there is nothing to choose by: the last state is kept.
+        if error < best_error or math.isnan(error):
+            best_error, chosen_step = error, step
+            best = {name: value.clone() for name, value in average.items()}
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            parameter.copy_(best[name])
+    network.eval()
+    network.zero_grad(set_to_none=True)
+    return {
+        "steps": settings.steps,
+        "chosen_step": chosen_step,
+        "start_validation_error": curve[0]["validation_error"],
+        "best_validation_error": _or_none(best_error),
+        "curve": curve,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+    }
+
+
+def _or_none(error: float) -> float | None:
+    """Return an error as JSON can hold it: None where there are no validation rows."""
+    return None if math.isnan(error) else error
+
+
+def _part(batch: EdgeBatch, basis: Tensor, row: int) -> tuple[EdgeBatch, Tensor]:
+    """Return one crystal of a batch, its atoms numbered from 0, and its radial basis."""
+    atoms = torch.nonzero(batch.crystal == row)[:, 0]
+    first = int(atoms[0])
+    edges = batch.edge_crystal == row
+    part = EdgeBatch(
+        atomic_numbers=batch.atomic_numbers[atoms],
+        source=batch.source[edges] - first,
+        target=batch.target[edges] - first,
+        distance=batch.distance[edges],
+        crystal=torch.zeros(len(atoms), dtype=torch.int64),
+        n=1,
+    )
+    return part, basis[edges]
+
+
+def _joined(parts: Sequence[tuple[EdgeBatch, Tensor]]) -> tuple[EdgeBatch, Tensor]:
+    """Return some single crystals as one batch, and their radial basis."""
+    batches = [part for part, _ in parts]
+    counts = [len(part.atomic_numbers) for part in batches]
+    first = np.concatenate([[0], np.cumsum(counts)[:-1]]).tolist()
+    batch = EdgeBatch(
+        atomic_numbers=torch.cat([part.atomic_numbers for part in batches]),
+        source=torch.cat([part.source + shift for part, shift in zip(batches, first, strict=True)]),
+        target=torch.cat([part.target + shift for part, shift in zip(batches, first, strict=True)]),
+        distance=torch.cat([part.distance for part in batches]),
+        crystal=torch.repeat_interleave(torch.arange(len(batches)), torch.tensor(counts)),
+        n=len(batches),
+    )
+    return batch, torch.cat([basis for _, basis in parts])
+
+
+def _rate_share(step: int, steps: int) -> float:
+    """Return the learning rate of `step` (from 1) as a share of the full one: rise over a tenth, cosine."""
+    done = step / steps
+    return min(1.0, 10 * done) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _masked_loss(output: Tensor, labels: Tensor, loss: str) -> Tensor:
+    """Return the mean loss over the labels that are known; zero where there are none."""
+    known = torch.isfinite(labels)
+    difference = output[known] - labels[known]
+    if loss == "mse":
+        each = difference**2
+    elif loss == "l1":
+        each = difference.abs()
+    else:
+        each = functional.huber_loss(difference, torch.zeros_like(difference), reduction="none")
+    return each.sum() / max(int(known.sum()), 1)
+
+
+def _mean_error(predicted: NDArray[np.float64], labels: NDArray[np.float64]) -> float:
+    """Return the mean over targets of the mean absolute error over known labels."""
+    error = np.abs(predicted - labels)
+    known = np.isfinite(labels)
+    each = [
+        error[known[:, target], target].mean() for target in range(labels.shape[1]) if known[:, target].any()
+    ]
+    return float(np.mean(each))

@@ -1,0 +1,172 @@
+"""The explanation of predicted gaps: attributions, whether they hold, what the labels say of bonds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from matwheel.chapters.phonon.bond_attributions import (
+    bond_table,
+    importance,
+    importance_contrast,
+    integrated_gradients_of_distances,
+)
+from matwheel.chapters.phonon.bonds import bonds_of
+from matwheel.chapters.phonon.faithfulness import (
+    faithfulness,
+    faithfulness_areas,
+    faithfulness_curves,
+    masked_predictions,
+    restored_predictions,
+)
+from matwheel.chapters.phonon.gap_sensitivity import (
+    mean_sensitivities,
+    network_sensitivities,
+    sensitivity_from_labels,
+)
+from matwheel.chapters.phonon.labelled_configurations import OK, REST
+from matwheel.core.errors import InputError
+from matwheel.crystals.crystal import Crystal
+from matwheel.crystals.table import crystals_of_table
+from matwheel.vibrations.displacements import THERMAL
+
+if TYPE_CHECKING:
+    from matwheel.chapters.phonon.distance_network import DistanceNetwork
+
+GAP = "band_gap_ev"
+DISTANCE_BINS_ANGSTROM = np.arange(1.5, 6.01, 0.25)
+ALTERED_BONDS = (5, 10, 20, 50, 100)
+"""Numbers of the most important bonds that are altered, of about 600 in a configuration."""
+
+ALTERATIONS = {"restored": restored_predictions, "masked": masked_predictions}
+"""Bonds put back to their length at rest, or taken out of the network."""
+
+
+@dataclass(frozen=True, eq=False)
+class ExplainedNetwork:
+    """A network with what it is explained on.
+
+    Attributes:
+        learnt_set: what it was trained on.
+        number: of its seed, which is a division of the configurations too.
+        network: the network.
+        test_ids: ids of the test rows of that division; no other row explains it.
+    """
+
+    learnt_set: str
+    number: int
+    network: DistanceNetwork
+    test_ids: frozenset[str]
+
+
+@dataclass(frozen=True, eq=False)
+class GapExplanation:
+    """What the networks of some training sets look at when they predict gaps.
+
+    Attributes:
+        configurations: number explained by at least one network.
+        largest_missing_ev: largest part of a change of a prediction that its attributions miss.
+        importance, over_distance: see `importance`, by pair, and by pair and distance.
+        contrasts: share of the first training set minus that of each other, by pair.
+        curves, areas: of faithfulness, with columns model, altered ('restored', 'masked') and measure.
+        label_sensitivity: see `sensitivity_from_labels`.
+        network_sensitivity: see `mean_sensitivities`.
+    """
+
+    configurations: int
+    largest_missing_ev: float
+    importance: pd.DataFrame
+    over_distance: pd.DataFrame
+    contrasts: pd.DataFrame
+    curves: pd.DataFrame
+    areas: pd.DataFrame
+    label_sensitivity: pd.DataFrame
+    network_sensitivity: pd.DataFrame
+
+
+def explain_gaps(
+    networks: Sequence[ExplainedNetwork],
+    labelled: pd.DataFrame,
+    at_rest: Crystal,
+    *,
+    pairs: Sequence[str] | None,
+    seed: int,
+) -> GapExplanation:
+    """Explain the gaps that networks predict of thermal configurations, each of its own test rows.
+
+    Args:
+        networks: each training set with the same seeds.
+        labelled: table of labelled configurations; rows that are not ok are left out.
+        at_rest: the supercell, atoms in the order of the configurations.
+        pairs: bond types whose mean lengths the labels are fitted to; None: all.
+        seed: of the bootstraps and of the bonds that are altered at random.
+
+    Raises:
+        InputError: too few labels, a pair without bonds, or a network without thermal test rows.
+    """
+    labelled = labelled[labelled["status"] == OK]
+    explained = labelled[labelled["kind"] == THERMAL].reset_index(drop=True)
+    crystals, blocks = crystals_of_table(explained), explained["block"].to_numpy()
+    tables, slopes, missing = [], [], []
+    altered: dict[tuple[str, str], list[pd.DataFrame]] = {}
+    for one in networks:
+        network, learnt_set = one.network, one.learnt_set
+        output = network.target_names.index(GAP)
+        own = np.flatnonzero(explained["id"].isin(one.test_ids))
+        if not len(own):
+            raise InputError(
+                f"no thermal test row for the network of {learnt_set}, seed {one.number}; label more "
+                "thermal configurations"
+            )
+        of_model = {"model": learnt_set, "seed": one.number, "block": blocks[own]}
+        bonds = bonds_of([crystals[row] for row in own], at_rest, network.settings.cutoff_angstrom)
+        attributions = integrated_gradients_of_distances(network.forward, bonds, output=output)
+        missing.append(attributions.largest_missing)
+        tables.append(_numbered(bond_table(bonds, attributions.values, **of_model), own))
+        slopes.append(
+            _numbered(network_sensitivities(network.forward, bonds, output=output, **of_model), own)
+        )
+        for words, alteration in ALTERATIONS.items():
+            rows = faithfulness(
+                alteration(network.forward, bonds, output=output),
+                bonds,
+                attributions.values,
+                ALTERED_BONDS,
+                seed=seed,
+                labels=explained[GAP].to_numpy()[own],
+            )
+            altered.setdefault((learnt_set, words), []).append(_numbered(rows, own))
+    table = pd.concat(tables, ignore_index=True)
+    curves, areas = [], []
+    for (learnt_set, words), parts in altered.items():
+        joined = pd.concat(parts, ignore_index=True)
+        for measure in ("change", "error_increase"):
+            key = {"model": learnt_set, "altered": words, "measure": measure}
+            options = {"measure": measure, "blocks": blocks[np.unique(joined["configuration"])], "seed": seed}
+            curves.append(faithfulness_curves(joined, **options).assign(**key))
+            areas.append(faithfulness_areas(joined, **options).assign(**key))
+    first, *others = dict.fromkeys(one.learnt_set for one in networks)
+    contrasts = [importance_contrast(table, first, other, seed=seed) for other in others]
+    return GapExplanation(
+        configurations=table["configuration"].nunique(),
+        largest_missing_ev=max(missing),
+        importance=importance(table, seed=seed),
+        over_distance=importance(table, distance_bins_angstrom=DISTANCE_BINS_ANGSTROM, seed=seed),
+        contrasts=pd.concat([pd.DataFrame(), *contrasts], ignore_index=True),
+        curves=pd.concat(curves, ignore_index=True),
+        areas=pd.concat(areas, ignore_index=True),
+        label_sensitivity=sensitivity_from_labels(
+            labelled[labelled["kind"] != REST], at_rest, pairs=pairs, seed=seed
+        ),
+        network_sensitivity=mean_sensitivities(pd.concat(slopes, ignore_index=True), seed=seed),
+    )
+
+
+def _numbered(rows: pd.DataFrame, own: NDArray[np.int64]) -> pd.DataFrame:
+    """Return rows whose configurations are numbered as in the table of all of them."""
+    return rows.assign(configuration=own[rows["configuration"]])

@@ -1,0 +1,1 @@
+"""WyCryst+: screens, surrogate models, yields and figures of Wyckoff genes."""

@@ -1,0 +1,1 @@
+"""Properties learnt from compositions alone: ElemNet, boosted trees, synthesizability."""

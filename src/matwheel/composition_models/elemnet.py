@@ -1,0 +1,280 @@
+"""ElemNet: a network of 17 dense layers from element fractions to the formation energy.
+
+Jha et al., Sci. Rep. 8, 17593 (2018): 1024 × 4, 512 × 3, 256 × 3, 128 × 3, 64 × 2, 32, 1 with ReLU, dropout
+after each of the first four blocks (keep probabilities 0.8, 0.9, 0.7, 0.8), mean absolute error as loss.
+Dropout is off at prediction.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from matwheel.compositions.composition_features import ELEMNET_ELEMENTS, checked_targets, element_fractions
+from matwheel.compositions.formulas import MATGAN_ELEMENTS
+from matwheel.core.errors import InputError
+from matwheel.core.files import atomic_path
+from matwheel.core.progress import Log, log_to_stderr
+from matwheel.core.seeds import derive_seed
+from matwheel.training import random_draws
+from matwheel.training.checkpoints import TrainingCheckpoint
+from matwheel.training.devices import resolve_device
+from matwheel.training.resumable_training import TrainingPlan, train_network
+
+BLOCKS = ((1024, 4), (512, 3), (256, 3), (128, 3), (64, 2), (32, 1))
+"""Width and number of layers of each block; a last layer of one number follows."""
+
+_PREDICTION_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class ElemNetSettings:
+    """Settings of ElemNet and its training.
+
+    Attributes:
+        width_factor: all layers but the last are this many times as wide as published.
+        dropout: share of the numbers set to zero after each of the first four blocks.
+        epochs: passes over the training rows at most.
+        batch_size: rows per optimiser step.
+        learning_rate: the largest learning rate.
+        schedule: 'constant' or 'one_cycle'.
+        validations_per_epoch: looks at the validation rows.
+        patience_epochs: epochs without a better validation after which training ends.
+    """
+
+    width_factor: float = 0.5
+    dropout: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
+    epochs: int = 14
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    schedule: str = "one_cycle"
+    validations_per_epoch: int = 2
+    patience_epochs: int = 14
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dropout", tuple(self.dropout))
+        if len(self.dropout) != 4 or not all(0 <= share < 1 for share in self.dropout):
+            raise InputError(f"dropout = {self.dropout}; give four shares of at least 0 and below 1")
+        if not self.width_factor > 0:
+            raise InputError(f"width_factor = {self.width_factor}; give a number above 0")
+        for name in ("epochs", "validations_per_epoch", "patience_epochs"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} = {getattr(self, name)}; give at least 1")
+        self.plan(self.batch_size)
+
+    def plan(self, rows: int) -> TrainingPlan:
+        """Return the budget for a number of training rows."""
+        per_epoch = max(1, math.ceil(rows / max(1, self.batch_size)))
+        return TrainingPlan(
+            steps=self.epochs * per_epoch,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            schedule=self.schedule,
+            validate_every_steps=max(1, per_epoch // self.validations_per_epoch),
+            patience_steps=self.patience_epochs * per_epoch,
+        )
+
+
+PRESETS: dict[str, ElemNetSettings] = {
+    "laptop": ElemNetSettings(),
+    "published": ElemNetSettings(
+        width_factor=1.0,
+        dropout=(0.2, 0.1, 0.3, 0.2),
+        epochs=4000,
+        batch_size=32,
+        learning_rate=1e-4,
+        schedule="constant",
+        validations_per_epoch=1,
+        patience_epochs=200,
+    ),
+}
+
+
+def elemnet_network(
+    width_factor: float = 1.0, dropout: Sequence[float] = (0.2, 0.1, 0.3, 0.2)
+) -> nn.Sequential:
+    """Return the network: element fractions of shape (n, 86) to numbers of shape (n, 1)."""
+    layers: list[nn.Module] = []
+    before = len(ELEMNET_ELEMENTS)
+    for block, (width, repeats) in enumerate(BLOCKS):
+        for _ in range(repeats):
+            after = max(1, round(width * width_factor))
+            layers += [nn.Linear(before, after), nn.ReLU()]
+            nn.init.kaiming_uniform_(layers[-2].weight, nonlinearity="relu")
+            nn.init.zeros_(layers[-2].bias)
+            before = after
+        if block < len(dropout) and dropout[block]:
+            layers.append(random_draws.Dropout(dropout[block]))
+    return nn.Sequential(*layers, nn.Linear(before, 1))
+
+
+class ElemNet:
+    """Formation energy of compositions, in the unit of the labels it was fitted to (eV per atom)."""
+
+    name = "elemnet"
+
+    def __init__(
+        self, settings: ElemNetSettings | None = None, *, device: torch.device | str = "cpu"
+    ) -> None:
+        self.settings = settings or PRESETS["laptop"]
+        self.device = torch.device(device)
+        self._network: nn.Sequential | None = None
+        self._mean, self._deviation = 0.0, 1.0
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> ElemNet:
+        """Return an unfitted model: `settings["preset"]` ('laptop') with single values changed.
+
+        `settings["device"]` ('auto') says where it is trained.
+
+        Raises:
+            InputError: unknown preset or setting, or a value that is not allowed.
+        """
+        preset = settings.get("preset", "laptop")
+        if preset not in PRESETS:
+            raise InputError(f"unknown ElemNet preset {preset!r}; choose one of {', '.join(PRESETS)}")
+        changes = {name: value for name, value in settings.items() if name not in ("preset", "device")}
+        known = sorted(item.name for item in fields(ElemNetSettings))
+        unknown = sorted(set(changes) - set(known))
+        if unknown:
+            raise InputError(f"unknown ElemNet setting {unknown[0]!r}; known are {', '.join(known)}")
+        return cls(replace(PRESETS[preset], **changes), device=resolve_device(settings.get("device", "auto")))
+
+    def fit(
+        self,
+        counts: NDArray[np.integer],
+        target: NDArray[np.float64],
+        *,
+        validation_counts: NDArray[np.integer],
+        validation_target: NDArray[np.float64],
+        elements: Sequence[str] = MATGAN_ELEMENTS,
+        seed: int,
+        checkpoint: TrainingCheckpoint | None = None,
+        log: Log = log_to_stderr,
+    ) -> dict[str, Any]:
+        """Train; the validation rows choose the state that is kept and end the training early.
+
+        Args:
+            counts: atoms of each element, shape (n, k).
+            target: labels, shape (n,).
+            validation_counts: compositions that choose the state, shape (m, k), m ≥ 1.
+            validation_target: their labels.
+            elements: the k symbols of the columns.
+            seed: of parameters, batches and dropout.
+            checkpoint: makes the training resumable.
+            log: gets a line every few seconds.
+
+        Returns:
+            A report that JSON can hold: settings, rows, seed, steps, kept_step, best_score (mean absolute
+            error of the validation rows), curve.
+
+        Raises:
+            InputError: wrong compositions or labels.
+            FloatingPointError: the training diverged.
+        """
+        labels = checked_targets(counts, target, "training rows", smallest=2)
+        wanted = checked_targets(validation_counts, validation_target, "validation rows")
+        self._mean = float(labels.mean())
+        self._deviation = max(float(labels.std()), 1e-12)
+        inputs = self._inputs(counts, elements)
+        validation_inputs = self._inputs(validation_counts, elements)
+        standardised = torch.tensor((labels - self._mean) / self._deviation, dtype=torch.float32)
+        standardised = standardised.to(self.device)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(seed, "elemnet", "parameters"))
+            network = elemnet_network(self.settings.width_factor, self.settings.dropout).to(self.device)
+        self._network = network
+
+        def loss_of_rows(rows: NDArray[np.int64]) -> Tensor:
+            index = torch.from_numpy(rows).to(self.device)
+            return (network(inputs[index]).squeeze(1) - standardised[index]).abs().mean()
+
+        def validation_error() -> float:
+            return float(np.abs(self._predict(validation_inputs) - wanted).mean())
+
+        report = train_network(
+            network,
+            len(labels),
+            loss_of_rows,
+            validation_error,
+            self.settings.plan(len(labels)),
+            name="ElemNet",
+            seed=derive_seed(seed, "elemnet", "training"),
+            checkpoint=checkpoint,
+            log=log,
+        )
+        return {
+            "settings": asdict(self.settings),
+            "training_rows": len(labels),
+            "validation_rows": len(wanted),
+            "seed": seed,
+            **report,
+        }
+
+    def predict(
+        self, counts: NDArray[np.integer], elements: Sequence[str] = MATGAN_ELEMENTS
+    ) -> NDArray[np.float64]:
+        """Return one prediction per composition, shape (n,).
+
+        Raises:
+            RuntimeError: the model was neither fitted nor loaded.
+            InputError: wrong compositions.
+        """
+        predictions = [np.zeros(0)]
+        # Fractions of a piece at a time: two million rows at once would take most of a gigabyte.
+        for first in range(0, len(counts), 16 * _PREDICTION_ROWS):
+            predictions.append(
+                self._predict(self._inputs(counts[first : first + 16 * _PREDICTION_ROWS], elements))
+            )
+        return np.concatenate(predictions)
+
+    def save(self, path: str | Path) -> None:
+        """Write weights, scale and settings to one file, the same bytes for the same model."""
+        if self._network is None:
+            raise RuntimeError("fit or load the model first")
+        # A file path would put its (temporary) name into the archive, so the bytes are made in memory.
+        content = io.BytesIO()
+        torch.save(
+            {
+                "predictor": self.name,
+                "settings": asdict(self.settings),
+                "mean": self._mean,
+                "deviation": self._deviation,
+                "weights": {name: value.cpu() for name, value in self._network.state_dict().items()},
+            },
+            content,
+        )
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(content.getvalue())
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: torch.device | str = "cpu") -> ElemNet:
+        """Read a model written by `save`."""
+        saved = torch.load(path, weights_only=True, map_location="cpu")
+        model = cls(ElemNetSettings(**saved["settings"]), device=device)
+        with torch.random.fork_rng(devices=[]):
+            model._network = elemnet_network(model.settings.width_factor, model.settings.dropout).to(device)
+        model._network.load_state_dict(saved["weights"])
+        model._network.eval()
+        model._mean, model._deviation = saved["mean"], saved["deviation"]
+        return model
+
+    def _inputs(self, counts: NDArray[np.integer], elements: Sequence[str]) -> Tensor:
+        return torch.from_numpy(element_fractions(counts, elements)).to(self.device)
+
+    @torch.no_grad()
+    def _predict(self, inputs: Tensor) -> NDArray[np.float64]:
+        if self._network is None:
+            raise RuntimeError("fit or load the model first")
+        self._network.eval()
+        outputs = [self._network(piece).squeeze(1) for piece in inputs.split(_PREDICTION_ROWS)]
+        return torch.cat(outputs).cpu().numpy().astype(np.float64) * self._deviation + self._mean

@@ -1,0 +1,1 @@
+"""Chemistry of compositions: formulas, oxidation states, charge balance, keys, features."""

@@ -1,0 +1,1 @@
+"""Symmetry of a crystal: spglib's datasets, standard cells, prototypes."""

@@ -1,0 +1,1 @@
+"""Datasets: registry, sources, splits, audit of leakage, formula sets."""

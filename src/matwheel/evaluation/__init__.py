@@ -1,1 +1,0 @@
-"""Scores, paired statistics, generator metrics and figures."""

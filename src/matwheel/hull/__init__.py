@@ -1,0 +1,1 @@
+"""Energies above hulls: reference phases and structures, corrections, verdicts."""

@@ -1,0 +1,1 @@
+"""What a run is: code version, certificate, lock, SLURM jobs, times, machine, provenance."""

@@ -1,0 +1,1 @@
+"""Scores of predictions, and paired comparisons of them."""

@@ -1,0 +1,1 @@
+"""What every training shares: checkpoints, devices, random draws, resuming, scales of labels."""

@@ -1,0 +1,1 @@
+"""Force constants, phonons, soft modes, and displacements along vibrations."""

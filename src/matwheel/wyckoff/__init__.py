@@ -1,0 +1,1 @@
+"""Wyckoff genes: positions, permutations, tables of genes, and crystals built from them."""
