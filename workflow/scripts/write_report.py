@@ -27,9 +27,7 @@ with logged(snakemake.log[0]) as log:
         name = folder.relative_to("results").as_posix()
         figures = [path for path in map(Path, given.phonon_figures) if folder in path.parents]
         parts = dict(zip(PARTS_OF_A_SET, map(Path, paths), strict=True))
-        sets.append(
-            JudgedSet.read(**params.sets[name], phonon_figures=figures, **parts)
-        )
+        sets.append(JudgedSet.read(**params.sets[name], phonon_figures=figures, **parts))
     if not files and not sets:
         raise InputError(
             "results: nothing to report yet; run the workflow first, for instance "
@@ -39,9 +37,7 @@ with logged(snakemake.log[0]) as log:
         files,
         sets,
         job_times(Path(params.logs), params.stage_of_rule),
-        options=ReportOptions(
-            titles=params.titles, units=params.units, **params.options, **params.shown
-        ),
+        options=ReportOptions(titles=params.titles, units=params.units, **params.options, **params.shown),
         facts={
             "code": "commit {commit} of {date}, changes of tracked files: {changes}".format(
                 **git_state(Path("."))

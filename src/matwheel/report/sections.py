@@ -122,8 +122,8 @@ class ReportOptions:
     Attributes:
         titles: dataset → words.
         units: dataset → unit of its target.
-        drawn_target: label of displaced configurations that the card is about, with its unit at the end; empty
-            where there is no such chapter.
+        drawn_target: label of displaced configurations that the card is about, with its unit at the end;
+            empty where there is no such chapter.
         candidate_sheets: candidates per set that get a sheet.
         listed_candidates: candidates named behind a count of the funnel.
     """

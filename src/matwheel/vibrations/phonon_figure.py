@@ -181,6 +181,15 @@ def _headings(figure: Figure, result: PhononResult) -> None:
         )
     strip = f"strip: {settings.unstable_below_thz:g} to {settings.stable_above_thz:g} THz".replace("-", "−")
     figure.text(0.02, 0.85, f"{how}; {strip}.", ha="left", va="top", fontsize=8.5, color="#333333")
+    shift = result.rotational_shift_thz
+    if isfinite(shift):
+        if shift > -settings.unstable_below_thz:
+            rules = f"without rotational sum rules, which would move frequencies by up to {shift:.2f} THz"
+            rules += ": too much for this supercell"
+        else:
+            rules = f"with rotational sum rules, which move frequencies by up to {shift:.2f} THz"
+            rules += "; verdict and density without"
+        figure.text(0.02, 0.81, f"Bands {rules}.", ha="left", va="top", fontsize=8.5, color="#333333")
 
 
 def _shortened(text: str, length: int) -> str:

@@ -90,7 +90,10 @@ class PhononResult:
         energy_ev_per_atom: its energy.
         largest_force_ev_per_angstrom: largest force or virial per atom left.
         relaxation_steps: steps of that relaxation.
-        bands, density: for the figure; None unless the supercell was reached.
+        bands, density: for the figure; None unless the supercell was reached. The bands of a layer, and
+            nothing else, obey the rotational sum rules.
+        rotational_shift_thz: largest change of a frequency by these rules at the q-points that decide; the
+            bands are without them where it exceeds the threshold of what is unstable, or is NaN.
         daughter: of an unstable crystal, if it was asked for.
         seconds: wall time.
         settings: with all thresholds.
@@ -123,6 +126,7 @@ class PhononResult:
     relaxation_steps: int = 0
     bands: Bands | None = field(default=None, repr=False)
     density: DensityOfStates | None = field(default=None, repr=False)
+    rotational_shift_thz: float = nan
     daughter: Daughter | None = None
     seconds: float = nan
     settings: PhononSettings = field(default_factory=PhononSettings, repr=False)

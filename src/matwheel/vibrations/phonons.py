@@ -6,7 +6,7 @@ for an unstable crystal the structure that the softest mode leads to.
 
 The parts: `phonon_settings`; `phonon_calculation` with `force_constants`, `layer_elasticity` and
 `symmetric_relaxation`; `phonon_judgement`, what decides; `soft_mode`, the search for a lower structure;
-`phonon_results`, tables and verdicts.
+`rotational_sum_rules`, for the bands of layers in the figure; `phonon_results`, tables and verdicts.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from matwheel.vibrations.phonon_calculation import BudgetSpent, JudgedModes, Pho
 from matwheel.vibrations.phonon_judgement import UNSTABLE
 from matwheel.vibrations.phonon_results import Daughter, PhononResult, summary
 from matwheel.vibrations.phonon_settings import PhononSettings
+from matwheel.vibrations.rotational_sum_rules import constants_to_draw
 from matwheel.vibrations.soft_mode import follow_soft_mode
 
 if TYPE_CHECKING:
@@ -166,9 +167,12 @@ class _Run:
         self._record(sampled, "supercell")
         density = sampled.density
         assert density is not None
+        # By more than that a mode at zero would be drawn as if it were unstable.
+        drawn, shift = constants_to_draw(sampled.constants, -settings.unstable_below_thz)
         self.figures.update(
             density=density,
-            bands=bands_along_path(sampled.constants, settings.band_points),
+            bands=bands_along_path(drawn, settings.band_points),
+            rotational_shift_thz=shift,
             lowest_interpolated_thz=density.lowest_frequency_thz,
             interpolated_q_point=density.q_point,
         )
