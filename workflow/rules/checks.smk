@@ -1,5 +1,7 @@
 """What the schema cannot check: names of registries, sums, folders; before anything runs. No rules."""
 
+SECOND = config["validate"]["second_opinion"]
+
 # The schema leaves open what is a name of a registry.
 for key, names, registry in (
     ("predictors", config["predictors"], PREDICTORS),
@@ -12,6 +14,7 @@ for key, names, registry in (
     ("screen.further", config["screen"]["further"], SCREENS),
     ("validate.potential", [config["validate"]["potential"]], POTENTIALS),
     ("validate.phonon_potential", [config["validate"]["phonon_potential"]], POTENTIALS),
+    ("validate.second_opinion", [SECOND] if SECOND else [], POTENTIALS),
     ("perturbation.potential", [config["perturbation"]["potential"]], POTENTIALS),
     (
         "screen.synthesizability.model",
@@ -34,6 +37,11 @@ for folder in (Path("results"), Path("logs"), Path(".")):
             f"{folder.resolve()} is not a folder that you may write to; "
             "change its permissions or run in a copy of the project"
         )
+if SECOND == config["validate"]["phonon_potential"]:
+    raise WorkflowError(
+        f"config: validate.second_opinion and validate.phonon_potential are both {SECOND}; a second opinion is "
+        "that of another potential"
+    )
 if abs(sum(config["split"]["fractions"].values()) - 1) > 1e-9:
     raise WorkflowError("config: split.fractions do not add up to 1")
 if "chang2022" in SCHEMES and len(RUNS) > 5:
