@@ -55,6 +55,11 @@ def with_config(project: Path, **changes: object) -> None:
         ({"split": {"runs": 6, "schemes": ["chang2022"]}}, ["chang2022", "five"]),
         ({"split": {"fractions": {"train": 0.9}}}, ["fractions", "1"]),
         ({"conditions": {"method": "target"}}, ["targets"]),
+        ({"validate": {"second_opinion": "7net"}}, ["validate.second_opinion", "'7net'", "7net-l3i5"]),
+        (
+            {"validate": {"second_opinion": "7net-l3i5"}},
+            ["validate.second_opinion and validate.phonon_potential are both 7net-l3i5"],
+        ),
     ],
 )
 def test_wrong_config(project: Path, changes: dict, words: list[str]) -> None:

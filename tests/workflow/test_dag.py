@@ -197,6 +197,15 @@ def test_dry_run(tmp_path: Path, config: str, expected: dict[str, int]) -> None:
     assert seconds < 15, "the plan of the default workflow takes 2-3 s on an idle machine"
 
 
+def test_a_second_opinion_adds_a_phonon_job_to_each_and_nothing_else(tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "project")
+    done = snakemake(project, "-n", "--config", "validate={second_opinion: 7net-0}", config="")
+    assert done.returncode == 0, done.stderr
+    expected = expected_counts(2, 5)
+    expected["compute_second_phonons"] = expected["compute_phonons"]
+    assert job_counts(done.stdout + done.stderr) == expected
+
+
 def test_dry_run_with_the_slurm_profile(tmp_path: Path) -> None:
     project = copy_project(tmp_path / "project")
     done = snakemake(project, "-n", "--workflow-profile", "profiles/slurm", config="")

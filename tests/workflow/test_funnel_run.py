@@ -146,6 +146,50 @@ def test_phonon_code_reruns_phonons_only(judged_copy: Path) -> None:
     assert pending(judged_copy) == expected
 
 
+def test_a_second_opinion_adds_its_phonons_and_computes_none_of_the_first_again(
+    judged_copy: Path, capsys: pytest.CaptureFixture
+) -> None:
+    changed = {**CONFIG, "validate": {**CONFIG["validate"], "second_opinion": "7net-l3i5"}}
+    (judged_copy / "tiny.yaml").write_text(yaml.safe_dump(changed))
+    new = {
+        f"{SET}/phonons/7net-l3i5/{name}" for name in ("shard0.parquet", "daughters0.parquet", "figures0.zip")
+    }
+    following = {
+        f"{SET}/{name}"
+        for name in (
+            "phonons.parquet", "verdicts/phonons.parquet", "verdicts.parquet", "candidates.csv",
+            "candidates.zip", "funnel.csv", "sun.csv",
+        )
+    }  # fmt: skip
+    assert pending(judged_copy) == new | following
+    firsts = [judged_copy / SET / f"phonons/{name}" for name in ("shard0.parquet", "figures0.zip")]
+    before = [(path.stat().st_mtime_ns, path.read_bytes()) for path in firsts]
+    alone = read_table(judged_copy / SET / "phonons.parquet")
+    done = snakemake(judged_copy, TARGET)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [(path.stat().st_mtime_ns, path.read_bytes()) for path in firsts] == before
+    assert pending(judged_copy) == set()
+    phonons = read_table(judged_copy / SET / "phonons.parquet")
+    assert phonons[alone.columns].equals(alone)
+    assert phonons.columns[len(alone.columns) :].tolist() == [
+        "second_potential", "second_verdict", "second_lowest_frequency_thz", "second_reason"
+    ]  # fmt: skip
+    [row] = phonons.to_dict("records")
+    [verdict] = read_table(judged_copy / SET / "verdicts/phonons.parquet").to_dict("records")
+    figure = f"lowest mode {row['second_lowest_frequency_thz']:.2f} THz"
+    assert row["second_potential"] == "7net-l3i5" and figure in verdict["reason"]
+    assert main(["why", row["id"], "--results", str(judged_copy / "results")]) == 0
+    assert f"second opinion, 7net-l3i5: {row['second_verdict']}, {figure}" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    # And off again, to what it was.
+    (judged_copy / "tiny.yaml").write_text(yaml.safe_dump(CONFIG))
+    assert pending(judged_copy) == following
+    done = snakemake(judged_copy, f"{SET}/phonons.parquet")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert read_table(judged_copy / SET / "phonons.parquet").equals(alone)
+
+
 def test_a_killed_shard_is_the_only_one_made_again(judged_copy: Path) -> None:
     missing, kept = (judged_copy / path for path in sorted(SHARDS, reverse=True))
     before, bytes_before = kept.stat().st_mtime_ns, missing.read_bytes()

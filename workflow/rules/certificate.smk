@@ -41,6 +41,11 @@ rule certify:
         potentials={
             "relaxation": potential_params(POTENTIAL),
             "phonons": potential_params(PHONON_POTENTIAL),
+            **(
+                {"second opinion on phonons": potential_params(SECOND_OPINION)}
+                if SECOND_OPINION
+                else {}
+            ),
         },
     message:
         "certify the results"

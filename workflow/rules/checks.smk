@@ -1,5 +1,7 @@
 """What the schema cannot check: names of registries, sums, folders; before anything runs. No rules."""
 
+SECOND = config["validate"]["second_opinion"]
+
 
 def refuse_unknown(*named):
     """Refuse names that a registry does not have, which the schema leaves open; each is key, names, registry."""
@@ -20,6 +22,7 @@ refuse_unknown(
     ("screen.further", config["screen"]["further"], SCREENS),
     ("validate.potential", [config["validate"]["potential"]], POTENTIALS),
     ("validate.phonon_potential", [config["validate"]["phonon_potential"]], POTENTIALS),
+    ("validate.second_opinion", [SECOND] if SECOND else [], POTENTIALS),
     (
         "screen.synthesizability.model",
         [config["screen"]["synthesizability"]["model"]],
@@ -37,6 +40,11 @@ for folder in (Path("results"), Path("logs"), Path(".")):
             f"{folder.resolve()} is not a folder that you may write to; "
             "change its permissions or run in a copy of the project"
         )
+if SECOND == config["validate"]["phonon_potential"]:
+    raise WorkflowError(
+        f"config: validate.second_opinion and validate.phonon_potential are both {SECOND}; a second opinion is "
+        "that of another potential"
+    )
 if abs(sum(config["split"]["fractions"].values()) - 1) > 1e-9:
     raise WorkflowError("config: split.fractions do not add up to 1")
 if "chang2022" in SCHEMES and len(RUNS) > 5:

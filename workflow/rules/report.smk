@@ -62,7 +62,11 @@ rule write_report:
         shown=config["report"],
         facts={
             "seed": str(config["seed"]),
-            "potentials": ", ".join(dict.fromkeys([POTENTIAL, PHONON_POTENTIAL])),
+            "potentials": ", ".join(
+                dict.fromkeys(
+                    filter(None, [POTENTIAL, PHONON_POTENTIAL, SECOND_OPINION])
+                )
+            ),
             "oxidation states": SCREEN["composition"]["oxidation_table"],
         },
         logs="logs",

@@ -7,6 +7,7 @@ out: results/{crystal_set}/relaxed.parquet, hull.parquet, phonons.parquet, verdi
 
 POTENTIAL = VALIDATE["potential"]
 PHONON_POTENTIAL = VALIDATE["phonon_potential"]
+SECOND_OPINION = VALIDATE["second_opinion"]  # None: the phonon potential alone judges
 HULL = VALIDATE["hull"]
 
 
@@ -18,6 +19,10 @@ localrules:
     collect_phonons,
     join_verdicts,
     rank_candidates,
+
+
+wildcard_constraints:
+    potential="|".join(map(re.escape, POTENTIALS)),
 
 
 rule select_for_relaxation:
@@ -344,12 +349,34 @@ rule compute_phonons:
         "../scripts/compute_phonons.py"
 
 
+# Stability only: what an unstable crystal falls to is the first potential's to say, so daughters stay empty.
+use rule compute_phonons as compute_second_phonons with:
+    output:
+        phonons="results/{crystal_set}/phonons/{potential}/shard{shard}.parquet",
+        daughters="results/{crystal_set}/phonons/{potential}/daughters{shard}.parquet",
+        figures="results/{crystal_set}/phonons/{potential}/figures{shard}.zip",
+    log:
+        "logs/compute_second_phonons/{crystal_set}/{potential}/shard{shard}.log",
+    benchmark:
+        "logs/compute_second_phonons/{crystal_set}/{potential}/shard{shard}.tsv"
+    params:
+        potential=lambda wildcards: potential_params(wildcards.potential),
+        settings={**VALIDATE["phonons"], "follow_unstable": False},
+    message:
+        "phonons of {wildcards.crystal_set} by {wildcards.potential}, shard {wildcards.shard}"
+
+
 rule collect_phonons:
-    """Phonons of all candidates that got them, and the verdict on each."""
+    """Phonons of all candidates that got them, and the verdict on each, with a second opinion where one is asked."""
     input:
         shards=lambda wildcards: [
             f"results/{wildcards.crystal_set}/phonons/shard{shard}.parquet"
             for shard in phonon_shards(wildcards.crystal_set)
+        ],
+        second_opinion=lambda wildcards: [
+            f"results/{wildcards.crystal_set}/phonons/{SECOND_OPINION}/shard{shard}.parquet"
+            for shard in phonon_shards(wildcards.crystal_set)
+            if SECOND_OPINION
         ],
     output:
         phonons="results/{crystal_set}/phonons.parquet",
@@ -367,6 +394,7 @@ rule collect_phonons:
     params:
         code=code("collect_phonons"),
         potential=potential_params(PHONON_POTENTIAL),
+        second_opinion=potential_params(SECOND_OPINION) if SECOND_OPINION else None,
     message:
         "collect the phonons of {wildcards.crystal_set}"
     script:

@@ -34,6 +34,8 @@ def from_command_line(**settings):
         ("conditions", "{bandwidth: scott, targets: [1, 2.5]}", {"bandwidth": "scott", "targets": [1, 2.5]}),
         ("funnel", "{runs: [0, 1]}", {"runs": [0, 1]}),
         ("predictor_settings", "{cgcnn: {patience: null}}", {"cgcnn": {"patience": None}}),
+        ("validate", "{second_opinion: null}", {"second_opinion": None}),
+        ("validate", "{second_opinion: 7net-0}", {"second_opinion": "7net-0"}),
         ("validate", "{phonons: {follow_unstable: false}}", {"phonons": {"follow_unstable": False}}),
         (
             "wycryst",
