@@ -23,6 +23,7 @@ from matwheel.crystals.crystal import Crystal
 from matwheel.progress import Log, Progress, log_to_stderr
 from matwheel.screening.verdicts import ERROR, UNDECIDED
 from matwheel.time_limits import hang_guard
+from matwheel.validation.born_charges import ChargedCrystal
 from matwheel.validation.force_constants import bands_along_path
 from matwheel.validation.phonon_calculation import BudgetSpent, JudgedModes, PhononCalculation
 from matwheel.validation.phonon_judgement import UNSTABLE
@@ -42,12 +43,17 @@ def phonons_of(
     log: Log = log_to_stderr,
     *,
     elements: Collection[str] | None = None,
+    known_charges: Sequence[ChargedCrystal] = (),
 ) -> list[PhononResult]:
     """Return the phonons of crystals, one after another, in the given order; see `phonon_stability`."""
     progress = Progress("phonons: crystal", len(crystals), log)
     results = []
     for number, crystal in enumerate(crystals, start=1):
-        results.append(phonon_stability(crystal, calculator, settings, log, elements=elements))
+        results.append(
+            phonon_stability(
+                crystal, calculator, settings, log, elements=elements, known_charges=known_charges
+            )
+        )
         progress.report(number)
     return results
 
@@ -59,6 +65,7 @@ def phonon_stability(
     log: Log = log_to_stderr,
     *,
     elements: Collection[str] | None = None,
+    known_charges: Sequence[ChargedCrystal] = (),
 ) -> PhononResult:
     """Return the phonons of a crystal and its verdict; no error of its data or the potential leaves this.
 
@@ -66,6 +73,7 @@ def phonon_stability(
         calculator: ASE calculator with energy, forces and stress.
         elements: elements that the potential knows; a crystal with another one is an error. None: not checked
             here, and an error of the calculator becomes the reason.
+        known_charges: Born charges, of this crystal or others; what is of it splits its modes near Γ.
         log: gets one line on the result.
 
     Raises:
@@ -73,7 +81,7 @@ def phonon_stability(
     """
     settings = settings or PhononSettings()
     started = time.monotonic()
-    calculation = PhononCalculation(calculator, settings)
+    calculation = PhononCalculation(calculator, settings, known_charges)
     run = _Run(crystal, calculation)
     refusal = _reason_to_refuse(crystal, elements, settings)
     if refusal:
@@ -168,6 +176,7 @@ class _Run:
         assert density is not None
         self.figures.update(
             density=density,
+            born_charges=calculation.charges_used(sampled.constants),
             bands=bands_along_path(sampled.constants, settings.band_points),
             lowest_interpolated_thz=density.lowest_frequency_thz,
             interpolated_q_point=density.q_point,
