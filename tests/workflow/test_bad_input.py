@@ -55,6 +55,10 @@ def with_config(project: Path, **changes: object) -> None:
         ({"split": {"runs": 6, "schemes": ["chang2022"]}}, ["chang2022", "five"]),
         ({"split": {"fractions": {"train": 0.9}}}, ["fractions", "1"]),
         ({"conditions": {"method": "target"}}, ["targets"]),
+        (
+            {"validate": {"born_charges": "nowhere"}},
+            ["validate.born_charges", "nowhere", "name one with files"],
+        ),
     ],
 )
 def test_wrong_config(project: Path, changes: dict, words: list[str]) -> None:

@@ -144,6 +144,7 @@ CERTIFIED_INPUTS = sorted(
             *(path for name in DATASETS for path in files_of_dataset(REGISTRY[name])),
             *(PHONON["files"][name] for name in COMPOUNDS),
             *PHONON["shipped_labels"].values(),
+            *files_of_born_charges(),
             *MP_FILES,
             *(path for files in SYNTHESIZABILITY_FILES.values() for path in files),
             "resources/published_table2.csv",
