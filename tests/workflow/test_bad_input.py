@@ -60,6 +60,10 @@ def with_config(project: Path, **changes: object) -> None:
             {"validate": {"second_opinion": "7net-l3i5"}},
             ["validate.second_opinion and validate.phonon_potential are both 7net-l3i5"],
         ),
+        (
+            {"validate": {"born_charges": "nowhere"}},
+            ["validate.born_charges", "nowhere", "name one with files"],
+        ),
     ],
 )
 def test_wrong_config(project: Path, changes: dict, words: list[str]) -> None:

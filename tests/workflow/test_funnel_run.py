@@ -6,10 +6,15 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from filelock import FileLock
+from phonopy import Phonopy
+from phonopy.interface.calculator import get_calculator_physical_units
+from phonopy.structure.atoms import PhonopyAtoms
+from pymatgen.core import Structure
 from pymatgen.io.cif import CifWriter
 from test_kill import kill_when
 from tiny_project import PARTS, RESULTS, ROOT, copy_project, pending_outputs, snakemake
@@ -37,6 +42,7 @@ CONFIG = {
         "phonons_at_most": 1,
         "phonon_shard_size": 1,
         "phonons": {"shortest_length_angstrom": 5.0, "follow_unstable": False},
+        "born_charges": "born",
     },
 }
 LATER = {
@@ -50,7 +56,23 @@ LATER = {
         "verdicts.parquet", "candidates.csv", "candidates.zip", "funnel.csv", "sun.csv",
     )
 }  # fmt: skip
+# Whichever of the good ones is nearest to the hull; in elementary charges.
+CHARGES = {"Rb": 1.2, "F": -1.2, "Mg": 2.0, "Te": -2.0, "Li": 1.0, "Zn": 1.0, "P": -2.0}
 SHARDS = {f"{SET}/relaxation/shard{number}.parquet" for number in (0, 1)}
+
+
+def write_born_charges(structure: Structure, path: Path) -> None:
+    """Let phonopy write a structure with charges and a dielectric tensor."""
+    symbols = [site.specie.symbol for site in structure]
+    cell = PhonopyAtoms(
+        symbols=symbols, cell=structure.lattice.matrix, scaled_positions=structure.frac_coords
+    )
+    phonopy = Phonopy(cell, np.eye(3, dtype=int), primitive_matrix="P", log_level=0)
+    charges = [np.eye(3) * CHARGES[symbol] for symbol in symbols]
+    factor = get_calculator_physical_units().nac_factor
+    phonopy.nac_params = {"born": np.array(charges), "dielectric": np.eye(3) * 3.0, "factor": factor}
+    path.parent.mkdir(exist_ok=True)
+    phonopy.save(path)
 
 
 def write_candidates(project: Path) -> None:
@@ -69,6 +91,8 @@ def write_candidates(project: Path) -> None:
         "charged": charged,
     }
     cifs = {name: str(CifWriter(structure)) for name, structure in made.items()} | {"noise": "no crystal"}
+    for name in GOOD:
+        write_born_charges(made[name], project / "born" / f"{name}.yaml")
     pd.DataFrame({"id": list(cifs), "cif": list(cifs.values())}).to_csv(project / "mine.csv", index=False)
     (project / "tiny.yaml").write_text(yaml.safe_dump(CONFIG))
     # What `fetch_references` brings from PyPI, cut to the chemical systems of these crystals.
@@ -94,7 +118,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def judged_copy(judged: Path, tmp_path: Path) -> Path:
     """A copy of it that a test may edit."""
-    return copy_project(tmp_path / "project", judged, (*PARTS, *RESULTS, "mine.csv", "tiny.yaml"))
+    return copy_project(tmp_path / "project", judged, (*PARTS, *RESULTS, "born", "mine.csv", "tiny.yaml"))
 
 
 def pending(project: Path) -> set[str]:
@@ -115,12 +139,18 @@ def test_every_crystal_ends_with_its_verdict(judged: Path, capsys: pytest.Captur
     real = candidates.loc[list(GOOD[1:]), "e_hull_dft_ev_per_atom"]
     assert real.abs().max() < 0.1
     assert candidates["lowest_frequency_thz"].notna().sum() == 1
+    (phonons,) = read_table(judged / SET / "phonons.parquet").to_dict("records")
+    file_of_it = f"{GOOD[0] if phonons['id'] == 'copy' else phonons['id']}.yaml"
+    assert phonons["born_charges"] == file_of_it
+    assert main(["why", phonons["id"], "--results", str(judged / "results")]) == 0
+    assert f"Born charges: {file_of_it}" in " ".join(capsys.readouterr().out.split())
     assert main(["why", "squeezed", "--results", str(judged / "results")]) == 0
     told = capsys.readouterr().out
     assert "structure" in told and "Å" in told
 
 
 def test_nothing_is_pending_after_a_run(judged_copy: Path) -> None:
+    os.utime(judged_copy / f"born/{GOOD[0]}.yaml")
     assert pending(judged_copy) == set()
 
 
@@ -137,9 +167,16 @@ def test_a_hull_threshold_reruns_no_relaxation(judged_copy: Path) -> None:
     assert pending(judged_copy) == {path for path in LATER if not any(word in path for word in kept)}
 
 
-def test_phonon_code_reruns_phonons_only(judged_copy: Path) -> None:
-    path = judged_copy / "src/matwheel/vibrations/phonons.py"
-    path.write_text(path.read_text() + "\n\nPHONONS_WERE_EDITED = True\n")
+@pytest.mark.parametrize(
+    ("edited", "added"),
+    [
+        ("src/matwheel/vibrations/phonons.py", "\n\nPHONONS_WERE_EDITED = True\n"),
+        (f"born/{GOOD[0]}.yaml", "# another calculation\n"),
+    ],
+)
+def test_phonon_code_and_born_charges_rerun_phonons_only(judged_copy: Path, edited: str, added: str) -> None:
+    path = judged_copy / edited
+    path.write_text(path.read_text() + added)
     words = ("phonons/shard", "phonons/daughters", "phonons/figures", "phonons.parquet", "verdicts.parquet")
     last = {f"{SET}/{name}" for name in ("candidates.csv", "candidates.zip", "funnel.csv", "sun.csv")}
     expected = {path for path in LATER if any(word in path for word in words)} | last

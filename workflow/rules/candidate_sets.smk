@@ -103,6 +103,30 @@ if workflow.is_main_process:
             )
 
 
+# A wrong file ends the run here, not after the relaxations.
+if VALIDATE["born_charges"] and workflow.is_main_process:
+    from matwheel.vibrations.born_charges import read_born_charges
+
+    try:
+        read_born_charges(VALIDATE["born_charges"])
+    except InputError as error:
+        raise WorkflowError(f"config: validate.born_charges: {error}") from None
+
+
+def files_of_born_charges():
+    """Files of Born charges, if there are any."""
+    if not VALIDATE["born_charges"]:
+        return []
+    from matwheel.vibrations.born_charges import born_charge_files
+
+    return [str(path) for path in born_charge_files(VALIDATE["born_charges"])]
+
+
+def content_of_born_charges():
+    """Stand for all of them: what each holds; None where there are none."""
+    return {path: sha256_of_file(path) for path in files_of_born_charges()} or None
+
+
 @cache
 def content_of_import(name):
     """Stand for what a user's file or folder holds; hashed where the job that reads it is planned or run."""

@@ -44,6 +44,7 @@ INPUT_FILES = [
     config["dataset_registry"],
     *(source["path"] for source in IMPORTED.values()),
     *(path for name in DATASETS for path in files_of_dataset(REGISTRY[name])),
+    *files_of_born_charges(),
     *MP_FILES,
     *(path for files in SYNTHESIZABILITY_FILES.values() for path in files),
 ]

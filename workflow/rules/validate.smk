@@ -323,6 +323,7 @@ rule compute_phonons:
     """Phonons of a shard of candidates: stable, unstable or undecided, and what an unstable one falls to."""
     input:
         crystals="results/{crystal_set}/phonons/selected.parquet",
+        born_charges=ancient(inputs_of_snakemake(files_of_born_charges())),
     output:
         phonons="results/{crystal_set}/phonons/shard{shard}.parquet",
         daughters="results/{crystal_set}/phonons/daughters{shard}.parquet",
@@ -341,6 +342,8 @@ rule compute_phonons:
         code=code("compute_phonons"),
         potential=potential_params(PHONON_POTENTIAL),
         settings=VALIDATE["phonons"],
+        born_charges=VALIDATE["born_charges"],
+        born_charges_sha256=lambda wildcards: content_of_born_charges(),
         shards=lambda wildcards: len(phonon_shards(wildcards.crystal_set)),
         device=config["device"],
     message:

@@ -5,6 +5,7 @@ import torch
 from matwheel.core.progress import logged
 from matwheel.crystals.table import crystal_table, crystals_of_table, read_table, write_table
 from matwheel.potentials.potentials import POTENTIALS, make_calculator
+from matwheel.vibrations.born_charges import read_born_charges
 from matwheel.vibrations.phonon_figure import archive_phonon_figures
 from matwheel.vibrations.phonon_results import daughters_of, phonon_table
 from matwheel.vibrations.phonon_settings import PhononSettings
@@ -20,7 +21,9 @@ with logged(snakemake.log[0]) as log:
         name = params.potential["name"]
         calculator = make_calculator(name, device=params.device)
         settings = PhononSettings(**params.settings)
-        results = phonons_of(shard, calculator, settings, log, elements=POTENTIALS[name].elements)
+        charges = read_born_charges(params.born_charges) if params.born_charges else []
+        elements = POTENTIALS[name].elements
+        results = phonons_of(shard, calculator, settings, log, elements=elements, known_charges=charges)
     archive_phonon_figures(results, snakemake.output.figures)
     write_table(crystal_table(daughters_of(results)), snakemake.output.daughters)
     write_table(phonon_table(results), snakemake.output.phonons)

@@ -1,5 +1,7 @@
 """Energies against displacements of all compounds, and their phonon bands."""
 
+from dataclasses import replace
+
 import pandas as pd
 
 from matwheel.chapters.phonon.displacement_figure import (
@@ -11,6 +13,7 @@ from matwheel.core.files import read_json, write_csv
 from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table
 from matwheel.figures.figures import save_figure
+from matwheel.vibrations.born_charges import born_charges_of, read_born_charges
 from matwheel.vibrations.force_constants import load_force_constants
 
 with logged(snakemake.log[0]):
@@ -24,7 +27,12 @@ with logged(snakemake.log[0]):
     imaginary = {compound: card["imaginary_fraction"] for compound, card in cards.items()}
     write_csv(displacement_summary(frame, atoms, imaginary), snakemake.output.summary)
     draw_displacements(frame, snakemake.output.figure, atoms=atoms)
-    constants = [load_force_constants(path) for path in snakemake.input.constants]
+    charges = read_born_charges(params.born_charges) if params.born_charges else []
+    # Added here, so that they make no configuration anew: only bands depend on them.
+    constants = [
+        replace(found, born_charges=born_charges_of(found.crystal, charges))
+        for found in map(load_force_constants, snakemake.input.constants)
+    ]
     save_figure(
         bands_of_compounds(dict(zip(params.compounds, constants, strict=True))), snakemake.output.bands
     )

@@ -1,8 +1,12 @@
-"""Force constants by finite displacements, and the phonons they give. The only module that calls phonopy.
+"""Force constants by finite displacements, and the phonons they give.
+
+The only module that calls phonopy, but for `born_charges`, which reads files of phonopy.
 
 q-points are fractions of the reciprocal vectors of the primitive cell; frequencies are in THz (not angular),
-imaginary ones as negative numbers. The splitting of longitudinal and transverse optical modes at Γ is left
-out: it needs Born charges, which the potentials do not give, and it only raises modes.
+imaginary ones as negative numbers. Longitudinal and transverse optical modes split at Γ where force constants
+carry Born charges, which the potentials do not give: the dipole-dipole part is taken out before interpolation
+and put back after it (Gonze and Lee, Phys. Rev. B 55, 10355, 1997). That changes interpolated frequencies and
+those that come to Γ from a direction, but none at the q-points that fit into the supercell.
 
 A layer (a crystal with `LAYER_PERIODICITY`, as `crystals.dimensionality.layer_cell` makes it) repeats in its
 plane only: its supercells, q-points, meshes and paths have one cell, or q = 0, along the vacuum.
@@ -16,7 +20,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise, product
 from math import nan
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -45,6 +49,24 @@ _SAVED = (
     "acoustic_residual_raw_thz",
     "acoustic_residual_thz",
 )
+# Of Born charges; left out of an archive where there are none.
+_SAVED_CHARGES = ("source", "charges_e", "dielectric")
+
+
+@dataclass(frozen=True, eq=False)
+class BornCharges:
+    """What splits the optical modes of a crystal at Γ.
+
+    Attributes:
+        source: the file they come from.
+        charges_e: Born effective charges, shape (atoms, 3, 3), in elementary charges, Cartesian, atoms in the
+            order of the crystal.
+        dielectric: relative permittivity of the electrons alone (ε∞), shape (3, 3), Cartesian.
+    """
+
+    source: str
+    charges_e: NDArray[np.float64] = field(repr=False)
+    dielectric: NDArray[np.float64] = field(repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +102,8 @@ class ForceConstants:
         acoustic_residual_raw_thz: largest |frequency| of a rigid translation before the sum rule: the
             numerical error of the forces.
         acoustic_residual_thz: the same after the sum rule.
+        born_charges: of the crystal; None where none are known. Those of a layer are not used: the correction
+            is that of a crystal, and wrong for long waves in a plane.
     """
 
     crystal: Crystal
@@ -89,6 +113,7 @@ class ForceConstants:
     displacements: int
     acoustic_residual_raw_thz: float
     acoustic_residual_thz: float
+    born_charges: BornCharges | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,7 +280,7 @@ def force_constants(
 
 def save_force_constants(constants: ForceConstants, path: str | Path) -> None:
     """Write force constants with their crystal as an npz archive."""
-    crystal = constants.crystal
+    crystal, charges = constants.crystal, constants.born_charges
     write_arrays(
         path,
         id=crystal.id,
@@ -265,6 +290,7 @@ def save_force_constants(constants: ForceConstants, path: str | Path) -> None:
         # Left out where all is periodic: archives of before stay what they were.
         **({} if all(crystal.pbc) else {"pbc": np.array(crystal.pbc)}),
         **{name: getattr(constants, name) for name in _SAVED},
+        **({f"born_{name}": getattr(charges, name) for name in _SAVED_CHARGES} if charges else {}),
     )
 
 
@@ -275,8 +301,14 @@ def load_force_constants(path: str | Path) -> ForceConstants:
         pbc = saved.get("pbc", (True, True, True))
         crystal = Crystal(str(saved["id"]), species, saved["lattice"], saved["frac_coords"], pbc)
         figures = {name: saved[name] for name in _SAVED}
+        has_charges = f"born_{_SAVED_CHARGES[0]}" in saved
+        charges = {name: saved[f"born_{name}"] for name in _SAVED_CHARGES} if has_charges else {}
+
+    def plain(arrays: dict[str, Any]) -> dict[str, Any]:
+        return {name: value if value.ndim else value.item() for name, value in arrays.items()}
+
     return ForceConstants(
-        crystal, **{name: value if value.ndim else value.item() for name, value in figures.items()}
+        crystal, **plain(figures), born_charges=BornCharges(**plain(charges)) if charges else None
     )
 
 
@@ -313,13 +345,24 @@ def fitted_force_constants(
         len(displacements),
         raw,
         _translation_residual_thz(phonopy),
+        constants.born_charges,
     )
 
 
 def phonopy_of(constants: ForceConstants) -> Phonopy:
     """Return force constants as a phonopy object, for what phonopy can do with them."""
+    from phonopy.interface.calculator import get_calculator_physical_units
+
     phonopy = _phonopy(constants.crystal, constants.supercell_matrix, IDEAL_SYMPREC_ANGSTROM)
     phonopy.force_constants = constants.matrix_ev_per_angstrom2
+    charges = constants.born_charges
+    if charges is not None and not is_layer(constants.crystal):
+        phonopy.nac_params = {
+            "born": charges.charges_e,
+            "dielectric": charges.dielectric,
+            "factor": get_calculator_physical_units().nac_factor,  # e²/(4π ε0), eV Å
+            "method": "gonze",
+        }
     return phonopy
 
 
@@ -363,6 +406,7 @@ def _modes(phonopy: Phonopy, points: NDArray[np.float64]) -> Modes:
 def bands_along_path(constants: ForceConstants, points: int) -> Bands | None:
     """Return the bands along ASE's path for the lattice (Setyawan & Curtarolo 2010), about `points` q-points.
 
+    With Born charges the modes at Γ are those that a piece of the path comes to; pieces differ there.
     None where the lattice cannot be classified.
     """
     from ase.dft.kpoints import parse_path_string
@@ -382,7 +426,11 @@ def bands_along_path(constants: ForceConstants, points: int) -> Bands | None:
         first + np.linspace(0, 1, count)[:, None] * (last - first)
         for (first, last), count in zip(ends, counts, strict=True)
     ]
-    frequencies = np.array(phonopy_of(constants).run_qpoints(np.concatenate(q_points)).frequencies)
+    phonopy = phonopy_of(constants)
+    frequencies = tuple(
+        np.array(phonopy.run_qpoints(piece, nac_q_direction=last - first).frequencies)
+        for piece, (first, last) in zip(q_points, ends, strict=True)
+    )
     starts = np.cumsum([0.0, *lengths])
     return Bands(
         tuple(pieces),
@@ -391,7 +439,7 @@ def bands_along_path(constants: ForceConstants, points: int) -> Bands | None:
             start + np.linspace(0, length, count)
             for start, length, count in zip(starts, lengths, counts, strict=False)
         ),
-        tuple(np.split(frequencies, np.cumsum(counts)[:-1])),
+        frequencies,
     )
 
 

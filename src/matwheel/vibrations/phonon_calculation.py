@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import nan
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from matwheel.potentials.atoms import to_atoms
 from matwheel.potentials.relaxation import RelaxationSettings, initial_problem
 from matwheel.potentials.symmetric_relaxation import Minimum, relax_to_minimum, symmetrise
 from matwheel.verdicts import UNDECIDED
+from matwheel.vibrations.born_charges import ChargedCrystal, born_charges_of
 from matwheel.vibrations.force_constants import (
     DensityOfStates,
     ForceConstants,
@@ -36,6 +38,7 @@ from matwheel.vibrations.phonon_judgement import (
     judge_stiffness,
     reason_to_doubt,
 )
+from matwheel.vibrations.phonon_results import NO_CHARGES, NOT_OF_A_LAYER
 from matwheel.vibrations.phonon_settings import PhononSettings
 
 if TYPE_CHECKING:
@@ -70,10 +73,20 @@ class JudgedModes:
 
 
 class PhononCalculation:
-    """Calculations with one potential, counted, until the budget of the settings is spent."""
+    """Calculations with one potential, counted, until the budget of the settings is spent.
 
-    def __init__(self, calculator: Calculator, settings: PhononSettings) -> None:
-        self.calculator, self.settings = calculator, settings
+    Args:
+        calculator: ASE calculator with energy, forces and stress.
+        known_charges: Born charges; those of a crystal that is computed go with its force constants.
+    """
+
+    def __init__(
+        self,
+        calculator: Calculator,
+        settings: PhononSettings,
+        known_charges: Sequence[ChargedCrystal] = (),
+    ) -> None:
+        self.calculator, self.settings, self.known_charges = calculator, settings, known_charges
         self.evaluations = self.atom_evaluations = 0
 
     def count(self, atoms: int) -> None:
@@ -201,10 +214,19 @@ class PhononCalculation:
         return JudgedModes(choice, constants, modes, judgement, density, interpolated_unstable)
 
     def _constants(self, crystal: Crystal, choice: SupercellChoice) -> ForceConstants:
-        return force_constants(
+        constants = force_constants(
             crystal,
             self.calculator,
             choice.matrix,
             self.settings.displacement_angstrom,
             before_evaluation=self.count,
         )
+        return replace(constants, born_charges=born_charges_of(crystal, self.known_charges))
+
+    def charges_used(self, constants: ForceConstants) -> str:
+        """Return the file whose Born charges split modes, or why none do; empty where none are known."""
+        if not self.known_charges:
+            return ""
+        if is_layer(constants.crystal):
+            return NOT_OF_A_LAYER
+        return constants.born_charges.source if constants.born_charges else NO_CHARGES

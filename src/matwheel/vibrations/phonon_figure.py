@@ -13,12 +13,12 @@ import numpy as np
 from matwheel.core.archives import write_zip
 from matwheel.crystals.table import reduced_formula
 from matwheel.figures.figures import BLUE, GREEN, GREY, ORANGE, STYLE, save_figure
+from matwheel.vibrations.phonon_results import NO_CHARGES, NOT_OF_A_LAYER, PhononResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from matwheel.vibrations.phonon_results import PhononResult
 
 _VERDICT_COLOUR = {"stable": GREEN, "stable, soft": GREEN, "unstable": ORANGE}
 
@@ -50,7 +50,7 @@ def phonon_figure(result: PhononResult) -> Figure:
     """Draw bands and density of states; of a crystal that ended at Γ, the frequencies there.
 
     Imaginary frequencies are drawn as negative ones. Between the thresholds a shaded strip; the mode that
-    decided is marked.
+    decided is marked; whose Born charges split the modes at Γ stands beside the title.
 
     Raises:
         ValueError: the result has no frequencies.
@@ -164,6 +164,11 @@ def _headings(figure: Figure, result: PhononResult) -> None:
     figure.text(
         0.02, 0.975, title, ha="left", va="top", fontsize=12, fontweight="bold",
     )  # fmt: skip
+    if result.bands is not None:
+        figure.text(
+            0.985, 0.965, _shortened(_charges(result.born_charges), 50), ha="right", va="top", fontsize=8.5,
+            color="#333333",
+        )  # fmt: skip
     colour = _VERDICT_COLOUR.get(result.verdict, GREY)
     note = f"dynamically {result.verdict}" if result.verdict in _VERDICT_COLOUR else result.verdict
     if result.reason:
@@ -190,6 +195,16 @@ def _headings(figure: Figure, result: PhononResult) -> None:
             rules = f"with rotational sum rules, which move frequencies by up to {shift:.2f} THz"
             rules += "; verdict and density without"
         figure.text(0.02, 0.81, f"Bands {rules}.", ha="left", va="top", fontsize=8.5, color="#333333")
+
+
+def _charges(born_charges: str) -> str:
+    if born_charges in ("", NO_CHARGES):
+        return "no Born charges"
+    return (
+        f"Born charges {born_charges}"
+        if born_charges == NOT_OF_A_LAYER
+        else f"Born charges of {born_charges}"
+    )
 
 
 def _shortened(text: str, length: int) -> str:

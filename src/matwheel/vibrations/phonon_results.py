@@ -28,6 +28,8 @@ from matwheel.vibrations.phonon_judgement import (
 from matwheel.vibrations.phonon_settings import PhononSettings
 
 SCREEN = "phonons"
+# In place of a file of Born charges.
+NO_CHARGES, NOT_OF_A_LAYER = "none", "not used: a layer"
 VERDICT_OF = {STABLE: PASS, SOFT: PASS, UNSTABLE: FAIL, UNDECIDED: UNDECIDED, ERROR: ERROR}
 
 
@@ -94,6 +96,8 @@ class PhononResult:
             nothing else, obey the rotational sum rules.
         rotational_shift_thz: largest change of a frequency by these rules at the q-points that decide; the
             bands are without them where it exceeds the threshold of what is unstable, or is NaN.
+        born_charges: file whose Born charges split longitudinal and transverse modes in these, 'none' where
+            no file is of the crystal, or 'not used: a layer'; empty where none were given or needed.
         daughter: of an unstable crystal, if it was asked for.
         seconds: wall time.
         settings: with all thresholds.
@@ -127,6 +131,7 @@ class PhononResult:
     bands: Bands | None = field(default=None, repr=False)
     density: DensityOfStates | None = field(default=None, repr=False)
     rotational_shift_thz: float = nan
+    born_charges: str = ""
     daughter: Daughter | None = None
     seconds: float = nan
     settings: PhononSettings = field(default_factory=PhononSettings, repr=False)
@@ -178,6 +183,7 @@ def phonon_row(result: PhononResult) -> dict[str, Any]:
         "lowest_optical_thz": result.lowest_optical_thz,
         "lowest_interpolated_thz": result.lowest_interpolated_thz,
         "interpolated_q_point": q_point_text(result.interpolated_q_point),
+        "born_charges": result.born_charges,
         "acoustic_residual_raw_thz": result.acoustic_residual_raw_thz,
         "acoustic_residual_thz": result.acoustic_residual_thz,
         "dimensionality": result.dimensionality,
@@ -219,7 +225,7 @@ def phonon_verdict(
     """Return the verdict of the screen `phonons`: the lowest frequency (THz) against the deciding threshold.
 
     Stable passes, soft or not, unstable fails; the reason names the daughter structure where one was found,
-    and what the potential is known to be wrong about.
+    what the potential is known to be wrong about, and the Born charges where some were given.
     """
     threshold = result.threshold_thz
     formula = reduced_formula(result.crystal) if result.crystal else ""
@@ -228,7 +234,7 @@ def phonon_verdict(
         result.verdict,
         result.lowest_frequency_thz,
         settings.stable_above_thz if isnan(threshold) else threshold,
-        full_reason(result),
+        _with_charges(full_reason(result), result.born_charges),
         result.seconds,
         card,
         (formula, result.space_group, result.dimensionality),
@@ -243,13 +249,17 @@ def phonon_verdicts(table: pd.DataFrame, card: PotentialCard) -> list[Verdict]:
             row.verdict,
             float(row.lowest_frequency_thz),
             float(row.threshold_thz),
-            row.reason,
+            _with_charges(row.reason, row.born_charges),
             float(row.seconds),
             card,
             (row.formula, int(row.space_group), int(row.dimensionality)),
         )
         for row in table.itertuples(index=False)
     ]
+
+
+def _with_charges(reason: str, born_charges: str) -> str:
+    return "; ".join(part for part in (reason, born_charges and f"Born charges: {born_charges}") if part)
 
 
 def _verdict(

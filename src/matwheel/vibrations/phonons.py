@@ -24,6 +24,7 @@ from matwheel.core.time_limits import hang_guard
 from matwheel.crystals.crystal import Crystal
 from matwheel.potentials.relaxation import RelaxationSettings, reason_to_refuse
 from matwheel.verdicts import ERROR, UNDECIDED
+from matwheel.vibrations.born_charges import ChargedCrystal
 from matwheel.vibrations.force_constants import bands_along_path
 from matwheel.vibrations.phonon_calculation import BudgetSpent, JudgedModes, PhononCalculation
 from matwheel.vibrations.phonon_judgement import UNSTABLE
@@ -43,12 +44,17 @@ def phonons_of(
     log: Log = log_to_stderr,
     *,
     elements: Collection[str] | None = None,
+    known_charges: Sequence[ChargedCrystal] = (),
 ) -> list[PhononResult]:
     """Return the phonons of crystals, one after another, in the given order; see `phonon_stability`."""
     progress = Progress("phonons: crystal", len(crystals), log)
     results = []
     for number, crystal in enumerate(crystals, start=1):
-        results.append(phonon_stability(crystal, calculator, settings, log, elements=elements))
+        results.append(
+            phonon_stability(
+                crystal, calculator, settings, log, elements=elements, known_charges=known_charges
+            )
+        )
         progress.report(number)
     return results
 
@@ -60,6 +66,7 @@ def phonon_stability(
     log: Log = log_to_stderr,
     *,
     elements: Collection[str] | None = None,
+    known_charges: Sequence[ChargedCrystal] = (),
 ) -> PhononResult:
     """Return the phonons of a crystal and its verdict; no error of its data or the potential leaves this.
 
@@ -67,6 +74,7 @@ def phonon_stability(
         calculator: ASE calculator with energy, forces and stress.
         elements: elements that the potential knows; a crystal with another one is an error. None: not checked
             here, and an error of the calculator becomes the reason.
+        known_charges: Born charges, of this crystal or others; what is of it splits its modes near Γ.
         log: gets one line on the result.
 
     Raises:
@@ -74,7 +82,7 @@ def phonon_stability(
     """
     settings = settings or PhononSettings()
     started = time.monotonic()
-    calculation = PhononCalculation(calculator, settings)
+    calculation = PhononCalculation(calculator, settings, known_charges)
     run = _Run(crystal, calculation)
     refusal = _reason_to_refuse(crystal, elements, settings)
     if refusal:
@@ -171,6 +179,7 @@ class _Run:
         drawn, shift = constants_to_draw(sampled.constants, -settings.unstable_below_thz)
         self.figures.update(
             density=density,
+            born_charges=calculation.charges_used(sampled.constants),
             bands=bands_along_path(drawn, settings.band_points),
             rotational_shift_thz=shift,
             lowest_interpolated_thz=density.lowest_frequency_thz,

@@ -13,7 +13,7 @@ from matwheel.potentials.symmetric_relaxation import Minimum, symmetrise
 from matwheel.verdicts import UNDECIDED
 from matwheel.vibrations.force_constants import Modes, displaced_along_modes, lowest_point
 from matwheel.vibrations.phonon_calculation import JudgedModes, PhononCalculation
-from matwheel.vibrations.phonon_judgement import UNSTABLE, Judgement, frequency_text, without_translations
+from matwheel.vibrations.phonon_judgement import UNSTABLE, frequency_text, without_translations
 from matwheel.vibrations.phonon_results import Daughter
 
 _DEGENERATE_WITHIN_THZ = 0.02
@@ -49,10 +49,10 @@ def follow_soft_mode(
         if not minimum.converged:
             return
         modes = calculation.at_gamma(crystal)
-        yield _judged(daughter, modes.judgement, "gamma")
+        yield _judged(daughter, modes, "gamma")
         if modes.judgement.verdict != UNSTABLE and settings.daughter_supercell:
             modes = calculation.in_supercell(modes)
-            yield _judged(daughter, modes.judgement, "supercell")
+            yield _judged(daughter, modes, "supercell")
         if modes.judgement.verdict != UNSTABLE:
             return
 
@@ -122,9 +122,12 @@ def _softest_point(modes: Modes) -> int:
     return int(np.abs(difference - np.round(difference)).max(axis=1).argmin())
 
 
-def _judged(daughter: Daughter, judgement: Judgement, stage: str) -> Daughter:
+def _judged(daughter: Daughter, modes: JudgedModes, stage: str) -> Daughter:
     """Return a daughter of unknown verdict with what its own phonons say."""
+    judgement, charges = modes.judgement, modes.constants.born_charges
     where = "at Γ" if stage == "gamma" else "in its own supercell"
+    if charges and stage == "supercell":
+        where += f" with Born charges of {charges.source}"
     frequency = judgement.lowest_frequency_thz
     lowest = f" (lowest {frequency_text(frequency)} THz)" if isfinite(frequency) else ""
     return replace(

@@ -60,6 +60,7 @@ if CANDIDATE_SETS:
         "results/false_negatives.csv",
     ]
     CANDIDATES += ["results/dft.csv"] if VALIDATE["dft"]["backend"] != "none" else []
+INPUT_FILES.append("resources/published_table2.csv")
 HEADLINES += [
     "results/table2.csv",
     "results/table2.svg",

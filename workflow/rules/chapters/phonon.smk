@@ -177,6 +177,7 @@ rule draw_displacements:
         cards=collect(
             "results/phonon/{compound}/force_constants.json", compound=COMPOUNDS
         ),
+        born_charges=ancient(inputs_of_snakemake(files_of_born_charges())),
     output:
         figure=report(
             "results/phonon/displacements.svg",
@@ -204,6 +205,8 @@ rule draw_displacements:
     params:
         code=code("draw_displacements"),
         compounds=COMPOUNDS,
+        born_charges=VALIDATE["born_charges"],
+        born_charges_sha256=lambda wildcards: content_of_born_charges(),
     message:
         "draw energies against displacements"
     script:

@@ -216,6 +216,8 @@ def bands_of_compounds(
                 continue
             lowest = _draw_bands(axes, bands, BLUE, "-", labels=True)
             title = f"{_subscripted(name)}   lowest {_in_thz(lowest)}"
+            if harmonic.born_charges:
+                title += f"\nBorn charges of {harmonic.born_charges.source}"
             other = bands_along_path(dashed[name], points) if name in dashed else None
             if other is not None:
                 title += f", dashed {_in_thz(_draw_bands(axes, other, ORANGE, '--', labels=False))}"
