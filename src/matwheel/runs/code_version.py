@@ -22,6 +22,9 @@ PACKAGE = "matwheel"
 REGISTRY = "Registry["
 """How the annotation of a registry begins."""
 
+CHECKING = frozenset({"pydantic", "pydantic_core", f"{PACKAGE}.core.settings"})
+"""What refuses wrong settings and changes no result, so that an upgrade or an edit of it reruns nothing."""
+
 DISTRIBUTIONS = {"PIL": "pillow", "mpl_toolkits": "matplotlib", "sklearn": "scikit-learn", "yaml": "PyYAML"}
 """Imported name → name of what is installed, where they differ."""
 
@@ -104,9 +107,10 @@ def _read(path: Path, root: Path) -> _Source:
     tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
     nodes = list(ast.walk(tree))
     names = set(_imported_names(nodes))
+    names -= CHECKING
     imports = tuple(sorted(name for name in names | set(_submodules(nodes, root)) if _is_ours(name)))
     tops = {name.split(".")[0] for name in names if not _is_ours(name)}
-    libraries = tuple(sorted(tops - sys.stdlib_module_names))
+    libraries = tuple(sorted(tops - sys.stdlib_module_names - CHECKING))
     _drop_docstrings(nodes)
     entries = tuple(_take_entries(tree))
     return _Source(ast.unparse(tree), entries, imports, libraries)
@@ -139,11 +143,17 @@ def _is_module(name: str, root: Path) -> bool:
 
 def _drop_docstrings(nodes: list[ast.AST]) -> None:
     for node in nodes:
-        body = getattr(node, "body", None)
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and body:
-            first = body[0]
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                node.body = body[1:] or [ast.Pass()]
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            # Also the texts below constants and settings.
+            node.body = [part for part in node.body if not _is_text(part)] or [ast.Pass()]
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
 
 
 def _take_entries(tree: ast.Module) -> Iterator[tuple[str, str]]:

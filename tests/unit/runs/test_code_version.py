@@ -48,6 +48,21 @@ def test_is_blind_to_other_modules_comments_docstrings_and_formatting(tree: Path
     assert version(tree) == before
 
 
+def test_is_blind_to_what_is_said_of_settings_and_to_what_checks_them(tree: Path) -> None:
+    network = tree / "src/matwheel/models/network.py"
+    settings = "from matwheel.core.settings import settings\nimport pydantic\n\n@settings\nclass Settings:\n"
+    checks = tree / "src/matwheel/core/settings.py"
+    checks.parent.mkdir(exist_ok=True)
+    checks.write_text("LARGEST = 5\n")
+    network.write_text(settings + "    steps: int = 5\n")
+    before = version(tree)
+    network.write_text(settings + '    steps: int = 5\n    """Of the optimiser."""\n')
+    checks.write_text("LARGEST = 6\n")
+    assert version(tree) == before
+    network.write_text(settings + "    steps: int = 6\n")
+    assert version(tree) != before
+
+
 def test_modules_reached_by_name_count_when_named(tree: Path) -> None:
     before = version(tree, "matwheel.other")
     assert before != version(tree)
