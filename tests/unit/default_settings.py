@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-CONFIG = Path(__file__).resolve().parents[2] / "config"
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / "config"
 FILES = (CONFIG / "config.yaml", *sorted((CONFIG / "chapters").glob("*.yaml")))
 
 

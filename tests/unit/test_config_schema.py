@@ -1,142 +1,96 @@
-"""The config schema describes every key, and knows exactly the settings that the library knows."""
+"""What is written of the configuration model is what the model says; each key has a sentence."""
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
-from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from default_settings import ROOT, default_settings
 
-from matwheel.chapters.phonon.distance_network import DistanceNetworkSettings
-from matwheel.chapters.phonon.labelled_configurations import TARGETS
-from matwheel.chapters.wycryst.gene_boosting import GeneBoostingSettings
-from matwheel.composition_models.formula_synthesizability import KINDS, FormulaScoreSettings
-from matwheel.dft.dft import BACKENDS, DFTSettings
-from matwheel.generators.con_cdvae.settings import ConCDVAESettings
-from matwheel.generators.mpvae.settings import PRESETS as MPVAE_PRESETS
-from matwheel.generators.mpvae.settings import MPVAESettings, SamplingSettings
-from matwheel.hull.hull import HullSettings
-from matwheel.potentials.relaxation import RelaxationSettings
-from matwheel.predictors.cgcnn import NetworkSettings
-from matwheel.predictors.latent import LatentSettings
-from matwheel.predictors.registry import PREDICTORS
-from matwheel.predictors.training_settings import CHOICES, PRESETS, TrainingSettings
-from matwheel.screening.composition_validity import OXIDATION_TABLES, CompositionSettings
-from matwheel.screening.structure_validity import StructureSettings
-from matwheel.vibrations.displacements import POLICIES, RANDOM_SETS, THERMAL, DisplacementSettings
-from matwheel.vibrations.perturbed_crystals import PerturbationSettings
-from matwheel.vibrations.phonon_settings import PhononSettings
-from matwheel.vibrations.self_consistent_phonons import SelfConsistentSettings
-from matwheel.wyckoff.gene_crystals import GeneCrystalSettings
-from matwheel.wyckoff.gene_table import GeneTableSettings
+from matwheel.candidates.candidate_set import FILE_OF_SCREEN
+from matwheel.configuration.__main__ import documents
+from matwheel.configuration.configuration import SECTION_OF_CHAPTER, Configuration
+from matwheel.configuration.documents import json_schema
+from matwheel.configuration.loop import Validate
+from matwheel.configuration.registry import Registry
 
-ROOT = Path(__file__).resolve().parents[2]
-SCHEMA = yaml.safe_load((ROOT / "config/schemas/config.schema.yaml").read_text())
-KEYS = SCHEMA["properties"]
+SCHEMA, REGISTRY_SCHEMA = json_schema(Configuration), json_schema(Registry)
 
 
-def names(*classes: type) -> set[str]:
-    return {item.name for cls in classes for item in fields(cls)}
+def objects(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield name and schema of every mapping whose keys are known."""
+    yield "top level", schema
+    for name, part in schema["$defs"].items():
+        yield name, part
+        if "then" in part:
+            yield f"{name}, then", part["then"]["properties"]["settings"]
 
 
-def leaves(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    for name, part in schema.get("properties", {}).items():
-        if "properties" in part:
-            yield from leaves(part, f"{path}{name}.")
-        else:
-            yield f"{path}{name}", part
+OBJECTS = [*objects(SCHEMA), *objects(REGISTRY_SCHEMA)]
 
 
-@pytest.mark.parametrize(("path", "part"), list(leaves(SCHEMA)))
-def test_every_key_is_described(path: str, part: dict[str, Any]) -> None:
-    assert len(part["description"]) > 10, path
+@pytest.mark.parametrize("path", documents(ROOT), ids=lambda path: path.name)
+def test_what_is_written_of_the_model_is_fresh(path: Any) -> None:
+    assert path.read_text(encoding="utf-8") == documents(ROOT)[path], "run python -m matwheel.configuration"
 
 
-def test_unknown_keys_are_refused_at_every_level() -> None:
-    def objects(part: Any) -> Iterator[dict[str, Any]]:
-        if isinstance(part, dict):
-            if "properties" in part and part.get("type") == "object":
-                yield part
-            for value in part.values():
-                yield from objects(value)
-
-    found = list(objects(SCHEMA))
-    # Predictors of a user's own have settings that the schema cannot know; they are refused by the predictor.
-    found.remove(KEYS["predictor_settings"])
-    assert len(found) > 6
-    assert all(part["additionalProperties"] is False for part in found)
+@pytest.mark.parametrize(("name", "part"), OBJECTS, ids=[name for name, _ in OBJECTS])
+def test_every_key_is_described_and_others_are_refused(name: str, part: dict[str, Any]) -> None:
+    definitions = {**SCHEMA["$defs"], **REGISTRY_SCHEMA["$defs"]}
+    for key, item in part.get("properties", {}).items():
+        text = item.get("description") or definitions[item["$ref"].rpartition("/")[2]]["description"]
+        assert len(text) > 5, f"{name}.{key}"
+    if "properties" in part and name != "PredictorSettings" and "patternProperties" not in part:
+        assert part["additionalProperties"] is False
+    # A predictor of a user's own has settings that no schema knows; it refuses others itself.
+    assert SCHEMA["$defs"]["PredictorSettings"]["additionalProperties"]["type"] == "object"
 
 
-def test_settings_are_those_of_the_library() -> None:
-    settings = dict(KEYS["predictor_settings"]["properties"]["cgcnn"]["properties"])
-    assert settings.pop("preset")["enum"] == list(PRESETS)
-    assert set(settings) == names(TrainingSettings, NetworkSettings) - {"network"}
-    for name, allowed in CHOICES.items():
-        assert settings[name]["enum"] == list(allowed)
-    generator = SCHEMA["$defs"]["con_cdvae_settings"]
-    assert set(generator["properties"]) == names(ConCDVAESettings) - {"device"}
-    assert set(KEYS["predictor_settings"]["properties"]) <= set(PREDICTORS)
+def test_the_page_of_settings_has_every_key_with_its_default() -> None:
+    page = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
+    for _, part in objects(SCHEMA):
+        for key, item in part.get("properties", {}).items():
+            if "type" in item and item["type"] != "object":
+                assert f"| `{key}` |" in page, key
+    assert "| `relax_at_most` | `500` | a whole number from 1 to 100,000 |" in page
+    assert "| `fmax_ev_per_angstrom` | `0.05` | a number above 0 | eV/Å |" in page
 
 
-@pytest.mark.parametrize(
-    ("section", "name", "settings", "further"),
-    [
-        ("predictor_settings", "latent", LatentSettings, set()),
-        ("screen", "composition", CompositionSettings, set()),
-        ("screen", "structure", StructureSettings, set()),
-        ("validate", "relaxation", RelaxationSettings, set()),
-        ("validate", "hull", HullSettings, set()),
-        ("validate", "phonons", PhononSettings, set()),
-        ("validate", "dft", DFTSettings, {"at_most"}),
-        ("phonon", "displacements", DisplacementSettings, set()),
-        ("phonon", "self_consistent", SelfConsistentSettings, set()),
-        ("perturbation", "settings", PerturbationSettings, set()),
-    ],
-)
-def test_settings_of_screens_and_validation(
-    section: str, name: str, settings: type, further: set[str]
-) -> None:
-    assert set(KEYS[section]["properties"][name]["properties"]) == names(settings) | further
+def test_names_that_stand_in_two_places_are_the_same() -> None:
+    snakefile = (ROOT / "workflow/Snakefile").read_text(encoding="utf-8")
+    written = re.search(r"SECTION_OF_CHAPTER = (\{.*?\})", snakefile, re.DOTALL)
+    assert written and yaml.safe_load(written[1]) == SECTION_OF_CHAPTER
+    screens = SCHEMA["$defs"]["Screen"]["properties"]["require"]["description"]
+    assert all(name in screens for name in FILE_OF_SCREEN)
 
 
-def test_settings_of_the_phonon_chapter() -> None:
-    phonon = KEYS["phonon"]["properties"]
-    dft, learning = phonon["dft"]["properties"], phonon["learning"]["properties"]
-    assert set(dft["settings"]["properties"]) == names(DFTSettings)
-    assert set(learning["network"]["properties"]) == names(DistanceNetworkSettings)
-    assert phonon["policies"]["items"]["enum"] == list(POLICIES)
-    for part in (phonon["random_sets"]["items"], dft["configurations"]["propertyNames"]):
-        assert set(part["enum"]) - {THERMAL} == set(RANDOM_SETS)
-    assert learning["targets"]["items"]["enum"] == list(TARGETS)
+def test_defaults_of_sections_are_no_defaults_of_the_model() -> None:
+    """What a section does not give is missing; so the files in config/ say all there is."""
+    assert {name for name, field in Validate.model_fields.items() if not field.is_required()} == set()
+    assert set(default_settings()) == set(SCHEMA["properties"])
 
 
-def test_names_are_those_of_the_library() -> None:
-    validation, screens = KEYS["validate"]["properties"], KEYS["screen"]["properties"]
-    assert validation["dft"]["properties"]["backend"]["enum"] == list(BACKENDS)
-    described = screens["composition"]["properties"]["oxidation_table"]["description"]
-    assert all(table in described for table in OXIDATION_TABLES)
+def test_the_model_is_imported_without_what_computes() -> None:
+    """It is imported before every plan."""
+    program = "import sys, matwheel.configuration.registry, matwheel.configuration.configuration\n"
+    program += "print([name for name in ('torch', 'pymatgen', 'ase', 'sklearn') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize(
-    ("key", "settings"),
-    [
-        ("data", GeneTableSettings),
-        ("sampling", SamplingSettings),
-        ("judges", GeneBoostingSettings),
-        ("build", GeneCrystalSettings),
-    ],
-)
-def test_settings_of_genes_are_those_of_the_library(key: str, settings: type) -> None:
-    assert set(KEYS["wycryst"]["properties"][key]["properties"]) == names(settings)
-
-
-def test_settings_of_the_mpvae_and_of_synthesizability_are_those_of_the_library() -> None:
-    described = dict(SCHEMA["$defs"]["mpvae_settings"]["properties"])
-    assert described.pop("preset")["enum"] == list(MPVAE_PRESETS)
-    assert set(described) == names(MPVAESettings) - {"device"}
-    score = KEYS["screen"]["properties"]["synthesizability"]["properties"]["settings"]["properties"]
-    assert set(score) == names(FormulaScoreSettings)
-    assert score["kind"]["enum"] == list(KINDS)
+def test_jobs_do_not_import_the_model() -> None:
+    for path in sorted((ROOT / "workflow").rglob("*.smk")):
+        main_only = False
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if line and not line.startswith((" ", "#")):
+                main_only = line == "if workflow.is_main_process:"
+            assert (
+                main_only or "matwheel.configuration" not in line.partition('"""')[0] or "import" not in line
+            )
+    scripts = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "workflow/scripts").glob("*.py"))
+    assert "matwheel.configuration" not in scripts

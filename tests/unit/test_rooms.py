@@ -16,7 +16,7 @@ FLOORS = (
     {"datasets", "predictors", "screening", "vibrations", "wyckoff"},
     {"chapters.matwheel", "generators", "hull", "dft", "composition_models"},
     {"chapters.matgan", "chapters.wycryst", "chapters.phonon", "report"},
-    {"command_line"},
+    {"configuration", "command_line"},
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS, start=1) for room in rooms}
 

@@ -44,13 +44,18 @@ def with_config(project: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"predcitor": {}}, ["predcitor"]),
-        ({"predictor_settings": {"cgcnn": {"stepz": 3}}}, ["stepz"]),
+        ({"predcitor": {}}, ["config: predcitor is {}; there is no such setting; did you mean predictors?"]),
+        ({"predictor_settings": {"cgcnn": {"stepz": 3}}}, ["cgcnn.stepz is 3", "did you mean steps?"]),
         ({"generator": {"samples": 12, "settings": {"latent": 3}}}, ["latent"]),
         ({"predictors": ["oracle"]}, ["predictors", "oracle", "cgcnn"]),
-        ({"screen": {"require": ["structure", "luck"]}}, ["screen.require", "luck", "further"]),
-        ({"datasets": ["tinny"]}, ["tinny", "tiny_datasets.yaml", "tiny"]),
-        ({"split": {"runs": -1}}, ["-1", "runs"]),
+        ({"screen": {"require": ["structure", "luck"]}}, ["screen.require.1 is 'luck'", "further"]),
+        (
+            {"datasets": ["tinny"]},
+            ["datasets.0 is 'tinny'; tiny_datasets.yaml has no such", "did you mean tiny?"],
+        ),
+        ({"split": {"runs": -1}}, ["split.runs is -1; give a whole number from 1 to 100"]),
+        ({"split": {"runs": 100000}}, ["split.runs is 100000; give a whole number from 1 to 100: each run"]),
+        ({"funnel": {"runs": [1]}}, ["funnel.runs.0 is 1; split.runs is 1; give 0"]),
         ({"split": {"runs": 6}, "split.schemes": []}, ["split.schemes"]),
         ({"split": {"runs": 6, "schemes": ["chang2022"]}}, ["chang2022", "five"]),
         ({"split": {"fractions": {"train": 0.9}}}, ["fractions", "1"]),
@@ -58,7 +63,7 @@ def with_config(project: Path, **changes: object) -> None:
         ({"validate": {"second_opinion": "7net"}}, ["validate.second_opinion", "'7net'", "7net-l3i5"]),
         (
             {"validate": {"second_opinion": "7net-l3i5"}},
-            ["validate.second_opinion and validate.phonon_potential are both 7net-l3i5"],
+            ["validate.second_opinion is '7net-l3i5'; validate.phonon_potential is the same"],
         ),
         (
             {"validate": {"born_charges": "nowhere"}},
@@ -75,13 +80,19 @@ def test_wrong_config(project: Path, changes: dict, words: list[str]) -> None:
 @pytest.mark.parametrize(
     ("setting", "fault"),
     [
-        ("validate={relax_at_most: ten}", "config: validate.relax_at_most: 'ten' is not of type 'integer'"),
-        ("split={runs: 0}", "config: split.runs: 0 is less than the minimum of 1"),
-        ("generator={sample: 5}", "config: generator: unknown key 'sample'; did you mean samples?"),
-        ("imported={mine: {path: a.cif, column: cif}}", "config: imported.mine: unknown key 'column'"),
+        ("validate={relax_at_most: ten}", "config: validate.relax_at_most is 'ten'; give a whole number"),
+        ("split={runs: 0}", "config: split.runs is 0; give a whole number from 1"),
+        (
+            "generator={sample: 5}",
+            "config: generator.sample is 5; there is no such setting; did you mean samples?",
+        ),
+        (
+            "imported={mine: {path: a.cif, column: cif}}",
+            "config: imported.mine.column is 'cif'; there is no such setting",
+        ),
         (
             "dataset_registry=nowhere.yaml",
-            "config: dataset_registry names nowhere.yaml, which cannot be read",
+            "config: dataset_registry is 'nowhere.yaml', which cannot be read",
         ),
         ("imported={mine: 'both \"quotes\" of it''s name'}", "config: imported, given with --config, holds"),
     ],

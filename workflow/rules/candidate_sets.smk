@@ -6,7 +6,11 @@ Chapters register further families of sets in `SETS`; the rules of screen.smk an
 from functools import cache
 from math import ceil
 
-from matwheel.candidates.candidate_set import CandidateSet, CandidateSets
+from matwheel.candidates.candidate_set import (
+    FILE_OF_SCREEN,
+    CandidateSet,
+    CandidateSets,
+)
 from matwheel.command_line.imported_sets import content_sha256, located, other_input
 from matwheel.core.errors import InputError
 from matwheel.potentials.potentials import definition, potential_card
@@ -22,30 +26,6 @@ IMPORTED = {
 REFERENCE_SHARDS = range(VALIDATE["reference_shards"])
 
 SYNTHESIZABILITY_MODULES = SCORES.get(SCREEN["synthesizability"]["model"], ())[:1]
-
-# Built-in screen of the config's `require` → file of verdicts that holds it; the order is that of the funnel.
-# A screen of `further` has a file of its own name.
-FILE_OF_SCREEN = {
-    "structure": "structure",
-    "symmetry": "structure",
-    "charge_neutrality": "composition",
-    "electronegativity": "composition",
-    "unique": "uniqueness",
-    "novel_training": "novelty",
-    "novel_mp": "novelty",
-    "novel_formula": "novelty",
-    "synthesizability": "synthesizability",
-}
-
-for unknown in [
-    name
-    for name in SCREEN["require"]
-    if name not in (*FILE_OF_SCREEN, *SCREEN["further"])
-]:
-    raise WorkflowError(
-        f"config: screen.require names {unknown!r}, which is none of {', '.join(FILE_OF_SCREEN)} "
-        "nor of screen.further"
-    )
 
 
 def mirror_files(*patterns):

@@ -8,38 +8,32 @@ from matwheel.datasets.sources import by_hand, is_in_mirror
 
 
 def read_registry(path):
-    """The entries of the registry, as their schema wants them."""
+    """The entries of the registry."""
     try:
-        entries = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise WorkflowError(
-            f"config: dataset_registry names {path}, which cannot be read ({error.strerror}); correct the path"
+            f"config: dataset_registry is {path!r}, which cannot be read ({error.strerror}); correct the path"
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise WorkflowError(
             f"{path}: no YAML ({' '.join(str(error).split())})"
         ) from None
-    if fault := first_fault(entries, schema_of("datasets")):
-        raise WorkflowError(
-            f"{path}: {fault} (keys: config/schemas/datasets.schema.yaml)"
-        )
-    return entries
 
 
 REGISTRY = read_registry(config["dataset_registry"])
+if workflow.is_main_process:
+    from matwheel.configuration.registry import fault_of_names, fault_of_registry
+
+    if fault := fault_of_registry(REGISTRY):
+        raise WorkflowError(f"{config['dataset_registry']}: {fault}")
+    if fault := fault_of_names(
+        config, REGISTRY, read_registry(ROOT / "config" / "datasets.yaml")
+    ):
+        raise WorkflowError(f"config: {fault}")
 
 # One text for all datasets: with their names in it, dropping one dataset would fetch the others again.
 COMMAND_WITHOUT = "snakemake --cores 2 --config 'datasets=[names of the others]' -- results/table2.csv"
-
-for unknown in [name for name in DATASETS if name not in REGISTRY]:
-    raise WorkflowError(
-        f"config: dataset {unknown!r} is not in {config['dataset_registry']}; "
-        f"it has {', '.join(sorted(REGISTRY))}. Add an entry there or mend the key `datasets`."
-    )
-for formulas in [name for name in DATASETS if REGISTRY[name].get("kind") == "formulas"]:
-    raise WorkflowError(
-        f"config: dataset {formulas!r} holds formulas, no crystals; name it in matgan.sets"
-    )
 
 
 def look_at_own_dataset(name):

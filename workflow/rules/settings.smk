@@ -1,4 +1,8 @@
-"""Settings in the types that their schema wants, or one message that says which is wrong. No rules."""
+"""Settings in the types that their schema wants, or one line that says which is wrong. No rules.
+
+The main process refuses what is wrong (`matwheel.configuration`); jobs, on a cluster each with a process of its
+own, take it as checked and only read the types.
+"""
 
 import sys
 from pathlib import Path
@@ -11,17 +15,13 @@ from snakemake.utils import update_config
 ROOT = Path(workflow.current_basedir).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
-from matwheel.core.config_values import conformed, first_fault, survives_hand_over
+from matwheel.core.config_values import conformed, survives_hand_over
 
-
-def schema_of(name):
-    """One of the project's schemas; with LibYAML where there is, since every job reads it."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    path = ROOT / "config" / "schemas" / f"{name}.schema.yaml"
-    return yaml.load(path.read_text(encoding="utf-8"), loader)
-
-
-CONFIG_SCHEMA = schema_of("config")
+# With LibYAML where there is, since every job reads it.
+CONFIG_SCHEMA = yaml.load(
+    (ROOT / "config" / "schemas" / "config.schema.yaml").read_text(encoding="utf-8"),
+    getattr(yaml, "CSafeLoader", yaml.SafeLoader),
+)
 # Snakemake reads what stands inside of a nested `--config` without types.
 FROM_COMMAND_LINE = dict(workflow.config_settings.config)
 
@@ -35,5 +35,9 @@ for key in [
 
 update_config(config, conformed(FROM_COMMAND_LINE, CONFIG_SCHEMA, from_texts=True))
 config.update(conformed(config, CONFIG_SCHEMA))
-if fault := first_fault(config, CONFIG_SCHEMA):
-    raise WorkflowError(f"config: {fault} (keys: config/schemas/config.schema.yaml)")
+
+if workflow.is_main_process:
+    from matwheel.configuration.configuration import fault_of_configuration
+
+    if fault := fault_of_configuration(config):
+        raise WorkflowError(f"config: {fault}")

@@ -4,14 +4,14 @@ from matwheel.core.files import sha256_of_file, write_json
 from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
 from matwheel.runs.provenance import library_versions
-from matwheel.wyckoff.gene_table import check_band_gaps, gene_table, gene_table_settings
+from matwheel.wyckoff.gene_table import GeneTableSettings, check_band_gaps, gene_table
 
 with logged(snakemake.log[0]) as log:
     params = snakemake.params
     table, report = gene_table(
         read_table(snakemake.input.crystals),
         read_table(snakemake.input.genes),
-        gene_table_settings(params.settings),
+        GeneTableSettings(**params.settings),
         seed=params.seed,
     )
     log(f"{report}")

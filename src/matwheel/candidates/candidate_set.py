@@ -12,6 +12,22 @@ from typing import Any
 
 from matwheel.core.errors import InputError
 
+FILE_OF_SCREEN = {
+    "structure": "structure",
+    "symmetry": "structure",
+    "charge_neutrality": "composition",
+    "electronegativity": "composition",
+    "unique": "uniqueness",
+    "novel_training": "novelty",
+    "novel_mp": "novelty",
+    "novel_formula": "novelty",
+    "synthesizability": "synthesizability",
+}
+"""Built-in screen → file of verdicts that holds it, in the order of the funnel.
+
+A screen of the config's `screen.further` has a file of its own name.
+"""
+
 
 @dataclass(frozen=True, eq=False)
 class CandidateSet:

@@ -8,70 +8,51 @@ written: trees are fitted again inside the job that predicts, which is safe, por
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from matwheel.compositions.composition_features import checked_targets, magpie_features_of_counts
 from matwheel.compositions.formulas import MATGAN_ELEMENTS
 from matwheel.core.errors import InputError
 from matwheel.core.progress import Log, log_to_stderr
 from matwheel.core.seeds import derive_seed
+from matwheel.core.settings import Count, NotNegative, PositiveShare, Rate, Trees, settings
 
 if TYPE_CHECKING:
     import pandas as pd
     from sklearn.ensemble import GradientBoostingRegressor, HistGradientBoostingRegressor
 
-KINDS = ("hist", "gbdt")
 _PREDICTION_ROWS = 65_536
 
 
-@dataclass(frozen=True)
+@settings
 class BoostingSettings:
-    """Settings of the trees.
+    """Settings of the trees."""
 
-    Attributes:
-        kind: 'hist' for scikit-learn's HistGradientBoostingRegressor, 'gbdt' for GradientBoostingRegressor.
-        trees: number of trees; with 'hist' at most, since the validation rows stop the growth.
-        learning_rate: share of each tree that is added.
-        largest_depth: levels of a tree; 0 for no limit.
-        largest_leaves: leaves of a tree, 'hist' only.
-        smallest_leaf: training rows in a leaf, at least.
-        l2: penalty on the values of the leaves, 'hist' only.
-        features_per_split: share of the features tried at each split.
-        subsample: share of the rows that each tree sees, 'gbdt' only.
-        patience_trees: trees without a better validation after which growth ends, 'hist' only.
-    """
-
-    kind: str = "hist"
-    trees: int = 1000
-    learning_rate: float = 0.1
-    largest_depth: int = 0
-    largest_leaves: int = 63
-    smallest_leaf: int = 20
-    l2: float = 1.0
-    features_per_split: float = 0.5
-    subsample: float = 1.0
-    patience_trees: int = 30
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise InputError(f"kind = {self.kind!r}; choose one of {', '.join(KINDS)}")
-        for name, smallest in (
-            ("trees", 1),
-            ("largest_depth", 0),
-            ("largest_leaves", 2),
-            ("smallest_leaf", 1),
-            ("l2", 0),
-            ("patience_trees", 1),
-        ):
-            if getattr(self, name) < smallest:
-                raise InputError(f"{name} = {getattr(self, name)}; give at least {smallest}")
-        for name in ("learning_rate", "features_per_split", "subsample"):
-            if not 0 < getattr(self, name) <= 1:
-                raise InputError(f"{name} = {getattr(self, name)}; give a number above 0, at most 1")
+    kind: Literal["hist", "gbdt"] = "hist"
+    """`hist` for scikit-learn's HistGradientBoostingRegressor, gbdt for GradientBoostingRegressor."""
+    trees: Trees = 1000
+    """Number of trees; with 'hist' at most, since the validation rows stop the growth."""
+    learning_rate: Rate = 0.1
+    """Share of each tree that is added."""
+    largest_depth: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Levels of a tree; 0 for no limit."""
+    largest_leaves: Annotated[int, Field(ge=2, le=1_000_000)] = 63
+    """Leaves of a tree, 'hist' only."""
+    smallest_leaf: Count = 20
+    """Training rows in a leaf, at least."""
+    l2: NotNegative = 1.0
+    """Penalty on the values of the leaves, 'hist' only."""
+    features_per_split: PositiveShare = 0.5
+    """Share of the features tried at each split."""
+    subsample: PositiveShare = 1.0
+    """Share of the rows that each tree sees, 'gbdt' only."""
+    patience_trees: Count = 30
+    """Trees without a better validation after which growth ends, 'hist' only."""
 
 
 PRESETS: dict[str, BoostingSettings] = {
@@ -108,10 +89,6 @@ class CompositionBoosting:
         if preset not in PRESETS:
             raise InputError(f"unknown boosting preset {preset!r}; choose one of {', '.join(PRESETS)}")
         changes = {name: value for name, value in settings.items() if name != "preset"}
-        known = sorted(item.name for item in fields(BoostingSettings))
-        unknown = sorted(set(changes) - set(known))
-        if unknown:
-            raise InputError(f"unknown boosting setting {unknown[0]!r}; known are {', '.join(known)}")
         return cls(BoostingSettings(**(asdict(PRESETS[preset]) | changes)))
 
     def fit(

@@ -8,9 +8,8 @@ Dropout is off at prediction.
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from matwheel.composition_models.elemnet_settings import PRESETS, ElemNetSettings
 from matwheel.compositions.composition_features import ELEMNET_ELEMENTS, checked_targets, element_fractions
 from matwheel.compositions.formulas import MATGAN_ELEMENTS
 from matwheel.core.errors import InputError
@@ -28,75 +28,12 @@ from matwheel.core.seeds import derive_seed
 from matwheel.training import random_draws
 from matwheel.training.checkpoints import TrainingCheckpoint
 from matwheel.training.devices import resolve_device
-from matwheel.training.resumable_training import TrainingPlan, train_network
+from matwheel.training.resumable_training import train_network
 
 BLOCKS = ((1024, 4), (512, 3), (256, 3), (128, 3), (64, 2), (32, 1))
 """Width and number of layers of each block; a last layer of one number follows."""
 
 _PREDICTION_ROWS = 4096
-
-
-@dataclass(frozen=True)
-class ElemNetSettings:
-    """Settings of ElemNet and its training.
-
-    Attributes:
-        width_factor: all layers but the last are this many times as wide as published.
-        dropout: share of the numbers set to zero after each of the first four blocks.
-        epochs: passes over the training rows at most.
-        batch_size: rows per optimiser step.
-        learning_rate: the largest learning rate.
-        schedule: 'constant' or 'one_cycle'.
-        validations_per_epoch: looks at the validation rows.
-        patience_epochs: epochs without a better validation after which training ends.
-    """
-
-    width_factor: float = 0.5
-    dropout: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
-    epochs: int = 14
-    batch_size: int = 256
-    learning_rate: float = 1e-3
-    schedule: str = "one_cycle"
-    validations_per_epoch: int = 2
-    patience_epochs: int = 14
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "dropout", tuple(self.dropout))
-        if len(self.dropout) != 4 or not all(0 <= share < 1 for share in self.dropout):
-            raise InputError(f"dropout = {self.dropout}; give four shares of at least 0 and below 1")
-        if not self.width_factor > 0:
-            raise InputError(f"width_factor = {self.width_factor}; give a number above 0")
-        for name in ("epochs", "validations_per_epoch", "patience_epochs"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} = {getattr(self, name)}; give at least 1")
-        self.plan(self.batch_size)
-
-    def plan(self, rows: int) -> TrainingPlan:
-        """Return the budget for a number of training rows."""
-        per_epoch = max(1, math.ceil(rows / max(1, self.batch_size)))
-        return TrainingPlan(
-            steps=self.epochs * per_epoch,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            schedule=self.schedule,
-            validate_every_steps=max(1, per_epoch // self.validations_per_epoch),
-            patience_steps=self.patience_epochs * per_epoch,
-        )
-
-
-PRESETS: dict[str, ElemNetSettings] = {
-    "laptop": ElemNetSettings(),
-    "published": ElemNetSettings(
-        width_factor=1.0,
-        dropout=(0.2, 0.1, 0.3, 0.2),
-        epochs=4000,
-        batch_size=32,
-        learning_rate=1e-4,
-        schedule="constant",
-        validations_per_epoch=1,
-        patience_epochs=200,
-    ),
-}
 
 
 def elemnet_network(
@@ -143,10 +80,6 @@ class ElemNet:
         if preset not in PRESETS:
             raise InputError(f"unknown ElemNet preset {preset!r}; choose one of {', '.join(PRESETS)}")
         changes = {name: value for name, value in settings.items() if name not in ("preset", "device")}
-        known = sorted(item.name for item in fields(ElemNetSettings))
-        unknown = sorted(set(changes) - set(known))
-        if unknown:
-            raise InputError(f"unknown ElemNet setting {unknown[0]!r}; known are {', '.join(known)}")
         return cls(replace(PRESETS[preset], **changes), device=resolve_device(settings.get("device", "auto")))
 
     def fit(

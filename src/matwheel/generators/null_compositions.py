@@ -11,99 +11,70 @@ from dataclasses import dataclass, fields
 from itertools import combinations, product
 from math import comb, gcd
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from matwheel.core.errors import InputError
 from matwheel.core.files import atomic_path
 from matwheel.core.progress import Log, log_to_stderr
+from matwheel.core.settings import WrongSetting, settings
 
 if TYPE_CHECKING:
     from matwheel.compositions.charge_balance import CompositionSettings
     from matwheel.training.checkpoints import TrainingCheckpoint
 
 MOST_ATOMS = 8
-ELEMENT_WEIGHTS = ("uniform", "frequency")
 _PIECE = 200_000
 _FEISTEL_ROUNDS = 6
 
 
-@dataclass(frozen=True)
+@settings
 class UniformSettings:
-    """Settings of `UniformCompositions`.
+    """Settings of `UniformCompositions`."""
 
-    Attributes:
-        fewest_elements: fewest elements of a composition.
-        most_elements: most elements of a composition.
-        most_atoms: most atoms of one element.
-    """
-
-    fewest_elements: int = 2
-    most_elements: int = 5
-    most_atoms: int = MOST_ATOMS
+    fewest_elements: Annotated[int, Field(ge=1, le=20)] = 2
+    """Fewest elements of a composition."""
+    most_elements: Annotated[int, Field(ge=1, le=20)] = 5
+    """Most elements of a composition."""
+    most_atoms: Annotated[int, Field(ge=1, le=255)] = MOST_ATOMS
+    """Most atoms of one element."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.fewest_elements <= self.most_elements <= 20:
-            raise InputError(
-                f"compositions of {self.fewest_elements} to {self.most_elements} elements cannot be drawn; "
-                "1 <= fewest_elements <= most_elements <= 20"
-            )
-        _check_most_atoms(self.most_atoms)
+        _check_numbers(self)
 
 
-@dataclass(frozen=True)
+@settings
 class StoichiometrySettings:
-    """Settings of `StoichiometryCompositions`.
+    """Settings of `StoichiometryCompositions`."""
 
-    Attributes:
-        element_weights: elements by their 'frequency' in training rows, or 'uniform' over those that occur.
-    """
-
-    element_weights: str = "frequency"
-
-    def __post_init__(self) -> None:
-        _check_weights(self.element_weights)
+    element_weights: Literal["uniform", "frequency"] = "frequency"
+    """Elements by their 'frequency' in training rows, or 'uniform' over those that occur."""
 
 
-@dataclass(frozen=True)
+@settings
 class SubstitutionSettings:
-    """Settings of `SubstitutionCompositions`.
+    """Settings of `SubstitutionCompositions`."""
 
-    Attributes:
-        element_weights: the new element is drawn 'uniform' over the columns or by 'frequency' in training
-            rows.
-    """
-
-    element_weights: str = "uniform"
-
-    def __post_init__(self) -> None:
-        _check_weights(self.element_weights)
+    element_weights: Literal["uniform", "frequency"] = "uniform"
+    """The new element is drawn 'uniform' over the columns or by 'frequency' in training rows."""
 
 
-@dataclass(frozen=True)
+@settings
 class EnumerationSettings:
-    """Settings of `EnumeratedCompositions`.
+    """Settings of `EnumeratedCompositions`."""
 
-    Attributes:
-        fewest_elements: fewest elements of a composition.
-        most_elements: most elements of a composition; four make 7.7 billion of 85 elements, too many to go
-            through.
-        most_atoms: most atoms of one element.
-    """
-
-    fewest_elements: int = 2
-    most_elements: int = 3
-    most_atoms: int = MOST_ATOMS
+    fewest_elements: Annotated[int, Field(ge=1, le=3)] = 2
+    """Fewest elements of a composition."""
+    most_elements: Annotated[int, Field(ge=1, le=3)] = 3
+    """Most elements of a composition; four make 7.7 billion of 85 elements, too many to go through."""
+    most_atoms: Annotated[int, Field(ge=1, le=255)] = MOST_ATOMS
+    """Most atoms of one element."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.fewest_elements <= self.most_elements <= 3:
-            raise InputError(
-                f"compositions of {self.fewest_elements} to {self.most_elements} elements cannot be "
-                "enumerated; 1 <= fewest_elements <= most_elements <= 3"
-            )
-        _check_most_atoms(self.most_atoms)
+        _check_numbers(self)
 
 
 class _NullGenerator:
@@ -128,12 +99,6 @@ class _NullGenerator:
         Raises:
             InputError: unknown setting or a value out of range.
         """
-        known = [item.name for item in fields(cls.settings_class)]
-        for key in settings:
-            if key not in known:
-                raise InputError(
-                    f"generator {cls.name}: unknown setting {key!r}; known are {', '.join(known)}"
-                )
         return cls(cls.settings_class(**settings))
 
     def fit(
@@ -538,14 +503,14 @@ def _check_choice(weights: NDArray[np.float64], sizes: Iterable[int] | NDArray[n
         )
 
 
+def _check_numbers(settings: UniformSettings | EnumerationSettings) -> None:
+    if settings.fewest_elements > settings.most_elements:
+        raise WrongSetting(f"give at most most_elements ({settings.most_elements})", "fewest_elements")
+
+
 def _check_most_atoms(most_atoms: int) -> None:
     if not 1 <= most_atoms <= 255:
         raise InputError(f"most_atoms is {most_atoms}; give a whole number from 1 to 255")
-
-
-def _check_weights(name: str) -> None:
-    if name not in ELEMENT_WEIGHTS:
-        raise InputError(f"element_weights {name!r} is unknown; choose one of {', '.join(ELEMENT_WEIGHTS)}")
 
 
 def _reduced_amounts(n_elements: int, most_atoms: int) -> int:

@@ -23,8 +23,9 @@ from math import isfinite, nan
 import numpy as np
 import pandas as pd
 
+from matwheel.core.settings import NotNegative, WrongSetting, settings
 from matwheel.crystals.crystal import Crystal
-from matwheel.crystals.dimensionality import NAMES, VACUUM_ANGSTROM, vacuum
+from matwheel.crystals.dimensionality import NAMES, VACUUM_ANGSTROM, VacuumGap, vacuum
 from matwheel.crystals.table import crystals_of_table
 from matwheel.hull.elemental_references import elements_without_reference, formation_energy
 from matwheel.hull.energy_corrections import ANION_RULE, corrected_energy
@@ -42,39 +43,32 @@ _MOST_ENUMERATED_ELEMENTS = 10
 _SMALLEST_FRACTION = 1e-6
 
 
-@dataclass(frozen=True)
+@settings
 class HullSettings:
-    """Thresholds of the verdicts.
-
-    Attributes:
-        stable_ev_per_atom: at or below it a crystal counts as stable.
-        metastable_ev_per_atom: at or below it a crystal counts as metastable; the threshold of the screens.
-        layer_metastable_ev_per_atom: the same for a layer under vacuum. 0.2 is the limit of high
-            thermodynamic stability in the Computational 2D Materials Database (Haastrup et al., 2D Materials
-            5, 042002, 2018).
-        band_ev_per_atom: closer to the threshold than this nothing is decided.
-        terminal_tolerance_ev_per_atom: an element serves the potential's own hull only if one of its
-            structures is known to be its ground state, or comes this close to Materials Project's elemental
-            energy; otherwise it counts as missing.
-        vacuum_angstrom: a gap between atoms along a lattice direction above which nothing holds the two sides
-            together; the range of the potential. What has one such direction is a layer.
-    """
+    """Thresholds of the verdicts."""
 
     stable_ev_per_atom: float = 0.0
+    """At or below it a crystal counts as stable."""
     metastable_ev_per_atom: float = 0.1
+    """At or below it a crystal counts as metastable; the threshold of the screens."""
     layer_metastable_ev_per_atom: float = 0.2
-    band_ev_per_atom: float = 0.025
-    terminal_tolerance_ev_per_atom: float = 0.05
-    vacuum_angstrom: float = VACUUM_ANGSTROM
+    """The same for a layer under vacuum, which lacks the energy that would hold it in a crystal. 0.2 is the
+    limit of high thermodynamic stability in the Computational 2D Materials Database (Haastrup et al., 2D
+    Materials 5, 042002, 2018).
+    """
+    band_ev_per_atom: NotNegative = 0.025
+    """Closer to the threshold than this nothing is decided."""
+    terminal_tolerance_ev_per_atom: NotNegative = 0.05
+    """An element serves the potential's own hull only if one of its structures is known to be its ground
+    state, or comes this close to Materials Project's elemental energy; otherwise it counts as missing.
+    """
+    vacuum_angstrom: VacuumGap = VACUUM_ANGSTROM
 
     def __post_init__(self) -> None:
-        if not self.band_ev_per_atom >= 0:
-            raise ValueError("band_ev_per_atom must not be negative")
         for name in ("metastable_ev_per_atom", "layer_metastable_ev_per_atom"):
-            if not self.stable_ev_per_atom <= getattr(self, name):
-                raise ValueError(f"stable_ev_per_atom must not be above {name}")
-        if not self.vacuum_angstrom > 0:
-            raise ValueError("vacuum_angstrom must be positive")
+            if self.stable_ev_per_atom > getattr(self, name):
+                advice = f"give at most {name} ({getattr(self, name):g})"
+                raise WrongSetting(advice, "stable_ev_per_atom")
 
     def threshold_of(self, dimensionality: int) -> float:
         """Return the threshold of the screens for a layer (2) or a crystal, eV/atom."""

@@ -12,17 +12,20 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from math import inf, isfinite, nan
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from matwheel.core.errors import InputError
 from matwheel.core.progress import Log, Progress, log_to_stderr
+from matwheel.core.settings import Count, Positive, Seconds, Steps, Tolerance, WrongSetting, settings
 from matwheel.core.time_limits import TimeLimitReached, hang_guard
 from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.dimensionality import (
     VACUUM_ANGSTROM,
+    VacuumGap,
     filled_volume_angstrom3,
     plane_normal,
     vacuum,
@@ -51,58 +54,45 @@ SHARD_SIZE = 25
 _EXACT_SYMPREC_ANGSTROM = 1e-3
 
 
-@dataclass(frozen=True)
+@settings
 class RelaxationSettings:
-    """Limits of a relaxation.
+    """Limits of a relaxation."""
 
-    Attributes:
-        fmax_ev_per_angstrom: converged when no force on an atom and no row of the virial per atom (eV) is
-            larger, as in ASE.
-        max_steps: largest number of optimiser steps.
-        largest_initial_force_ev_per_angstrom: a crystal whose first forces (or virial per atom) are larger is
-            not relaxed. Of 55 generated ones at 20 to 200 eV/Å 48 converged, of 5 above that one; the others
-            fell into holes of the potential (docs/architecture.md).
-        lowest_energy_ev_per_atom, highest_energy_ev_per_atom: an energy outside is the potential's error.
-        largest_volume_ratio: a crystal that grows or shrinks by more than this factor has exploded; of a
-            layer the area counts.
-        smallest_volume_angstrom3_per_atom: a denser cell is refused; it would have too many neighbours. Of a
-            layer the vacuum does not count.
-        max_atoms: a larger cell is refused.
-        vacuum_angstrom: a gap between atoms along a lattice direction above which nothing holds the two sides
-            together; the range of the potential.
-        time_limit_seconds: wall time of one crystal, a guard against a hang that ends the job.
-        symprec_angstrom: tolerance of the space groups.
-        keep_symmetry: relax within the space group that the crystal has at 0.001 Å, with ASE's FixSymmetry.
+    fmax_ev_per_angstrom: Positive = 0.05
+    """Converged when no force on an atom and no row of the virial per atom (eV) is larger, as in ASE."""
+    max_steps: Steps = 200
+    """Largest number of optimiser steps."""
+    largest_initial_force_ev_per_angstrom: Positive = 200.0
+    """A crystal whose first forces (or virial per atom) are larger is not relaxed. Of 55 generated ones at 20
+    to 200 eV/Å 48 converged, of 5 above that one; the others fell into holes of the potential
+    (docs/architecture.md).
+    """
+    lowest_energy_ev_per_atom: float = -20.0
+    """A lower energy is the potential's error."""
+    highest_energy_ev_per_atom: float = 10.0
+    """A higher energy is the potential's error."""
+    largest_volume_ratio: Annotated[float, Field(gt=1)] = 4.0
+    """A crystal that grows or shrinks by more than this factor has exploded; of a layer the area counts."""
+    smallest_volume_angstrom3_per_atom: Positive = 2.0
+    """A denser cell is refused; it would have too many neighbours. Of a layer the vacuum does not count."""
+    max_atoms: Count = 200
+    """A larger cell is refused."""
+    vacuum_angstrom: VacuumGap = VACUUM_ANGSTROM
+    time_limit_seconds: Seconds = 3600.0
+    """Wall time of one crystal, a guard against a hang that ends the job; steps are the budget."""
+    symprec_angstrom: Tolerance = 0.1
+    """Tolerance of the space groups."""
+    keep_symmetry: bool = False
+    """Relax within the space group that the crystal has at 0.001 Å, with ASE's FixSymmetry; true for crystals
+    built from genes.
     """
 
-    fmax_ev_per_angstrom: float = 0.05
-    max_steps: int = 200
-    largest_initial_force_ev_per_angstrom: float = 200.0
-    lowest_energy_ev_per_atom: float = -20.0
-    highest_energy_ev_per_atom: float = 10.0
-    largest_volume_ratio: float = 4.0
-    smallest_volume_angstrom3_per_atom: float = 2.0
-    max_atoms: int = 200
-    vacuum_angstrom: float = VACUUM_ANGSTROM
-    time_limit_seconds: float = 3600.0
-    symprec_angstrom: float = 0.1
-    keep_symmetry: bool = False
-
     def __post_init__(self) -> None:
-        for setting in fields(self):
-            value = getattr(self, setting.name)
-            if setting.name == "keep_symmetry":
-                continue
-            signed = setting.name.endswith("energy_ev_per_atom")
-            if not (isfinite(value) and (signed or value > 0)):
-                kind = "finite" if signed else "positive"
-                raise InputError(f"relaxation setting {setting.name} is {value}; give a {kind} number")
         if self.lowest_energy_ev_per_atom >= self.highest_energy_ev_per_atom:
-            raise InputError(
-                "relaxation setting lowest_energy_ev_per_atom must be below highest_energy_ev_per_atom"
+            highest = f"{self.highest_energy_ev_per_atom:g}"
+            raise WrongSetting(
+                f"give less than highest_energy_ev_per_atom ({highest})", "lowest_energy_ev_per_atom"
             )
-        if self.largest_volume_ratio <= 1:
-            raise InputError("relaxation setting largest_volume_ratio must be above 1")
 
 
 @dataclass(frozen=True)

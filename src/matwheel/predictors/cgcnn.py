@@ -20,32 +20,12 @@ from torch.nn import functional
 
 from matwheel.compositions.element_features import element_features
 from matwheel.crystals.graphs import CrystalGraphs
+from matwheel.predictors.training_settings import NetworkSettings
 from matwheel.training import random_draws
 
 _EPSILON = 1e-5
 _MOMENTUM = 0.1
 _EDGES_PER_BLOCK = 2048
-
-
-@dataclass(frozen=True)
-class NetworkSettings:
-    """Sizes of the network.
-
-    Attributes:
-        convolutions: number of graph convolutions.
-        node_width: features per atom.
-        hidden_width: features of the layer after pooling.
-        largest_distance_angstrom, basis_step_angstrom: centres of the Gaussian distance basis lie from
-            0 to the largest distance at this step, which is also their width.
-        dropout: share of pooled features dropped in training.
-    """
-
-    convolutions: int = 3
-    node_width: int = 64
-    hidden_width: int = 128
-    largest_distance_angstrom: float = 8.0
-    basis_step_angstrom: float = 0.2
-    dropout: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)

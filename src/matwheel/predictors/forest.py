@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from matwheel.compositions.magpie import magpie_features
 from matwheel.core.archives import write_arrays
-from matwheel.core.errors import InputError
 from matwheel.core.progress import Log, log_to_stderr
 from matwheel.core.seeds import derive_seed
+from matwheel.core.settings import Count, PositiveShare, Trees, settings
 from matwheel.crystals.crystal import Crystal
 from matwheel.predictors.fitted_trees import stored_trees, trees_of
 from matwheel.predictors.interface import changed_settings, checked_rows, fitted
@@ -27,27 +27,18 @@ if TYPE_CHECKING:
     from matwheel.training.checkpoints import TrainingCheckpoint
 
 
-@dataclass(frozen=True)
+@settings
 class ForestSettings:
-    """Settings of the forest.
+    """Settings of the forest."""
 
-    Attributes:
-        trees: number of trees.
-        features_per_split: share of the features tried at each split.
-        smallest_leaf: training rows in a leaf, at least.
-        target: 'log1p' (see `matwheel.training.label_scale`) or 'raw'.
-    """
-
-    trees: int = 300
-    features_per_split: float = 0.33
-    smallest_leaf: int = 1
-    target: str = "log1p"
-
-    def __post_init__(self) -> None:
-        if self.target not in ("log1p", "raw"):
-            raise InputError(f"target = {self.target!r}; choose log1p or raw")
-        if self.trees < 1 or self.smallest_leaf < 1 or not 0 < self.features_per_split <= 1:
-            raise InputError("trees and smallest_leaf must be at least 1, features_per_split in (0, 1]")
+    trees: Trees = 300
+    """Number of trees."""
+    features_per_split: PositiveShare = 0.33
+    """Share of the features tried at each split."""
+    smallest_leaf: Count = 1
+    """Training rows in a leaf, at least."""
+    target: Literal["log1p", "raw"] = "log1p"
+    """`log1p` to learn log(1 + y), see `matwheel.training.label_scale`."""
 
 
 class ForestPredictor:
@@ -66,7 +57,7 @@ class ForestPredictor:
         Raises:
             InputError: unknown setting, or a value that is not allowed.
         """
-        return cls(changed_settings(ForestSettings, settings, cls.name))
+        return cls(changed_settings(ForestSettings, settings))
 
     def fit(
         self,

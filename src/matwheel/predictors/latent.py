@@ -10,15 +10,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from matwheel.core.archives import write_arrays
 from matwheel.core.errors import InputError
 from matwheel.core.progress import Log, log_to_stderr
 from matwheel.core.seeds import derive_seed
+from matwheel.core.settings import Folds, NotNegative, Numbers, settings
 from matwheel.crystals.crystal import Crystal
 from matwheel.predictors.interface import changed_settings, checked_rows, fitted
 from matwheel.predictors.latent_features import (
@@ -43,50 +45,34 @@ _TAIL_PERCENT = 1.0
 _REASONS_SHOWN = 20
 
 
-@dataclass(frozen=True)
+@settings
 class LatentSettings:
-    """Settings of the regression.
+    """Settings of the regression."""
 
-    Attributes:
-        potential: whose features (`matwheel.potentials.potentials`): '7net-0' or '7net-l3i5'.
-        target: 'log1p' (see `matwheel.training.label_scale`) or 'raw'.
-        spread_weight, maximum_weight, volume_weight: what the spread and the maximum over the atoms and the
-            logarithm of the volume per atom weigh in the distance of two crystals, each as a block whatever
-            its number of columns; the mean over the atoms weighs 1.
-        gammas: candidates of the kernel exp(-gamma d²), where d² is the mean squared difference of two
-            crystals, 2 for the average pair.
-        penalties: candidates of the cost C of a deviation, for a target of standard deviation 1.
-        tube: deviation that costs nothing, in standard deviations of the target.
-        folds: of the cross-validation that chooses among the candidates.
-        held_out_predictions: the folds are drawn anew until there are this many, for small sets.
+    potential: Annotated[str, Field(min_length=1)] = DEFAULT_POTENTIAL
+    """Whose features: 7net-0 or 7net-l3i5 (`matwheel.potentials.potentials`)."""
+    target: Literal["log1p", "raw"] = "log1p"
+    """`log1p` to learn log(1 + y), see `matwheel.training.label_scale`."""
+    spread_weight: NotNegative = 0.1
+    """What the spread over the atoms weighs in the distance of two crystals, as a block whatever its number
+    of columns; the mean over the atoms weighs 1.
     """
-
-    potential: str = DEFAULT_POTENTIAL
-    target: str = "log1p"
-    spread_weight: float = 0.1
-    maximum_weight: float = 0.1
-    volume_weight: float = 1.0
-    gammas: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3)
-    penalties: tuple[float, ...] = (1.0, 3.0, 10.0, 30.0, 100.0)
-    tube: float = 0.03
-    folds: int = 5
-    held_out_predictions: int = 250
-
-    def __post_init__(self) -> None:
-        for name in ("gammas", "penalties"):
-            try:
-                values = tuple(float(value) for value in getattr(self, name))
-            except TypeError:
-                raise InputError(f"{name} = {getattr(self, name)!r}; give a list of numbers") from None
-            if not values or not all(0 < value < np.inf for value in values):
-                raise InputError(f"{name} = {list(values)}; give at least one number, all above 0")
-            object.__setattr__(self, name, values)
-        if self.target not in ("log1p", "raw"):
-            raise InputError(f"target = {self.target!r}; choose log1p or raw")
-        if min(self.spread_weight, self.maximum_weight, self.volume_weight, self.tube) < 0:
-            raise InputError("spread_weight, maximum_weight, volume_weight and tube must not be negative")
-        if self.folds < 2 or self.held_out_predictions < 1:
-            raise InputError("folds must be at least 2 and held_out_predictions at least 1")
+    maximum_weight: NotNegative = 0.1
+    """What the maximum over the atoms weighs there."""
+    volume_weight: NotNegative = 1.0
+    """What the logarithm of the volume per atom weighs there."""
+    gammas: Numbers = (0.01, 0.03, 0.1, 0.3)
+    """Candidates of the kernel exp(-gamma d²), where d² is the mean squared difference of two crystals, 2 for
+    the average pair.
+    """
+    penalties: Numbers = (1.0, 3.0, 10.0, 30.0, 100.0)
+    """Candidates of the cost C of a deviation, for a target of standard deviation 1."""
+    tube: NotNegative = 0.03
+    """Deviation that costs nothing, in standard deviations of the target."""
+    folds: Folds = 5
+    """Of the cross-validation that chooses among the candidates."""
+    held_out_predictions: Annotated[int, Field(ge=1, le=1_000_000)] = 250
+    """The folds are drawn anew until there are this many, for small sets."""
 
     @property
     def weights(self) -> dict[str, float]:
@@ -136,7 +122,7 @@ class LatentPredictor:
         Raises:
             InputError: unknown setting, a value that is not allowed, or features of another potential.
         """
-        return cls(changed_settings(LatentSettings, settings, cls.name), prepared)
+        return cls(changed_settings(LatentSettings, settings), prepared)
 
     @staticmethod
     def read_prepared(paths: Sequence[str | Path]) -> LatentFeatures:

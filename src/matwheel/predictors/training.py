@@ -28,9 +28,14 @@ from matwheel.crystals.graphs import (
     concatenate_graphs,
     load_graphs,
 )
-from matwheel.predictors.cgcnn import CGCNN, NetworkSettings, graph_tensors
+from matwheel.predictors.cgcnn import CGCNN, graph_tensors
 from matwheel.predictors.interface import checked_rows, fitted
-from matwheel.predictors.training_settings import PRESETS, TrainingSettings, training_settings
+from matwheel.predictors.training_settings import (
+    PRESETS,
+    NetworkSettings,
+    TrainingSettings,
+    training_settings,
+)
 from matwheel.training.checkpoints import TrainingCheckpoint
 from matwheel.training.devices import resolve_device
 from matwheel.training.label_scale import signed_log

@@ -3,92 +3,102 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from dataclasses import field, fields, replace
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from matwheel.core.errors import InputError
-from matwheel.predictors.cgcnn import NetworkSettings
-
-CHOICES = {
-    "target": ("raw", "log1p"),
-    "loss": ("l1", "mse", "back_transformed_l1"),
-    "optimiser": ("adamw", "adam", "sgd"),
-    "schedule": ("constant", "cosine", "step", "one_cycle"),
-    "checkpoint_choice": ("best", "last"),
-}
-_POSITIVE = (
-    "batch_size",
-    "epochs",
-    "learning_rate",
-    "patience",
-    "steps",
-    "validate_every_steps",
-    "validation_window",
+from matwheel.core.settings import (
+    GIVEN,
+    Batch,
+    Count,
+    Epochs,
+    Layers,
+    NotNegative,
+    Positive,
+    Share,
+    ShareBelowOne,
+    Steps,
+    Width,
+    WrongSetting,
+    settings,
 )
 
 
-@dataclass(frozen=True)
+@settings
+class NetworkSettings:
+    """Sizes of the network."""
+
+    convolutions: Layers = 3
+    """Number of graph convolutions."""
+    node_width: Width = 64
+    """Features per atom."""
+    hidden_width: Width = 128
+    """Features of the layer after pooling."""
+    largest_distance_angstrom: Positive = 8.0
+    """Centres of the Gaussian distance basis lie from 0 to this."""
+    basis_step_angstrom: Positive = 0.2
+    """Step between these centres, which is also their width."""
+    dropout: ShareBelowOne = 0.0
+    """Share of pooled features dropped in training."""
+
+
+@settings
 class TrainingSettings:
-    """Everything a CGCNN training depends on besides data and seed.
+    """Everything a CGCNN training depends on besides data and seed."""
 
-    Attributes:
-        network: sizes of the network.
-        target: 'raw', or 'log1p' to learn log(1 + y) (sign(y) log(1 + |y|) for negative labels).
-        loss: 'l1' or 'mse' of the standardised target, or 'back_transformed_l1': the absolute error
-            in the units of the labels, over the labels' standard deviation.
-        optimiser, learning_rate, momentum (sgd only), weight_decay: of the optimiser.
-        schedule: of the learning rate: 'constant', 'cosine' from full to `final_rate_share`, 'step'
-            (a tenth after `step_share` of the budget), 'one_cycle' (linear rise over the first tenth,
-            then cosine).
-        final_rate_share: learning rate at the end of a cosine, as a share of `learning_rate`.
-        step_share: share of the budget after which 'step' lowers the rate.
-        batch_size: crystals per optimiser step, at most.
-        steps, epochs: the budget: optimiser steps (the same number for every size of training set), or
-            passes over the training set. Exactly one is set.
-        validate_every_steps: steps between validations; None: once per epoch.
-        patience: stop after this many validations without a better one; None: never.
-        checkpoint_choice: keep the weights of the 'best' validation or the 'last' ones.
-        validation_window: 'best' is the smallest mean over this many validations, the present one the
-            last of them. With a hundred heavy-tailed labels a single smallest error is mostly luck.
-        average_decay: decay per step of the running average of the weights that is validated and
-            kept; 0: the plain weights.
-        largest_gradient_norm: gradients are clipped to this norm; None: not at all.
-        distance_noise_angstrom: standard deviation of the noise on the distinct distances of a batch.
+    network: Annotated[NetworkSettings, GIVEN] = field(default_factory=NetworkSettings)
+    """Sizes of the network."""
+    target: Literal["raw", "log1p"] = "log1p"
+    """`raw`, or log1p to learn log(1 + y) (sign(y) log(1 + |y|) for negative labels)."""
+    loss: Literal["l1", "mse", "back_transformed_l1"] = "l1"
+    """`l1` or mse of the standardised target, or back_transformed_l1: the absolute error in the units of the
+    labels, over the labels' standard deviation.
     """
-
-    network: NetworkSettings = field(default_factory=NetworkSettings)
-    target: str = "log1p"
-    loss: str = "l1"
-    optimiser: str = "adamw"
-    learning_rate: float = 5e-3
-    momentum: float = 0.9
-    weight_decay: float = 0.3
-    schedule: str = "one_cycle"
-    final_rate_share: float = 0.01
-    step_share: float = 0.5
-    batch_size: int = 64
-    steps: int | None = 400
-    epochs: int | None = None
-    validate_every_steps: int | None = 20
-    patience: int | None = None
-    checkpoint_choice: str = "best"
-    validation_window: int = 5
-    average_decay: float = 0.99
-    largest_gradient_norm: float | None = None
-    distance_noise_angstrom: float = 0.1
+    optimiser: Literal["adamw", "adam", "sgd"] = "adamw"
+    """How weights follow gradients."""
+    learning_rate: Positive = 5e-3
+    """Of the optimiser, the largest."""
+    momentum: ShareBelowOne = 0.9
+    """Of the optimiser sgd."""
+    weight_decay: NotNegative = 0.3
+    """Of the optimiser."""
+    schedule: Literal["constant", "cosine", "step", "one_cycle"] = "one_cycle"
+    """Of the learning rate: constant, cosine from full to `final_rate_share`, step (a tenth after
+    `step_share` of the budget), one_cycle (linear rise over the first tenth, then cosine).
+    """
+    final_rate_share: Share = 0.01
+    """Learning rate at the end of a cosine, as a share of `learning_rate`."""
+    step_share: Share = 0.5
+    """Share of the budget after which 'step' lowers the rate."""
+    batch_size: Batch = 64
+    """Crystals per optimiser step, at most."""
+    steps: Steps | None = 400
+    """The budget in optimiser steps, the same for every size of training set; this or `epochs` is set."""
+    epochs: Epochs | None = None
+    """The budget in passes over the training set."""
+    validate_every_steps: Steps | None = 20
+    """Steps between validations; null: once per epoch."""
+    patience: Count | None = None
+    """Stop after this many validations without a better one; null: never."""
+    checkpoint_choice: Literal["best", "last"] = "best"
+    """Which weights are kept: those of the best validation or the last ones."""
+    validation_window: Annotated[int, Field(ge=1, le=10_000)] = 5
+    """'best' is the smallest mean over this many validations, the present one the last of them. With a
+    hundred heavy-tailed labels a single smallest error is mostly luck.
+    """
+    average_decay: ShareBelowOne = 0.99
+    """Decay per step of the running average of the weights that is validated and kept; 0: the plain weights.
+    """
+    largest_gradient_norm: Positive | None = None
+    """Gradients are clipped to this norm; null: not at all."""
+    distance_noise_angstrom: NotNegative = 0.1
+    """Standard deviation of the noise on the distinct distances of a batch."""
 
     def __post_init__(self) -> None:
-        for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise InputError(f"{name} = {getattr(self, name)!r}; choose one of {', '.join(allowed)}")
         if (self.steps is None) == (self.epochs is None):
-            raise InputError("set either steps or epochs as the budget, and leave the other null")
-        for name in _POSITIVE:
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InputError(f"{name} = {value}; it must be above 0")
-        if not 0 <= self.average_decay < 1:
-            raise InputError(f"average_decay = {self.average_decay}; it must be at least 0 and below 1")
+            raise WrongSetting("set either steps or epochs as the budget, and leave the other null", "epochs")
 
 
 PRESETS: dict[str, TrainingSettings] = {
@@ -144,22 +154,10 @@ def training_settings(preset: str = "default", changes: Mapping[str, Any] | None
         raise InputError(f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}")
     changes = dict(changes or {})
     of_network = {item.name for item in fields(NetworkSettings)}
-    of_training = {item.name for item in fields(TrainingSettings)} - {"network"}
-    unknown = sorted(set(changes) - of_network - of_training)
-    if unknown:
-        raise InputError(
-            f"unknown CGCNN setting {unknown[0]!r}; known are {', '.join(sorted(of_training | of_network))}"
-        )
     if changes.get("steps") is not None:
         changes.setdefault("epochs", None)
     elif changes.get("epochs") is not None:
         changes.setdefault("steps", None)
     settings = PRESETS[preset]
-    network = replace(
-        settings.network, **{name: value for name, value in changes.items() if name in of_network}
-    )
-    return replace(
-        settings,
-        network=network,
-        **{name: value for name, value in changes.items() if name in of_training},
-    )
+    network = {name: changes.pop(name) for name in of_network & set(changes)}
+    return replace(settings, network=replace(settings.network, **network), **changes)

@@ -2,47 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from matwheel.core.errors import InputError
+from pydantic import Field
+
+from matwheel.core.settings import Count, NotNegative, PositiveShare, Rate, Trees, settings
 
 
-@dataclass(frozen=True)
+@settings
 class TreeSettings:
-    """How boosted trees grow.
+    """How boosted trees grow."""
 
-    Attributes:
-        trees: number of trees.
-        learning_rate: share of each tree that is added.
-        largest_leaves: leaves of a tree.
-        smallest_leaf: training rows in a leaf, at least.
-        l2: penalty on the values of the leaves.
-        features_per_split: share of the features tried at each split.
-    """
-
-    trees: int = 300
-    learning_rate: float = 0.1
-    largest_leaves: int = 31
-    smallest_leaf: int = 10
-    l2: float = 1.0
-    features_per_split: float = 0.5
-
-    def __post_init__(self) -> None:
-        self.check_smallest(trees=1, largest_leaves=2, smallest_leaf=1, l2=0)
-        for name in ("learning_rate", "features_per_split"):
-            if not 0 < getattr(self, name) <= 1:
-                raise InputError(f"{name} = {getattr(self, name)}; give a number above 0, at most 1")
-
-    def check_smallest(self, **smallest: float) -> None:
-        """Check that settings are at least so large.
-
-        Raises:
-            InputError: one is smaller.
-        """
-        for name, least in smallest.items():
-            if not getattr(self, name) >= least:
-                raise InputError(f"{name} = {getattr(self, name)}; give at least {least}")
+    # Texts as part of the types, since classes that inherit them keep only those.
+    trees: Annotated[Trees, Field(description="Number of trees.")] = 300
+    learning_rate: Annotated[Rate, Field(description="Share of each tree that is added.")] = 0.1
+    largest_leaves: Annotated[int, Field(ge=2, le=1_000_000, description="Leaves of a tree.")] = 31
+    smallest_leaf: Annotated[Count, Field(description="Training rows in a leaf, at least.")] = 10
+    l2: Annotated[NotNegative, Field(description="Penalty on the values of the leaves.")] = 1.0
+    features_per_split: Annotated[
+        PositiveShare, Field(description="Share of the features tried at each split.")
+    ] = 0.5
 
     def growth(self, seed: int) -> dict[str, Any]:
         """Return the keywords of scikit-learn's HistGradientBoosting models; trees grow to their number."""

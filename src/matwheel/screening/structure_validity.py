@@ -14,17 +14,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import nan
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import Field
 
-from matwheel.core.errors import InputError
+from matwheel.core.settings import CountOrZero, NotNegative, settings
 from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.dimensionality import (
     ATOM_SIZE_ANGSTROM,
     VACUUM_ANGSTROM,
     LayerGeometry,
+    VacuumGap,
     layer_geometry,
 )
 from matwheel.verdicts import ERROR, FAIL, PASS, Verdict
@@ -44,43 +47,35 @@ _EQUAL_DISTANCE_ANGSTROM = 1e-4
 _PAIRS_PER_BLOCK = 500_000
 
 
-@dataclass(frozen=True)
+@settings
 class StructureSettings:
-    """Limits of the structure screen; they refuse 4 of 27,677 real crystals, see benchmarks/README.md.
+    """Limits of the structure screen; they refuse 4 of 27,677 real crystals, see benchmarks/README.md."""
 
-    Attributes:
-        minimum_distance_angstrom: between any two atoms, an atom and its own images included.
-        minimum_volume_angstrom3: of the cell.
-        minimum_density_g_per_cm3: 0 switches the limit off. The volume of a layer is its area times its
-            thickness, with 3 Å for the size of its outermost atoms.
-        maximum_density_g_per_cm3: infinity switches the limit off.
-        minimum_scaled_distance: smallest distance over the sum of the two covalent radii (Cordero et al.,
-            Dalton Trans. 2008, 2832); 0 switches the limit off.
-        largest_gap_angstrom: with steps up to this length from atom to atom or image, every atom must be part
-            of a net that spreads in `net_dimensions`; infinity switches the limit off.
-        net_dimensions: 1, 2 or 3. 2 refuses a molecule or a chain in an empty box and keeps single layers
-            under vacuum, as two-dimensional data sets hold them; 3 refuses those too.
-        largest_atoms: atoms in the cell.
-        vacuum_angstrom: a gap between atoms along a lattice direction above which nothing holds the two sides
-            together; the range of the potential. What has one such direction is a layer.
+    minimum_distance_angstrom: NotNegative = MINIMUM_DISTANCE_ANGSTROM
+    """Between any two atoms, an atom and its own images included."""
+    minimum_volume_angstrom3: NotNegative = MINIMUM_VOLUME_ANGSTROM3
+    """Of the cell."""
+    minimum_density_g_per_cm3: NotNegative = 0.02
+    """0 switches the limit off. The volume of a layer is its area times its thickness, with 3 Å for the size
+    of its outermost atoms.
     """
-
-    minimum_distance_angstrom: float = MINIMUM_DISTANCE_ANGSTROM
-    minimum_volume_angstrom3: float = MINIMUM_VOLUME_ANGSTROM3
-    minimum_density_g_per_cm3: float = 0.02
-    maximum_density_g_per_cm3: float = 25.0
-    minimum_scaled_distance: float = 0.5
-    largest_gap_angstrom: float = 10.0
-    net_dimensions: int = 2
-    largest_atoms: int = 200
-    vacuum_angstrom: float = VACUUM_ANGSTROM
-
-    def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
-            if not getattr(self, name) >= 0:
-                raise InputError(f"structure screen: {name} is {getattr(self, name)}; give a number ≥ 0")
-        if self.net_dimensions not in (1, 2, 3):
-            raise InputError(f"structure screen: net_dimensions is {self.net_dimensions}; give 1, 2 or 3")
+    maximum_density_g_per_cm3: Annotated[float, Field(ge=0, allow_inf_nan=True)] = 25.0
+    """Infinity switches the limit off."""
+    minimum_scaled_distance: NotNegative = 0.5
+    """Smallest distance over the sum of the two covalent radii (Cordero et al., Dalton Trans. 2008, 2832); 0
+    switches the limit off.
+    """
+    largest_gap_angstrom: Annotated[float, Field(ge=0, allow_inf_nan=True)] = 10.0
+    """With steps up to this length from atom to atom or image, every atom must be part of a net that spreads
+    in `net_dimensions`; infinity switches the limit off.
+    """
+    net_dimensions: Annotated[int, Field(ge=1, le=3)] = 2
+    """1, 2 or 3. 2 refuses a molecule or a chain in an empty box and keeps single layers under vacuum, as
+    two-dimensional data sets hold them; 3 refuses those too.
+    """
+    largest_atoms: CountOrZero = 200
+    """Atoms in the cell."""
+    vacuum_angstrom: VacuumGap = VACUUM_ANGSTROM
 
 
 def structure_validity(

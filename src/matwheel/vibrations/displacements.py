@@ -20,14 +20,16 @@ displacement of all atoms, which moves the crystal as a whole, has been taken aw
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from math import isfinite
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from matwheel.core.errors import InputError
 from matwheel.core.seeds import derive_seed
+from matwheel.core.settings import Positive, settings
 from matwheel.crystals.crystal import Crystal
 
 ABSOLUTE, CUTOFF, CLIP, FREEZE, SELF_CONSISTENT = POLICIES = (
@@ -61,34 +63,20 @@ class NoVibrationLeft(ValueError):
     """The policy for imaginary vibrations leaves none to displace."""
 
 
-@dataclass(frozen=True)
+@settings
 class DisplacementSettings:
-    """How displaced configurations are made.
+    """How displaced configurations are made."""
 
-    Attributes:
-        policy: what is done about imaginary vibrations; one of `POLICIES`.
-        cutoff_thz: vibrations with |ω| / 2π below it stand still, for the policy cutoff.
-        largest_displacement_angstrom: of an atom, for the policy clip.
-        uniform_angstrom: d of the uniform sets: each coordinate moves by U(0, d), one-sided as published, or
-            by U(-d, d).
-        largest_memory_gb: a supercell whose dynamical matrix needs more is refused.
-    """
-
-    policy: str = CUTOFF
-    cutoff_thz: float = 0.5
-    largest_displacement_angstrom: float = 0.5
-    uniform_angstrom: float = 0.4
-    largest_memory_gb: float = 2.0
-
-    def __post_init__(self) -> None:
-        if self.policy not in POLICIES:
-            raise InputError(
-                f"setting displacements.policy is {self.policy!r}; choose one of {', '.join(POLICIES)}"
-            )
-        for setting in fields(self):
-            value = getattr(self, setting.name)
-            if setting.name != "policy" and not (isfinite(value) and value > 0):
-                raise InputError(f"setting displacements.{setting.name} is {value}; give a positive number")
+    policy: Literal[POLICIES] = CUTOFF
+    """What is done about imaginary vibrations."""
+    cutoff_thz: Positive = 0.5
+    """Vibrations with |ω| / 2π below it stand still, for the policy cutoff."""
+    largest_displacement_angstrom: Positive = 0.5
+    """Of an atom, for the policy clip."""
+    uniform_angstrom: Positive = 0.4
+    """The d of the uniform sets: each coordinate moves by U(0, d), one-sided as published, or by U(-d, d)."""
+    largest_memory_gb: Positive = 2.0
+    """A supercell whose dynamical matrix needs more is refused."""
 
 
 @dataclass(frozen=True, eq=False)

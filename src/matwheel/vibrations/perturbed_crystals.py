@@ -16,15 +16,16 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from math import isfinite, nan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import Field
 
-from matwheel.core.errors import InputError
 from matwheel.core.progress import Log, Progress, log_to_stderr
 from matwheel.core.seeds import derive_seed
+from matwheel.core.settings import Count, NotNegative, Positive, Seconds, Tolerance, settings
 from matwheel.core.time_limits import TimeLimitReached, hang_guard
 from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.table import crystal_table
@@ -32,7 +33,6 @@ from matwheel.potentials.atoms import to_atoms
 from matwheel.potentials.relaxation import RelaxationSettings, reason_to_refuse
 from matwheel.vibrations.displacements import (
     CUTOFF,
-    SELF_CONSISTENT,
     UNIFORM_SCALED,
     DisplacementSettings,
     NoVibrationLeft,
@@ -57,53 +57,37 @@ FAILED = "error"  # the potential raised an error, or its forces are not finite
 STATUSES = (PERTURBED, REFUSED, LARGE_FORCES, NO_VIBRATION, FAILED)
 
 
-@dataclass(frozen=True)
+@settings
 class PerturbationSettings:
-    """How crystals are perturbed.
+    """How crystals are perturbed."""
 
-    Attributes:
-        temperature_kelvin: of the thermal displacements; 0 for zero-point motion alone.
-        per_crystal: thermal copies of each crystal, and as many random ones.
-        largest_atoms: a crystal with more atoms in the cell is refused.
-        largest_rms_angstrom: a configuration with a larger rms displacement is scaled down to it as a whole;
-            soft vibrations would tear the crystal apart. At 300 K those of 4 of 60 crystals tried are
-            longer than 0.4 Å.
-        largest_force_ev_per_angstrom: a crystal with a larger force on an atom at rest is left out.
-        displacement_angstrom: of the finite displacements. At 0.03 Å frequencies in float32 are within
-            1e-4 THz of those in float64.
-        symprec_angstrom: tolerance of the symmetry that spares displacements.
-        time_limit_seconds: wall time of one crystal, a guard against a hang that ends the job.
-        policy, cutoff_thz, largest_displacement_angstrom: see `DisplacementSettings`; the policy
-            self_consistent is not offered, it needs hundreds of evaluations per crystal.
+    temperature_kelvin: NotNegative = 300.0
+    """Of the thermal displacements; 0 for zero-point motion alone."""
+    per_crystal: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Thermal copies of each crystal, and as many random ones."""
+    largest_atoms: Count = 40
+    """A crystal with more atoms in the cell is refused."""
+    largest_rms_angstrom: Positive = 0.4
+    """A configuration with a larger rms displacement is scaled down to it as a whole; soft vibrations would
+    tear the crystal apart. At 300 K those of 4 of 60 crystals tried are longer than 0.4 Å.
     """
-
-    temperature_kelvin: float = 300.0
-    per_crystal: int = 1
-    largest_atoms: int = 40
-    largest_rms_angstrom: float = 0.4
-    largest_force_ev_per_angstrom: float = 10.0
-    displacement_angstrom: float = 0.03
-    symprec_angstrom: float = 0.01
-    time_limit_seconds: float = 600.0
-    policy: str = CUTOFF
-    cutoff_thz: float = 0.5
-    largest_displacement_angstrom: float = 0.5
-
-    def __post_init__(self) -> None:
-        for setting in fields(self):
-            value = getattr(self, setting.name)
-            zero_allowed = setting.name == "temperature_kelvin"
-            if setting.name != "policy" and not (
-                isfinite(value) and (value > 0 or (zero_allowed and value == 0))
-            ):
-                kind = "a number that is not negative" if zero_allowed else "a positive number"
-                raise InputError(f"setting perturbation.{setting.name} is {value}; give {kind}")
-        for name in ("per_crystal", "largest_atoms"):
-            if getattr(self, name) != int(getattr(self, name)):
-                raise InputError(f"setting perturbation.{name} is {getattr(self, name)}; give a whole number")
-        if self.policy == SELF_CONSISTENT:
-            raise InputError("setting perturbation.policy is self_consistent; choose another one here")
-        _ = self.displacements
+    largest_force_ev_per_angstrom: Positive = 10.0
+    """A crystal with a larger force on an atom at rest is left out."""
+    displacement_angstrom: Annotated[float, Field(gt=0, le=1)] = 0.03
+    """Of the finite displacements. At 0.03 Å frequencies in float32 are within 1e-4 THz of those in float64.
+    """
+    symprec_angstrom: Tolerance = 0.01
+    """Tolerance of the symmetry that spares displacements."""
+    time_limit_seconds: Seconds = 600.0
+    """Wall time of one crystal, a guard against a hang that ends the job."""
+    policy: Literal["absolute", "cutoff", "clip", "freeze"] = CUTOFF
+    """What is done about imaginary vibrations; self_consistent is not offered, it needs hundreds of
+    evaluations per crystal.
+    """
+    cutoff_thz: Positive = 0.5
+    """Vibrations with |ω| / 2π below it stand still, for the policy cutoff."""
+    largest_displacement_angstrom: Positive = 0.5
+    """Of an atom, for the policy clip."""
 
     @property
     def displacements(self) -> DisplacementSettings:

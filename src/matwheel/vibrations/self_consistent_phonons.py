@@ -32,15 +32,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from math import inf, isfinite, nan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from matwheel.core.errors import InputError
 from matwheel.core.seeds import derive_seed
+from matwheel.core.settings import Positive, Seconds, ShareBelowOne, settings
 from matwheel.core.time_limits import hung
 from matwheel.potentials.atoms import to_atoms
 from matwheel.vibrations.displacements import (
@@ -65,46 +67,30 @@ _BOLTZMANN_EV_PER_KELVIN = 1.380649e-23 / 1.602176634e-19
 _EV_PER_AMU_ANGSTROM2_THZ2 = 1.66053906660e-27 * 1e-20 * (2 * np.pi * 1e12) ** 2 / 1.602176634e-19
 
 
-@dataclass(frozen=True)
+@settings
 class SelfConsistentSettings:
-    """How self-consistent phonons are computed.
+    """How self-consistent phonons are computed."""
 
-    Attributes:
-        snapshots: displaced supercells per iteration; even, since they are pairs of opposite displacements.
-        largest_iterations: the end without convergence.
-        damping: share of the current force constants in the next ones; 0 takes the fit as it is.
-        memory: iterations that the extrapolation looks back; 1 turns it off.
-        tolerance_thz: converged when no frequency of the fit differs by more from the one that was sampled.
-        lowest_sampled_thz: softer vibrations are sampled as if they had this frequency.
-        largest_energy_ev_per_atom: a snapshot whose energy differs by more from the crystal at rest ends the
-            computation: the potential or the harmonic crystal has left what is physical.
-        time_limit_seconds: wall time, a guard against a hang that ends the job; looked at between two
-            evaluations of the potential.
+    snapshots: Annotated[int, Field(ge=2, le=100_000, multiple_of=2)] = 30
+    """Displaced supercells per iteration; even, since they are pairs of opposite displacements."""
+    largest_iterations: Annotated[int, Field(ge=1, le=10_000)] = 30
+    """The end without convergence."""
+    damping: ShareBelowOne = 0.7
+    """Share of the current force constants in the next ones; 0 takes the fit as it is."""
+    memory: Annotated[int, Field(ge=1, le=10_000)] = 5
+    """Iterations that the extrapolation looks back; 1 turns it off."""
+    tolerance_thz: Positive = 0.05
+    """Converged when no frequency of the fit differs by more from the one that was sampled."""
+    lowest_sampled_thz: Positive = 0.2
+    """Softer vibrations are sampled as if they had this frequency."""
+    largest_energy_ev_per_atom: Positive = 1.0
+    """A snapshot whose energy differs by more from the crystal at rest ends the computation: the potential or
+    the harmonic crystal has left what is physical.
     """
-
-    snapshots: int = 30
-    largest_iterations: int = 30
-    damping: float = 0.7
-    memory: int = 5
-    tolerance_thz: float = 0.05
-    lowest_sampled_thz: float = 0.2
-    largest_energy_ev_per_atom: float = 1.0
-    time_limit_seconds: float = 7200.0
-
-    def __post_init__(self) -> None:
-        for setting in fields(self):
-            name, value = setting.name, getattr(self, setting.name)
-            if name == "damping":
-                if not 0 <= value < 1:
-                    raise InputError(f"setting self_consistent.damping is {value}; give 0 or more, below 1")
-            elif not (isfinite(value) and value > 0):
-                raise InputError(f"setting self_consistent.{name} is {value}; give a positive number")
-            elif isinstance(setting.default, int) and value != int(value):
-                raise InputError(f"setting self_consistent.{name} is {value}; give a whole number")
-        if self.snapshots % 2:
-            raise InputError(
-                f"setting self_consistent.snapshots is {self.snapshots}; give an even number, they are pairs"
-            )
+    time_limit_seconds: Seconds = 7200.0
+    """Wall time, a guard against a hang that ends the job; looked at between two evaluations of the
+    potential.
+    """
 
 
 @dataclass(frozen=True)

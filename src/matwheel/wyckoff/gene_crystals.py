@@ -21,13 +21,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite, nan
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import Field
 
 from matwheel.core.errors import InputError
 from matwheel.core.progress import Log, Progress, log_to_stderr
 from matwheel.core.seeds import derive_seed
+from matwheel.core.settings import Count, Positive, Seconds, Tolerance, settings
 from matwheel.core.time_limits import hang_guard
 from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.symmetry.standard_cells import primitive_standard_cell
@@ -48,47 +51,33 @@ _FREE_IN_SHAPE = (5, 3, 2, 1, 1, 1, 0)  # parameters of the shape of a cell, by 
 _EXACT_SYMPREC_ANGSTROM = 1e-3
 
 
-@dataclass(frozen=True)
+@settings
 class GeneCrystalSettings:
-    """How genes become crystals.
+    """How genes become crystals."""
 
-    Attributes:
-        placement: 'spread' or 'pyxtal', see the module.
-        realisations: most crystals per gene.
-        realisations_per_degree: crystals per free coordinate or free parameter of the cell's shape; a gene
-            without any has one crystal.
-        draws: draws of shape and free coordinates per realisation of 'spread' (fewer in large cells);
-            attempts of 'pyxtal'.
-        smallest_distance_factor: a crystal with two atoms nearer than this times the sum of their covalent
-            radii is not built.
-        volume_factor: the estimated volume is multiplied with it.
-        most_atoms: largest number of atoms in the conventional cell.
-        symprec_angstrom: tolerance of the space group and gene that are recorded.
-        time_limit_seconds: wall time per gene, a guard against a hang that ends the job: the limits above end
-            the work within seconds, also on a busy machine.
+    placement: Literal["spread", "pyxtal"] = SPREAD
+    """How atoms are placed, see the module."""
+    realisations: Annotated[int, Field(ge=1, le=10_000)] = 32
+    """Most crystals per gene."""
+    realisations_per_degree: Annotated[int, Field(ge=1, le=10_000)] = 6
+    """Crystals per free coordinate or free parameter of the cell's shape; a gene without any has one crystal.
     """
-
-    placement: str = SPREAD
-    realisations: int = 32
-    realisations_per_degree: int = 6
-    draws: int = 50
-    smallest_distance_factor: float = 0.5
-    volume_factor: float = 1.0
-    most_atoms: int = 400
-    symprec_angstrom: float = SYMPREC_ANGSTROM
-    time_limit_seconds: float = 600.0
-
-    def __post_init__(self) -> None:
-        if self.placement not in PLACEMENTS:
-            raise InputError(f"placement {self.placement!r}; choose {' or '.join(PLACEMENTS)}")
-        for name in ("realisations", "realisations_per_degree", "draws", "most_atoms"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise InputError(f"{name} is {value!r}; give a whole number of at least 1")
-        for name in ("smallest_distance_factor", "volume_factor", "symprec_angstrom", "time_limit_seconds"):
-            value = getattr(self, name)
-            if not (isfinite(value) and value > 0):
-                raise InputError(f"{name} is {value!r}; give a positive number")
+    draws: Annotated[int, Field(ge=1, le=1_000_000)] = 50
+    """Draws of shape and free coordinates per realisation of 'spread' (fewer in large cells); attempts of
+    'pyxtal'.
+    """
+    smallest_distance_factor: Positive = 0.5
+    """A crystal with two atoms nearer than this times the sum of their covalent radii is not built."""
+    volume_factor: Positive = 1.0
+    """The estimated volume is multiplied with it."""
+    most_atoms: Count = 400
+    """Largest number of atoms in the conventional cell."""
+    symprec_angstrom: Tolerance = SYMPREC_ANGSTROM
+    """Tolerance of the space group and gene that are recorded."""
+    time_limit_seconds: Seconds = 600.0
+    """Wall time per gene, a guard against a hang that ends the job: the limits above end the work within
+    seconds, also on a busy machine.
+    """
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from fnmatch import fnmatch
 from math import nan
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+from pydantic import AfterValidator, Field
 
 from matwheel.core.errors import InputError
 from matwheel.core.progress import Log, Progress, log_to_stderr
+from matwheel.core.settings import Count, ShareBelowOne, Tolerance, WrongSetting, settings
 from matwheel.crystals.table import crystals_of_table
 from matwheel.wyckoff.gene_rows import COLUMNS, GENE_PROPERTIES, PARTS
 from matwheel.wyckoff.wyckoff_genes import (
@@ -28,57 +29,40 @@ DATASET = "dataset"
 STRICT_SYMPREC_ANGSTROM = 0.01
 
 
-@dataclass(frozen=True)
+def _sorted(numbers: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(set(numbers)))
+
+
+@settings
 class GeneTableSettings:
-    """Which crystals become rows (the filters of WyCryst) and how they are divided.
+    """Which crystals become rows (the filters of WyCryst) and how they are divided."""
 
-    Attributes:
-        source_files: pattern of the mirror's files whose crystals are taken; both properties are known in
-            mp20_* only.
-        element_numbers: how many elements a crystal may have; 3 only in the paper.
-        largest_atoms: atoms of its primitive cell at most.
-        largest_e_above_hull_ev_per_atom: a crystal this far above the hull or further is left out; one whose
-            distance is unknown is kept.
-        largest_formation_energy_ev_per_atom: a crystal above is left out.
-        symprec_angstrom: tolerance of the space group.
-        validation_share, test_share: of the formulas; the rest is for training.
-    """
-
-    source_files: str = "mp20_*"
-    element_numbers: tuple[int, ...] = (3,)
-    largest_atoms: int = 20
+    source_files: Annotated[str, Field(min_length=1)] = "mp20_*"
+    """Pattern of the mirror's files whose crystals are taken; both properties are known in mp20_* only."""
+    element_numbers: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=MOST_ELEMENTS)], ...],
+        Field(min_length=1, strict=False),
+        AfterValidator(_sorted),
+    ] = (3,)
+    """How many elements a crystal may have; 3 only in the paper."""
+    largest_atoms: Count = 20
+    """Atoms of its primitive cell at most."""
     largest_e_above_hull_ev_per_atom: float = 0.1
+    """A crystal this far above the hull or further is left out; one whose distance is unknown is kept."""
     largest_formation_energy_ev_per_atom: float = 1.0
-    symprec_angstrom: float = 0.1
-    validation_share: float = 0.1
-    test_share: float = 0.1
+    """A crystal above is left out."""
+    symprec_angstrom: Tolerance = 0.1
+    """Tolerance of the space group."""
+    validation_share: ShareBelowOne = 0.1
+    """Share of the formulas that choose a state; what is left is for training."""
+    test_share: ShareBelowOne = 0.1
+    """Share of the formulas that are only scored."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "element_numbers", tuple(sorted(set(self.element_numbers))))
-        if not self.element_numbers or not set(self.element_numbers) <= set(range(1, MOST_ELEMENTS + 1)):
-            raise InputError(
-                f"element_numbers = {list(self.element_numbers)}; give numbers from 1 to {MOST_ELEMENTS}"
+        if self.validation_share + self.test_share >= 1:
+            raise WrongSetting(
+                f"give less than 1 - validation_share ({1 - self.validation_share:g})", "test_share"
             )
-        if not (self.largest_atoms >= 1 and self.symprec_angstrom > 0):
-            raise InputError("largest_atoms must be at least 1 and symprec_angstrom above 0")
-        shares = (self.validation_share, self.test_share)
-        if min(shares) < 0 or sum(shares) >= 1:
-            raise InputError("validation_share and test_share must not be negative and add up to less than 1")
-
-
-def gene_table_settings(changes: dict[str, Any]) -> GeneTableSettings:
-    """Return settings in which the named ones differ from the defaults.
-
-    Raises:
-        InputError: an unknown name or a value out of range.
-    """
-    known = {setting.name for setting in fields(GeneTableSettings)}
-    unknown = sorted(set(changes) - known)
-    if unknown:
-        raise InputError(
-            f"unknown setting of the gene table {unknown[0]!r}; known: {', '.join(sorted(known))}"
-        )
-    return GeneTableSettings(**changes)
 
 
 def known_genes(crystals: pd.DataFrame, symprec_angstrom: float, log: Log = log_to_stderr) -> pd.DataFrame:

@@ -85,7 +85,7 @@ def test_wrong_input_is_refused():
         CompositionBoosting().predict(counts)
     with pytest.raises(InputError, match="unknown boosting preset"):
         CompositionBoosting.from_settings({"preset": "xgboost"})
-    with pytest.raises(InputError, match="unknown boosting setting 'depth'"):
+    with pytest.raises(InputError, match="depth is 3; there is no such setting"):
         CompositionBoosting.from_settings({"depth": 3})
     with pytest.raises(InputError, match="validation rows: 0 rows"):
         CompositionBoosting().fit(

@@ -29,9 +29,11 @@ def data(rows: int = 400) -> tuple[np.ndarray, np.ndarray]:
     return counts, counts @ weight / counts.sum(axis=1)
 
 
-def fitted(rows=400, seed=1, checkpoint=None, log=silent, **changes):
+def fitted(rows=400, seed=1, checkpoint=None, log=silent, rate_beyond_reason=None, **changes):
     counts, target = data(rows)
     model = ElemNet(ElemNetSettings(**(SMALL | changes)))
+    if rate_beyond_reason:
+        object.__setattr__(model.settings, "learning_rate", rate_beyond_reason)  # no user may give it
     report = model.fit(
         counts[:-100],
         target[:-100],
@@ -144,7 +146,7 @@ def test_wrong_input_is_refused():
         ElemNet().predict(counts)
     with pytest.raises(InputError, match="unknown ElemNet preset"):
         ElemNet.from_settings({"preset": "huge"})
-    with pytest.raises(InputError, match="unknown ElemNet setting 'depth'"):
+    with pytest.raises(InputError, match="depth is 3; there is no such setting"):
         ElemNet.from_settings({"depth": 3})
     assert ElemNet.from_settings({"epochs": 3, "device": "cpu"}).settings.epochs == 3
     for wrong in (
@@ -160,5 +162,5 @@ def test_wrong_input_is_refused():
 
 def test_a_diverged_training_says_so():
     with pytest.raises(FloatingPointError, match="lower learning_rate"):
-        fitted(learning_rate=1e30, schedule="constant", epochs=5)
+        fitted(epochs=5, rate_beyond_reason=1e30)
     assert torch.is_grad_enabled()

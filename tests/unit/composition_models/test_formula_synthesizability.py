@@ -173,7 +173,7 @@ def test_wrong_labels_and_settings():
     for wrong in ({"kind": "icsd"}, {"folds": 1}, {"trees": 0}, {"features_per_split": 2.0}):
         with pytest.raises(InputError, match=next(iter(wrong))):
             FormulaScoreSettings.from_mapping(wrong)
-    with pytest.raises(InputError, match="unknown formula score setting 'depth'"):
+    with pytest.raises(InputError, match="depth is 3; there is no such setting"):
         FormulaScoreSettings.from_mapping({"depth": 3})
 
 

@@ -322,18 +322,24 @@ def test_files_are_the_same_bytes_and_read_back(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"kind": "molecules"}, "kind 'molecules' is unknown"),
-        ({"crystal_column": "cif"}, "`crystal_column` is no key of an entry of kind formulas"),
+        ({"kind": "molecules"}, "kind is 'molecules'; give one of crystals, formulas"),
+        ({"crystal_column": "cif"}, "crystal_column is 'cif'; that is no key of kind formulas"),
         (
             {"kind": "crystals", "formula_column": "f"},
-            "`formula_column` is no key of an entry of kind crystals",
+            "formula_column is 'f'; that is no key of kind crystals",
         ),
-        ({"filters": {"merged_target": "first"}}, "merged_target 'first' is unknown"),
+        ({"filters": {"merged_target": "first"}}, "merged_target is 'first'; give one of lowest, mean"),
         ({"filters": {"target_sigmas": 5}}, "needs `target`"),
-        ({"filters": {"target_sigmas": 0}, "target": {"column": "y"}}, "must be above 0"),
+        (
+            {"filters": {"target_sigmas": 0}, "target": {"column": "y"}},
+            "target_sigmas is 0; give a number above 0",
+        ),
         ({"balanced_under": "smact14"}, "go together"),
         ({"derived_from": "y", "balanced_under": "smact14"}, "give either `path`"),
-        ({"kind": "crystals", "expected": {"rows_tolerance": 0.1}}, "rows_tolerance is for formula sets"),
+        (
+            {"kind": "crystals", "expected": {"rows_tolerance": 0.1}},
+            "rows_tolerance is 0.1; crystals are counted exactly",
+        ),
     ],
 )
 def test_wrong_entries_are_refused(changes, complaint):

@@ -84,11 +84,11 @@ def wait_until(condition: object, seconds: float = 10.0) -> bool:
 
 
 def test_settings_name_the_wrong_one() -> None:
-    with pytest.raises(InputError, match=r"dft\.backend is 'vasp'.*none, gpaw"):
+    with pytest.raises(InputError, match=r"DFTSettings\.backend is 'vasp'.*none, gpaw"):
         DFTSettings(backend="vasp")
-    with pytest.raises(InputError, match=r"dft\.tasks has 'bands'"):
+    with pytest.raises(InputError, match=r"DFTSettings\.tasks\.0 is 'bands'"):
         DFTSettings(tasks=("bands",))
-    with pytest.raises(InputError, match=r"dft\.cutoff_ev is -1"):
+    with pytest.raises(InputError, match=r"DFTSettings\.cutoff_ev is -1"):
         DFTSettings(cutoff_ev=-1)
 
 

@@ -178,11 +178,15 @@ def test_counts_of_the_85_elements_and_verdicts_of_a_few():
 @pytest.mark.parametrize(
     ("name", "settings", "complaint"),
     [
-        ("uniform", {"fewest_elements": 0}, "cannot be drawn"),
+        ("uniform", {"fewest_elements": 0}, "fewest_elements is 0; give a whole number from 1 to 20"),
         ("uniform", {"most_atoms": 0}, "most_atoms is 0"),
-        ("uniform", {"colour": 1}, "unknown setting 'colour'; known are fewest_elements"),
-        ("stoichiometry", {"element_weights": "mass"}, "element_weights 'mass' is unknown"),
-        ("enumeration", {"most_elements": 4}, "cannot be enumerated"),
+        ("uniform", {"colour": 1}, "colour is 1; there is no such setting"),
+        (
+            "stoichiometry",
+            {"element_weights": "mass"},
+            "element_weights is 'mass'; give one of uniform, frequency",
+        ),
+        ("enumeration", {"most_elements": 4}, "most_elements is 4; give a whole number from 1 to 3"),
         ("novel", {}, "unknown generator of compositions 'novel'"),
     ],
 )

@@ -325,13 +325,13 @@ def test_blocks_of_weight_zero_are_left_out(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"colour": "blue"}, "unknown latent setting 'colour'; known are folds"),
-        ({"target": "sqrt"}, "choose log1p or raw"),
-        ({"gammas": []}, "gammas = "),
-        ({"gammas": 0.1}, "give a list of numbers"),
-        ({"penalties": [1, -1]}, "all above 0"),
-        ({"volume_weight": -1}, "must not be negative"),
-        ({"folds": 1}, "folds must be at least 2"),
+        ({"colour": "blue"}, "colour is 'blue'; there is no such setting"),
+        ({"target": "sqrt"}, "give one of log1p, raw"),
+        ({"gammas": []}, "gammas is "),
+        ({"gammas": 0.1}, "gammas is 0.1; give a list"),
+        ({"penalties": [1, -1]}, "penalties.1 is -1; give a number above 0"),
+        ({"volume_weight": -1}, "give a number from 0"),
+        ({"folds": 1}, "folds is 1; give a whole number from 2"),
     ],
 )
 def test_impossible_settings_are_refused(settings, message):

@@ -275,10 +275,10 @@ def test_batches_cover_an_epoch_and_are_nearly_equal():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"los": "l1"}, "unknown CGCNN setting 'los'"),
-        ({"loss": "huber"}, "loss = 'huber'; choose one of l1, mse"),
+        ({"los": "l1"}, "los is 'l1'; there is no such setting; did you mean loss"),
+        ({"loss": "huber"}, "loss is 'huber'; give one of l1, mse"),
         ({"steps": 5, "epochs": 5}, "either steps or epochs"),
-        ({"batch_size": 0}, "batch_size = 0; it must be above 0"),
+        ({"batch_size": 0}, "batch_size is 0; give a whole number"),
         ({"average_decay": 1.0}, "average_decay"),
     ],
 )

@@ -232,7 +232,7 @@ def test_an_empty_shard_has_the_same_columns() -> None:
     ],
 )
 def test_impossible_settings_are_refused(change) -> None:
-    with pytest.raises(InputError, match="setting"):
+    with pytest.raises(InputError, match=f"{next(iter(change))} is"):
         PerturbationSettings(**change)
 
 

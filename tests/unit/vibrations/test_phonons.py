@@ -634,5 +634,5 @@ def test_figures(sevennet, titanate, tmp_path) -> None:
     ],
 )
 def test_bad_settings_are_refused(setting, value) -> None:
-    with pytest.raises(InputError, match=r"phonon setting"):
+    with pytest.raises(InputError, match=f"PhononSettings.{setting} is"):
         PhononSettings(**{setting: value})

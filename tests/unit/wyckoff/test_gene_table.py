@@ -29,7 +29,6 @@ from matwheel.wyckoff.gene_table import (
     GeneTableSettings,
     check_band_gaps,
     gene_table,
-    gene_table_settings,
     known_genes,
     parts_by_formula,
 )
@@ -272,12 +271,12 @@ def test_labels_and_genes_of_a_part():
 )
 def test_wrong_settings_are_refused(changes, message):
     with pytest.raises(InputError, match=message):
-        gene_table_settings(changes)
+        GeneTableSettings(**changes)
 
 
 def test_settings_are_changed_by_name():
-    assert gene_table_settings({}) == GeneTableSettings()
-    assert gene_table_settings({"element_numbers": [3, 2, 3]}).element_numbers == (2, 3)
+    assert GeneTableSettings() == GeneTableSettings(element_numbers=[3])
+    assert GeneTableSettings(element_numbers=[3, 2, 3]).element_numbers == (2, 3)
 
 
 # Drawn genes

@@ -35,13 +35,6 @@ def out_of_reach(formula_set):
     return None not in names and names and not mirror_files(*names)
 
 
-for unknown in [
-    name for name in MATGAN["sets"] if REGISTRY.get(name, {}).get("kind") != "formulas"
-]:
-    raise WorkflowError(
-        f"config: {unknown!r} of matgan.sets is no entry of kind formulas in {config['dataset_registry']}; "
-        "add one there or mend the key"
-    )
 FORMULA_SETS = [name for name in MATGAN["sets"] if not out_of_reach(name)]
 for missing in [name for name in MATGAN["sets"] if name not in FORMULA_SETS]:
     logger.warning(
@@ -58,10 +51,6 @@ COMPOSITION_SETS = [
         *(f"{formula_set}/null/{null}" for null in MATGAN["nulls"]),
     )
 ]
-for unknown in [name for name in MATGAN["nulls"] if name not in COMPOSITION_GENERATORS]:
-    raise WorkflowError(
-        f"config: matgan.nulls names {unknown!r}, which is none of {', '.join(COMPOSITION_GENERATORS)}"
-    )
 EVALUATIONS = [f"results/matgan/{name}/evaluation.json" for name in COMPOSITION_SETS]
 
 # Sets that a further model is trained on: which compositions an autoencoder can decode, formation energies, gaps.

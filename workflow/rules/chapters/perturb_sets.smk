@@ -16,11 +16,6 @@ if PERTURBATION["predictors"]:
     REPORT_FILES["perturbed_table"] = ["results/perturbed_table.csv"]
     REPORT_FILES["perturbed_contrasts"] = ["results/perturbed_contrasts.csv"]
 
-refuse_unknown(
-    ("perturbation.predictors", PERTURBATION["predictors"], PREDICTORS),
-    ("perturbation.potential", [PERTURBATION["potential"]], POTENTIALS),
-)
-
 
 def files_of_runs(pattern, **others):
     """Fill a pattern for all datasets, schemes and runs, in their order."""

@@ -1,11 +1,5 @@
 """Sets of genes: which models, tasks and rounds there are, which screens genes go through; no rules."""
 
-from matwheel.core.errors import InputError
-from matwheel.generators.mpvae.settings import SamplingSettings, settings_from_mapping
-from matwheel.wyckoff.gene_crystals import GeneCrystalSettings
-from matwheel.wyckoff.gene_table import gene_table_settings
-from matwheel.wyckoff.gene_targets import Target
-
 WYCRYST = config["wycryst"]
 TASKS = WYCRYST["tasks"]
 FUNNEL_TASKS = [task for task in WYCRYST["funnel"] if task in TASKS]
@@ -29,23 +23,6 @@ ABLATION_RUNS = [
     for arm in ABLATION_ARMS
     for seed in range(WYCRYST["ablation"]["seeds"])
 ]
-
-for task in [task for task in TASKS if task not in WYCRYST["targets"]]:
-    raise WorkflowError(
-        f"config: wycryst.tasks names {task!r}, of which wycryst.targets says nothing; add it there"
-    )
-
-# What is impossible ends the run here, not after an hour of training.
-try:
-    gene_table_settings(GENE_DATA)
-    settings_from_mapping(WYCRYST["model"])
-    settings_from_mapping(WYCRYST["model"] | WYCRYST["ablation"]["settings"])
-    SamplingSettings(**WYCRYST["sampling"])
-    GeneCrystalSettings(**WYCRYST["build"])
-    for task in TASKS:
-        Target(task, **WYCRYST["targets"][task])
-except InputError as error:
-    raise WorkflowError(f"config: wycryst: {error}") from None
 
 GENE_THRESHOLDS = {"synthesizability": WYCRYST["synthesizability"]["threshold"]}
 # The archive on PyPI has gaps of semiconductors only, so nothing tells metals.

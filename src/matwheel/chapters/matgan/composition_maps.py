@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import Field
 
 from matwheel.core.errors import InputError
 from matwheel.core.seeds import derive_seed
+from matwheel.core.settings import settings
 from matwheel.figures.figures import GENERATOR_COLOURS, GREY, STYLE
 
 if TYPE_CHECKING:
@@ -21,28 +22,18 @@ if TYPE_CHECKING:
 _BANDWIDTH_RULE = 0.9
 
 
-@dataclass(frozen=True)
+@settings
 class MapSettings:
-    """Settings of a t-SNE map (van der Maaten & Hinton, J. Mach. Learn. Res. 9, 2579, 2008).
+    """Settings of a t-SNE map (van der Maaten & Hinton, J. Mach. Learn. Res. 9, 2579, 2008)."""
 
-    Attributes:
-        largest_points: points of the map at most; larger groups are thinned at random, in proportion.
-        principal_components: numbers per composition that are left for t-SNE.
-        perplexity: effective number of neighbours.
-        iterations: steps of the optimiser.
-    """
-
-    largest_points: int = 6000
-    principal_components: int = 50
-    perplexity: float = 30.0
-    iterations: int = 500
-
-    def __post_init__(self) -> None:
-        for name, smallest in (("largest_points", 10), ("principal_components", 2), ("iterations", 250)):
-            if getattr(self, name) < smallest:
-                raise InputError(f"{name} = {getattr(self, name)}; give at least {smallest}")
-        if not self.perplexity > 1:
-            raise InputError(f"perplexity = {self.perplexity}; give a number above 1")
+    largest_points: Annotated[int, Field(ge=10, le=1_000_000)] = 6000
+    """Points of the map at most; larger groups are thinned at random, in proportion."""
+    principal_components: Annotated[int, Field(ge=2, le=680)] = 50
+    """Numbers per composition that are left for t-SNE."""
+    perplexity: Annotated[float, Field(gt=1)] = 30.0
+    """Effective number of neighbours."""
+    iterations: Annotated[int, Field(ge=250, le=100_000)] = 500
+    """Steps of the optimiser."""
 
 
 def composition_map(

@@ -24,7 +24,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from matwheel.chapters.phonon.distance_network_settings import DistanceNetworkSettings
 from matwheel.core.errors import InputError
 from matwheel.core.files import atomic_path
 from matwheel.core.seeds import derive_seed
@@ -48,73 +49,7 @@ _LARGEST_ATOMIC_NUMBER = 118
 # A deviation below this is rounding: a crystal at rest has equal messages on equivalent atoms.
 _SMALLEST_DEVIATION = 1e-5
 _PREDICTION_CRYSTALS = 64
-_LOSSES = ("mse", "l1", "huber")
 _RIDGE_STRENGTHS = tuple(10.0 ** (power / 4) for power in range(-12, 17))
-
-
-@dataclass(frozen=True)
-class DistanceNetworkSettings:
-    """Everything a training depends on besides data and seed.
-
-    Attributes:
-        cutoff_angstrom: pairs of atoms closer than this are edges.
-        fading_angstrom: over this last stretch before the cutoff messages fade to zero.
-        smallest_distance_angstrom: centre of the first Gaussian of the radial basis.
-        basis_step_angstrom: distance between the Gaussians, and their standard deviation.
-        width: features of an atom.
-        convolutions: number of rounds of messages.
-        element_properties: electronegativity, mass and radius of the element beside the learned embedding.
-        steps: optimiser steps, whatever the number of training rows; 0: the start is kept.
-        batch_size: crystals per step, at most.
-        learning_rate, weight_decay: of AdamW; the rate rises over the first tenth, then falls as a cosine.
-        largest_gradient_norm: gradients are clipped to this norm.
-        loss: of the standardised targets: 'mse', 'l1' or 'huber'.
-        average_decay: of the running average of the weights, per step; the average is what is validated.
-        validate_every_steps: steps between validations.
-    """
-
-    cutoff_angstrom: float = 5.5
-    fading_angstrom: float = 1.5
-    smallest_distance_angstrom: float = 0.8
-    basis_step_angstrom: float = 0.4
-    width: int = 48
-    convolutions: int = 2
-    element_properties: bool = True
-    steps: int = 240
-    batch_size: int = 8
-    learning_rate: float = 3e-4
-    weight_decay: float = 0.01
-    largest_gradient_norm: float = 5.0
-    loss: str = "mse"
-    average_decay: float = 0.98
-    validate_every_steps: int = 10
-
-    def __post_init__(self) -> None:
-        may_be_zero = ("steps", "weight_decay", "average_decay")
-        for setting in fields(self):
-            name, value = setting.name, getattr(self, setting.name)
-            if name in ("element_properties", "loss"):
-                continue
-            if not math.isfinite(value) or value < 0 or (value == 0 and name not in may_be_zero):
-                raise InputError(f"setting distance_network.{name} is {value}; give a positive number")
-        if self.loss not in _LOSSES:
-            raise InputError(
-                f"setting distance_network.loss is {self.loss!r}; choose one of {', '.join(_LOSSES)}"
-            )
-        if self.average_decay >= 1:
-            raise InputError(
-                f"setting distance_network.average_decay is {self.average_decay}; it must be below 1"
-            )
-        if self.smallest_distance_angstrom >= self.cutoff_angstrom:
-            raise InputError(
-                "setting distance_network.smallest_distance_angstrom must be below cutoff_angstrom "
-                f"({self.cutoff_angstrom:g})"
-            )
-        if self.fading_angstrom > self.cutoff_angstrom:
-            raise InputError(
-                "setting distance_network.fading_angstrom must not exceed cutoff_angstrom "
-                f"({self.cutoff_angstrom:g})"
-            )
 
 
 @dataclass(frozen=True, eq=False)

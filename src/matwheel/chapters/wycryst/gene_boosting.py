@@ -21,6 +21,7 @@ from matwheel.core.archives import write_arrays
 from matwheel.core.errors import InputError
 from matwheel.core.progress import Log, log_to_stderr
 from matwheel.core.seeds import derive_seed
+from matwheel.core.settings import Folds, NotNegative, settings
 from matwheel.predictors.calibration import calibrated, folds_of_groups, platt_calibration, probability_report
 from matwheel.predictors.fitted_trees import stored_trees, trees_of
 from matwheel.predictors.interface import changed_settings, fitted
@@ -38,22 +39,14 @@ METAL_SCORE_THRESHOLD = 0.5
 SMALLEST_TRAINING_ROWS = 20
 
 
-@dataclass(frozen=True)
+@settings
 class GeneBoostingSettings(TreeSettings):
-    """Settings of the trees, the same for the three models; those of `TreeSettings` and two more.
+    """Settings of the trees, the same for the three models; those of `TreeSettings` and two more."""
 
-    Attributes:
-        metal_gap_ev: a crystal is a metal when its band gap is at most this, in eV.
-        calibration_folds: parts of the training formulas that take turns in the calibration of the
-            `MetalClassifier`.
-    """
-
-    metal_gap_ev: float = 0.0
-    calibration_folds: int = 3
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.check_smallest(metal_gap_ev=0, calibration_folds=2)
+    metal_gap_ev: NotNegative = 0.0
+    """A crystal is a metal when its band gap is at most this."""
+    calibration_folds: Folds = 3
+    """Parts of the training formulas that take turns in the calibration of the `MetalClassifier`."""
 
     @classmethod
     def from_mapping(cls, settings: Mapping[str, Any]) -> GeneBoostingSettings:
@@ -62,7 +55,7 @@ class GeneBoostingSettings(TreeSettings):
         Raises:
             InputError: unknown setting, or a value that is not allowed.
         """
-        return changed_settings(cls, settings, "gene boosting")
+        return changed_settings(cls, settings)
 
 
 class GeneRegressor:

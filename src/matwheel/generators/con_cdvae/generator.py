@@ -21,7 +21,7 @@ from matwheel.generators.con_cdvae.crystal_tensors import crystal_tensors
 from matwheel.generators.con_cdvae.diffusion_prior import DiffusionPrior
 from matwheel.generators.con_cdvae.model import ConditionalAutoencoder
 from matwheel.generators.con_cdvae.sampling import sample_crystals
-from matwheel.generators.con_cdvae.settings import ConCDVAESettings, settings_from_mapping
+from matwheel.generators.con_cdvae.settings import ConCDVAESettings
 from matwheel.generators.con_cdvae.training import fit_autoencoder_and_prior
 from matwheel.training.checkpoints import TrainingCheckpoint
 from matwheel.training.devices import loading_device, resolve_device
@@ -44,7 +44,7 @@ class ConCDVAE:
         Raises:
             InputError: an unknown name or a value out of range.
         """
-        return cls(settings_from_mapping(settings))
+        return cls(ConCDVAESettings(**settings))
 
     def fit(
         self,
@@ -158,7 +158,7 @@ class ConCDVAE:
             raise InputError(f"{path} is not a saved Con-CDVAE; train the generator again")
         settings = json.loads(content["settings"])
         generator = cls(
-            settings_from_mapping(settings | {"device": device or loading_device(settings["device"])})
+            ConCDVAESettings(**(settings | {"device": device or loading_device(settings["device"])}))
         )
         device = resolve_device(generator.settings.device)
         with torch.random.fork_rng(devices=[]):

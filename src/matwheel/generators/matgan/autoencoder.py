@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,15 +24,15 @@ from matwheel.core.files import atomic_path
 from matwheel.core.progress import Log, log_to_stderr
 from matwheel.core.proportions import proportion
 from matwheel.core.seeds import derive_seed
-from matwheel.generators.matgan.representation import DECODING_THRESHOLD, MOST_ATOMS, decode, encode
+from matwheel.generators.matgan.autoencoder_settings import AutoencoderSettings
+from matwheel.generators.matgan.representation import MOST_ATOMS, decode, encode
 from matwheel.training.checkpoints import TrainingCheckpoint
 from matwheel.training.devices import resolve_device
-from matwheel.training.resumable_training import TrainingPlan, train_network
+from matwheel.training.resumable_training import train_network
 
 if TYPE_CHECKING:
     import pandas as pd
 
-NETWORKS = ("dense", "conv")
 PUBLISHED_DECODABLE = {"training": 0.9631, "held_out": 0.9550}
 """Share of decodable OQMD rows in the paper."""
 PUBLISHED_LINK = {True: 0.6026, False: 0.05}
@@ -40,59 +40,6 @@ PUBLISHED_LINK = {True: 0.6026, False: 0.05}
 _ROWS_AT_A_TIME = 4096
 # Scale and shift of the untrained network's outputs before the sigmoid; see _start_near_the_identity.
 _OUTPUT_SCALE, _OUTPUT_BIAS = 4.0, -4.0
-
-
-@dataclass(frozen=True)
-class AutoencoderSettings:
-    """Settings of the autoencoder and its training.
-
-    Attributes:
-        network: 'dense', or 'conv' for the paper's seven convolutions and deconvolutions.
-        latent_width: numbers between encoder and decoder; fewer make fewer compositions decodable.
-            48 come close to the paper's shares on OQMD: 96.2 % of 60,000 training, 95.1 % of held-out rows.
-        hidden_width: width of the hidden layer of 'dense'.
-        channels: channels of the first convolution of 'conv'; later ones have twice and four times as many.
-        steps: optimiser steps at most.
-        batch_size: rows per step.
-        learning_rate: the largest learning rate of Adam.
-        schedule: 'constant' as in the paper, or 'one_cycle'.
-        validate_every_steps: steps between two looks at the validation rows, which choose the state kept.
-        patience_steps: steps without a better validation after which training ends.
-        threshold: what the largest cell of a column must exceed for its element to be present.
-    """
-
-    network: str = "dense"
-    latent_width: int = 48
-    hidden_width: int = 512
-    channels: int = 16
-    steps: int = 600
-    batch_size: int = 1024
-    learning_rate: float = 1e-3
-    schedule: str = "constant"
-    validate_every_steps: int = 50
-    patience_steps: int = 300
-    threshold: float = DECODING_THRESHOLD
-
-    def __post_init__(self) -> None:
-        if self.network not in NETWORKS:
-            raise InputError(f"network = {self.network!r}; choose one of {', '.join(NETWORKS)}")
-        for name in ("latent_width", "hidden_width", "channels"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} = {getattr(self, name)}; give at least 1")
-        if not 0 <= self.threshold < 1:
-            raise InputError(f"threshold = {self.threshold}; give a number of at least 0, below 1")
-        self.plan()
-
-    def plan(self) -> TrainingPlan:
-        """Return the budget."""
-        return TrainingPlan(
-            steps=self.steps,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            schedule=self.schedule,
-            validate_every_steps=self.validate_every_steps,
-            patience_steps=self.patience_steps,
-        )
 
 
 def dice_loss(cells: Tensor, decoded: Tensor) -> Tensor:
@@ -216,10 +163,6 @@ class CompositionAutoencoder:
             InputError: unknown setting, or a value that is not allowed.
         """
         changes = {name: value for name, value in settings.items() if name != "device"}
-        known = sorted(item.name for item in fields(AutoencoderSettings))
-        unknown = sorted(set(changes) - set(known))
-        if unknown:
-            raise InputError(f"unknown autoencoder setting {unknown[0]!r}; known are {', '.join(known)}")
         return cls(AutoencoderSettings(**changes), device=resolve_device(settings.get("device", "auto")))
 
     def fit(

@@ -19,7 +19,7 @@ from matwheel.core.progress import Log, Progress, log_to_stderr
 from matwheel.core.seeds import derive_seed
 from matwheel.generators.matgan.networks import make_generator_network
 from matwheel.generators.matgan.representation import MOST_ATOMS
-from matwheel.generators.matgan.settings import MatGANSettings, settings_from_mapping
+from matwheel.generators.matgan.settings import MatGANSettings
 from matwheel.generators.matgan.training import train
 from matwheel.training import random_draws
 from matwheel.training.checkpoints import TrainingCheckpoint
@@ -47,7 +47,7 @@ class MatGAN:
         Raises:
             InputError: unknown setting or a value out of range.
         """
-        return cls(settings_from_mapping(settings))
+        return cls(MatGANSettings(**settings))
 
     def fit(
         self,

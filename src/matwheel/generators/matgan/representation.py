@@ -15,7 +15,6 @@ from matwheel.core.errors import InputError
 MOST_ATOMS = 8
 """Rows of the matrix: most atoms of one element."""
 
-DECODING_THRESHOLD = 0.5
 """An element is present when its largest cell exceeds this."""
 
 
@@ -43,7 +42,7 @@ def encode(counts: NDArray[np.integer]) -> NDArray[np.float32]:
     return cells
 
 
-def decode(cells: torch.Tensor, threshold: float = DECODING_THRESHOLD) -> torch.Tensor:
+def decode(cells: torch.Tensor, threshold: float = 0.5) -> torch.Tensor:
     """Return the compositions of matrices: of each column the largest cell, if it exceeds the threshold.
 
     Args:

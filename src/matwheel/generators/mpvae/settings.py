@@ -2,125 +2,89 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from matwheel.core.errors import InputError
-
-NETWORKS = ("sites", "published")
-OPTIMISERS = ("adam", "rmsprop")
+from matwheel.core.settings import Batch, Count, NotNegative, Rate, ShareBelowOne, Steps, Width, settings
 
 
-@dataclass(frozen=True)
+@settings
 class MPVAESettings:
-    """Network, losses and budgets; the defaults are for one CPU thread.
+    """Network, losses and budgets; the defaults are for one CPU thread."""
 
-    Attributes:
-        network: 'sites' reads and writes a gene site by site and can only write positions that its space
-            group has (`site_network`); 'published' is the convolutional network of WyCryst
-            (`published_network`).
-        latent_width: width of the latent vector.
-        width: units of the hidden layers of 'sites'.
-        embedding_width: width of the vectors that stand for elements and Wyckoff positions in 'sites'.
-        largest_atoms: atoms of the primitive cell above which a row is not learnt from.
-        augment: learn from all equivalent descriptions of the training genes (Wyckoff augmentation).
-        transfer: pre-train on all training rows before the fine-tuning.
-        pretraining_steps: optimiser steps on all training rows, for the formation energy.
-        fine_tuning_steps: optimiser steps on the rows with a band gap above 0, for both properties.
-        batch_size: genes per step.
-        optimiser: 'adam', or 'rmsprop' as published.
-        pretraining_rate, fine_tuning_rate: the largest learning rates.
-        schedule: 'one_cycle' or 'constant', see `matwheel.training.resumable_training.TrainingPlan`.
-        validate_every: steps between two looks at the validation rows.
-        freeze_encoder: fine-tuning leaves the first half of the encoder and its normalisation as they are.
-        dropout: share of hidden units that a step does not see.
-        kl_weight, property_weight, crystal_system_weight, space_group_weight, reconstruction_weight,
-            formula_weight: weights of the parts of the loss, each a sum over one gene and a mean over the
-            batch; the consistency of formula and positions exists in 'published' only.
-        device: 'auto' (CUDA where there is one), 'cpu' or 'cuda'.
+    network: Literal["sites", "published"] = "sites"
+    """'sites' reads and writes a gene site by site and can only write positions that its space group has
+    (`site_network`); 'published' is the convolutional network of WyCryst (`published_network`).
     """
-
-    network: str = "sites"
-    latent_width: int = 64
-    width: int = 192
-    embedding_width: int = 64
-    largest_atoms: int = 20
+    latent_width: Width = 64
+    """Width of the latent vector."""
+    width: Width = 192
+    """Units of the hidden layers of 'sites'."""
+    embedding_width: Width = 64
+    """Width of the vectors that stand for elements and Wyckoff positions in 'sites'."""
+    largest_atoms: Count = 20
+    """Atoms of the primitive cell above which a row is not learnt from."""
     augment: bool = True
+    """Learn from all equivalent descriptions of the training genes (Wyckoff augmentation)."""
     transfer: bool = True
-    pretraining_steps: int = 3000
-    fine_tuning_steps: int = 1000
-    batch_size: int = 128
-    optimiser: str = "adam"
-    pretraining_rate: float = 2e-3
-    fine_tuning_rate: float = 1e-3
-    schedule: str = "one_cycle"
-    validate_every: int = 500
+    """Pre-train on all training rows before the fine-tuning."""
+    pretraining_steps: Steps = 3000
+    """Optimiser steps on all training rows, for the formation energy."""
+    fine_tuning_steps: Steps = 1000
+    """Optimiser steps on the rows with a band gap above 0, for both properties."""
+    batch_size: Batch = 128
+    """Genes per step."""
+    optimiser: Literal["adam", "rmsprop"] = "adam"
+    """`rmsprop` is published."""
+    pretraining_rate: Rate = 2e-3
+    """The largest learning rate of the pre-training."""
+    fine_tuning_rate: Rate = 1e-3
+    """The largest learning rate of the fine-tuning."""
+    schedule: Literal["constant", "one_cycle"] = "one_cycle"
+    """'one_cycle' or 'constant', see `matwheel.training.resumable_training.TrainingPlan`."""
+    validate_every: Steps = 500
+    """Steps between two looks at the validation rows."""
     freeze_encoder: bool = False
-    dropout: float = 0.1
-    kl_weight: float = 0.01
-    property_weight: float = 5.0
-    crystal_system_weight: float = 0.5
-    space_group_weight: float = 1.0
-    reconstruction_weight: float = 1.0
-    formula_weight: float = 0.0
-    device: str = "auto"
-
-    def __post_init__(self) -> None:
-        zero_allowed = {"dropout"}
-        zero_allowed |= {field.name for field in dataclasses.fields(self) if field.name.endswith("_weight")}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.type == "str":
-                continue
-            if field.type == "bool":
-                if not isinstance(value, bool):
-                    raise InputError(f"MPVAE setting {field.name} must be true or false, not {value!r}")
-                continue
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or (field.type == "int" and not isinstance(value, int)):
-                kind = "a whole number" if field.type == "int" else "a number"
-                raise InputError(f"MPVAE setting {field.name} must be {kind}, not {value!r}")
-            if not 0 <= value < float("inf") or (value == 0 and field.name not in zero_allowed):
-                raise InputError(f"MPVAE setting {field.name} is {value!r}; it must be positive and finite")
-        for name, choices in {
-            "network": NETWORKS,
-            "optimiser": OPTIMISERS,
-            "schedule": ("constant", "one_cycle"),
-            "device": ("auto", "cpu", "cuda"),
-        }.items():
-            if getattr(self, name) not in choices:
-                raise InputError(
-                    f"MPVAE setting {name} is {getattr(self, name)!r}; choose one of {', '.join(choices)}"
-                )
-        if not self.dropout < 1:
-            raise InputError("MPVAE setting dropout must be below 1")
-
-
-@dataclass(frozen=True)
-class SamplingSettings:
-    """How genes are drawn from a fitted model; none of it is known to the training.
-
-    Attributes:
-        latent_noise: perturbation of a reference's latent mean, in units of its posterior's standard
-            deviation; 1.4 is published, with which this posterior mostly writes the reference itself.
-        latents_per_reference: perturbed latents of one reference before the next has its turn.
-        latent_choice: of so many times more latents, those whose predicted properties lie nearest to the
-            target's windows are decoded; 1 decodes all.
-        temperature: of the draws of elements, positions and space groups; 0 takes the most probable.
+    """Fine-tuning leaves the first half of the encoder and its normalisation as they are."""
+    dropout: ShareBelowOne = 0.1
+    """Share of hidden units that a step does not see."""
+    kl_weight: NotNegative = 0.01
+    """Weight of the divergence from the latent prior in the loss, a sum over one gene and a mean over the
+    batch.
     """
+    property_weight: NotNegative = 5.0
+    """Weight of the properties in the loss."""
+    crystal_system_weight: NotNegative = 0.5
+    """Weight of the crystal system in the loss."""
+    space_group_weight: NotNegative = 1.0
+    """Weight of the space group in the loss."""
+    reconstruction_weight: NotNegative = 1.0
+    """Weight of the gene's reconstruction in the loss."""
+    formula_weight: NotNegative = 0.0
+    """Weight of the consistency of formula and positions, in 'published' only."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto` takes CUDA where there is one."""
 
-    latent_noise: float = 2.5
-    latents_per_reference: int = 20
-    latent_choice: int = 2
-    temperature: float = 1.0
 
-    def __post_init__(self) -> None:
-        if not (self.latent_noise >= 0 and self.temperature >= 0):
-            raise InputError("latent_noise and temperature must not be negative")
-        if self.latents_per_reference < 1 or self.latent_choice < 1:
-            raise InputError("latents_per_reference and latent_choice must be at least 1")
+@settings
+class SamplingSettings:
+    """How genes are drawn from a fitted model; none of it is known to the training."""
+
+    latent_noise: NotNegative = 2.5
+    """Perturbation of a reference's latent mean, in units of its posterior's standard deviation; 1.4 is
+    published, with which this posterior mostly writes the reference itself.
+    """
+    latents_per_reference: Annotated[int, Field(ge=1, le=1_000_000)] = 20
+    """Perturbed latents of one reference before the next has its turn."""
+    latent_choice: Annotated[int, Field(ge=1, le=10_000)] = 2
+    """Of so many times more latents, those whose predicted properties lie nearest to the target's windows are
+    decoded; 1 decodes all.
+    """
+    temperature: NotNegative = 1.0
+    """Of the draws of elements, positions and space groups; 0 takes the most probable."""
 
 
 # The network, loss weights and budgets of the public code; 55 epochs are counted in steps for the mirror's
@@ -157,8 +121,4 @@ def settings_from_mapping(settings: Mapping[str, Any]) -> MPVAESettings:
     preset = changes.pop("preset", "default")
     if preset not in PRESETS:
         raise InputError(f"unknown MPVAE preset {preset!r}; choose one of {', '.join(PRESETS)}")
-    known = {field.name for field in dataclasses.fields(MPVAESettings)}
-    unknown = sorted(set(changes) - known)
-    if unknown:
-        raise InputError(f"unknown MPVAE setting {unknown[0]!r}; known: preset, {', '.join(sorted(known))}")
     return MPVAESettings(**{**PRESETS[preset], **changes})

@@ -150,7 +150,7 @@ def test_wrong_data_and_settings(split):
     ):
         with pytest.raises(InputError, match=next(iter(wrong))):
             GeneBoostingSettings.from_mapping(wrong)
-    with pytest.raises(InputError, match="unknown gene boosting setting 'depth'"):
+    with pytest.raises(InputError, match="depth is 3; there is no such setting"):
         GeneBoostingSettings.from_mapping({"depth": 3})
 
 

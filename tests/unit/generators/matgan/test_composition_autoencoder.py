@@ -167,7 +167,7 @@ def test_wrong_input_is_refused():
         fitted(counts[:, :5])
     with pytest.raises(RuntimeError):
         CompositionAutoencoder().is_decodable(counts)
-    with pytest.raises(InputError, match="unknown autoencoder setting 'depth'"):
+    with pytest.raises(InputError, match="depth is 3; there is no such setting"):
         CompositionAutoencoder.from_settings({"depth": 3})
     for wrong in (
         {"network": "gan"},

@@ -315,7 +315,7 @@ def test_wrong_use_is_refused():
             use(MPVAE.from_settings(SMALL))
     with pytest.raises(InputError, match=r"1 of 2 training genes can be learnt from \(at most 20 atoms"):
         pretrained(genes=[GENES[0], TOO_LARGE], labels=LABELS[:2])
-    with pytest.raises(InputError, match="unknown MPVAE setting 'steps'"):
+    with pytest.raises(InputError, match="steps is 3; there is no such setting"):
         MPVAE.from_settings({"steps": 3})
     with pytest.raises(InputError, match="gene 1 Na:a17 Cl:a has more than"):
         fitted()[0].encode([parse_gene("1 Na:a17 Cl:a")])

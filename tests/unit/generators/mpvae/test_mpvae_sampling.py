@@ -199,11 +199,11 @@ def test_references_that_are_too_large_are_left_out(model):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"latent_noise": -0.1}, "must not be negative"),
-        ({"latent_noise": float("nan")}, "must not be negative"),
-        ({"temperature": -1.0}, "must not be negative"),
-        ({"latents_per_reference": 0}, "must be at least 1"),
-        ({"latent_choice": 0}, "must be at least 1"),
+        ({"latent_noise": -0.1}, "latent_noise is -0.1; give a number from 0"),
+        ({"latent_noise": float("nan")}, "latent_noise is nan"),
+        ({"temperature": -1.0}, "temperature is -1.0"),
+        ({"latents_per_reference": 0}, "give a whole number from 1"),
+        ({"latent_choice": 0}, "give a whole number from 1"),
     ],
 )
 def test_wrong_settings_are_refused(changes, message):
