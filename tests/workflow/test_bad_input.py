@@ -129,6 +129,24 @@ def test_a_dataset_in_a_file_of_any_name_is_read_and_edits_are_seen(project: Pat
     assert "fetch tiny" in snakemake(project, "-n", table).stdout
 
 
+@pytest.mark.parametrize(
+    ("entry", "fault"),
+    [
+        (
+            {"path": "tiny.csv", "titel": "t"},
+            "tiny.titel is 't'; there is no such setting; did you mean title?",
+        ),
+        ({"path": "tiny.csv", "expected": {"rows": "40"}}, "tiny.expected.rows is '40'; give a whole number"),
+        ({"path": "tiny.csv", "sources": []}, "tiny.sources is []; give a list of 1 or more"),
+        ({"title": "t"}, "tiny: give either `path` (your own data) or `sources` (places to fetch from)"),
+    ],
+)
+def test_a_wrong_entry_of_the_registry_is_named_with_its_file(project: Path, entry: dict, fault: str) -> None:
+    (project / "tiny_datasets.yaml").write_text(yaml.safe_dump({"tiny": entry}))
+    said = refusal(project, "-n")
+    assert f"tiny_datasets.yaml: {fault}" in said, said
+
+
 MISSING = "jarvis2d_exfoliation cannot be had from here: no mirror folder (mirror) has the file"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
@@ -127,14 +126,4 @@ def fault_of_configuration(values: Mapping[str, Any]) -> str:
         Configuration.model_validate(values)
     except ValidationError as error:
         return fault_of(error, values, Configuration)
-    return ""
-
-
-def fault_of_files(values: Mapping[str, Any]) -> str:
-    """Return in one line which file that a configuration names for a compound is not there."""
-    phonon = values.get("phonon") or {"compounds": ()}
-    for compound in phonon["compounds"]:
-        path = phonon["files"][compound]
-        if not Path(path).is_file():
-            return f"phonon.files.{compound} is {path!r}; there is no such file, correct the path"
     return ""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
+from matwheel.compositions.oxidation_states import OXIDATION_TABLES
 from matwheel.configuration.parts import changes_of
 from matwheel.core.errors import InputError
 from matwheel.datasets.registry import NAME_PATTERN, DatasetEntry, TargetColumn, parse_registry
@@ -56,9 +58,23 @@ def fault_of_registry(entries: Any) -> str:
     nothing.
     """
     try:
-        parse_registry(entries)
+        parsed = parse_registry(entries)
     except InputError as error:
         return str(error)
+    formulas = [name for name, entry in parsed.items() if entry.kind == "formulas"]
+    for name, entry in parsed.items():
+        for key, named, known in (
+            ("derived_from", entry.derived_from, [other for other in formulas if other != name]),
+            ("balanced_under", entry.balanced_under, OXIDATION_TABLES),
+        ):
+            if (
+                named is not None
+                and named not in known
+                and not (key == "balanced_under" and Path(named).is_file())
+            ):
+                near = get_close_matches(named, known, n=1)
+                meant = f"; did you mean {near[0]}?" if near else ""
+                return f"{name}.{key} is {named!r}; give one of {', '.join(known)}{meant}"
     return ""
 
 

@@ -49,7 +49,7 @@ SIGNED = {
     *("windows", "formation_energy_ev_per_atom", "band_gap_ev"),
 }
 ENDLESS = SIGNED | {"seed", "bandwidth"}
-WHOLE_BY_CHANCE = {"cutoff_ev", "elastic_strain"}
+WHOLE_BY_CHANCE = {"cutoff_ev", "target_sigmas", "target_above"}
 # Texts and keys of the user's choice: paths, titles and what his own sets are called.
 FREE_TEXTS = {
     *("dataset_registry", "mirror_folders", "files", "shipped_labels", "setups", "set", "sets", "datasets"),
@@ -113,6 +113,35 @@ def mutations(seed: int = 0) -> list[Mutation]:
                 change("out of range", path, -abs(value) - 1)
             if isinstance(value, int) and not ENDLESS & set(path):
                 change("absurd budget", path, 10**13)
+    return made
+
+
+def registry_mutations(entries: Mapping[str, Any], seed: int = 0) -> list[Mutation]:
+    """Return registries of datasets that are wrong in one place."""
+    draw, made = random.Random(seed), []
+
+    def change(kind: str, path: Path, key: Any, value: Any) -> None:
+        wrong = deepcopy(dict(entries))
+        _at(wrong, path[:-1])[key] = value
+        made.append(Mutation(kind, (*path[:-1], key), value, wrong))
+
+    for path, value in _walk(entries):
+        if len(path) == 1:
+            continue
+        for wrong_value in _of_wrong_type(value, path):
+            change("wrong type", path, path[-1], wrong_value)
+        if isinstance(path[-1], str):
+            change("typo in a key", path, _typo(path[-1], draw), value)
+        if path[-1] in (
+            "kind",
+            "merged_target",
+            "derived_from",
+            "balanced_under",
+            "crystal_format",
+        ):
+            change("unknown name", path, path[-1], _typo(value, draw))
+        if path[-1] in ("rows", "max_atoms", "rows_tolerance", "target_tolerance"):
+            change("out of range", path, path[-1], -1)
     return made
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
 import yaml
 from default_settings import ROOT, default_settings
-from mutated_configurations import mutations, right_configuration
+from mutated_configurations import Mutation, mutations, registry_mutations, right_configuration
 
 from matwheel.configuration.configuration import fault_of_configuration
-from matwheel.configuration.registry import fault_of_names
+from matwheel.configuration.registry import fault_of_names, fault_of_registry
 
 REGISTRY = yaml.safe_load((ROOT / "config/datasets.yaml").read_text(encoding="utf-8"))
 
@@ -29,6 +29,18 @@ def test_every_wrong_configuration_is_refused_in_one_line() -> None:
     made = mutations()
     kinds = Counter(mutation.kind for mutation in made)
     assert len(made) >= 310 and len(kinds) == 6 and min(kinds.values()) >= 30, kinds
+    assert_refused(made, fault_of)
+
+
+def test_every_wrong_registry_is_refused_in_one_line() -> None:
+    assert fault_of_registry(REGISTRY) == ""
+    made = registry_mutations(REGISTRY)
+    kinds = Counter(mutation.kind for mutation in made)
+    assert len(made) >= 100 and min(kinds.values()) >= 10, kinds
+    assert_refused(made, fault_of_registry)
+
+
+def assert_refused(made: Sequence[Mutation], fault_of: Callable[[Any], str]) -> None:
     faults = []
     for kind, path, value, configuration in made:
         said = fault_of(configuration)

@@ -35,6 +35,7 @@ def from_command_line(**settings):
         ("funnel", "{runs: [0, 1]}", {"runs": [0, 1]}),
         ("predictor_settings", "{cgcnn: {patience: null}}", {"cgcnn": {"patience": None}}),
         ("validate", "{second_opinion: null}", {"second_opinion": None}),
+        ("validate", "{born_charges: null}", {"born_charges": None}),
         ("validate", "{second_opinion: 7net-0}", {"second_opinion": "7net-0"}),
         ("validate", "{phonons: {follow_unstable: false}}", {"phonons": {"follow_unstable": False}}),
         (

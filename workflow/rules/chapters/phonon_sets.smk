@@ -10,6 +10,14 @@ PHONON_LEARNING = PHONON["learning"]
 LEARNT_COMPOUND = PHONON_LEARNING["compound"]
 PHONON_DFT = PHONON["dft"]
 
+if workflow.is_main_process:
+    for compound in COMPOUNDS:
+        if not Path(PHONON["files"][compound]).is_file():
+            raise WorkflowError(
+                f"config: phonon.files.{compound} is {PHONON['files'][compound]!r}; there is no such file, "
+                "correct the path"
+            )
+
 DISPLACEMENTS = DisplacementSettings(**PHONON["displacements"])
 
 
