@@ -137,6 +137,10 @@ def _potential_of_features(settings: LatentSettings) -> LatentSettings:
     return settings
 
 
+class NoSettings(Section):
+    """There is nothing to set."""
+
+
 class PredictorSettings(Section):
     """Single settings that replace a predictor's defaults."""
 
@@ -149,6 +153,9 @@ class PredictorSettings(Section):
     """Single settings that replace the defaults."""
     forest: Annotated[ForestSettings, GIVEN] = ForestSettings()
     """Single settings that replace the defaults."""
+
+    constant: NoSettings = NoSettings()
+    """There is nothing to set."""
 
     @model_validator(mode="after")
     def _known(self) -> PredictorSettings:

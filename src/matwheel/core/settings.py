@@ -36,6 +36,7 @@ CONFIG = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, use_attrib
 
 _LONGEST_VALUE = 60
 _LONGEST_LIST = 120
+_LONGEST_FAULT = 300
 
 
 class Because:
@@ -184,7 +185,8 @@ def fault_of(error: ValidationError, given: Any, kind: Any) -> str:
 
 
 def _joined(path: Sequence[Any], fault: str) -> str:
-    return ".".join(map(str, path)) + fault if path else fault.removeprefix(": ")
+    text = ".".join(map(str, path)) + fault if path else fault.removeprefix(": ")
+    return text if len(text) < _LONGEST_FAULT else f"{text[: _LONGEST_FAULT - 2]}…"
 
 
 def found_fault(error: ValidationError, given: Any, kind: Any) -> tuple[tuple[Any, ...], str]:
@@ -207,7 +209,7 @@ def found_fault(error: ValidationError, given: Any, kind: Any) -> tuple[tuple[An
     return _fault(errors[first], paths[first], given, schema)
 
 
-_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument", "invalid_key")
 _MISSING = ("missing", "missing_argument", "missing_keyword_only_argument")
 
 
@@ -246,7 +248,8 @@ def _fault(found: Any, path: tuple[Any, ...], given: Any, schema: Schema) -> tup
         shown = ":" if isinstance(value, Mapping) or not path else shown
     else:
         known = [str(name) for name in part.get("enum", ())]
-        advice = f"give {in_words(part)}{_reason(part, value)}"
+        allowed = in_words(part)
+        advice = f"give {allowed}{_reason(part, value)}" if allowed else found["msg"]
     near = _near(meant, known)
     return path, f"{shown} {advice}{f'; did you mean {near}?' if near else ''}"
 
@@ -381,11 +384,15 @@ def _list(part: Schema) -> str:
     return f"a list{number}{f' ({items})' if items else ''}{twice}"
 
 
+def _text(part: Schema) -> str:
+    return "a text that is not empty" if part.get("minLength") else "a text"
+
+
 _OF_KIND = {
     "integer": lambda part: _number(part, "a whole number"),
     "number": lambda part: _number(part, "a number"),
     "boolean": lambda part: "true or false",
-    "string": lambda part: f"a text that matches {part['pattern']}" if "pattern" in part else "a text",
+    "string": lambda part: f"a text that matches {part['pattern']}" if "pattern" in part else _text(part),
     "array": _list,
     "object": lambda part: "a mapping",
 }

@@ -196,6 +196,14 @@ def shown(value: object) -> str:
             "snapshots is 7; give a whole number divisible by 2",
         ),
         ({"phonon": None}, "phonon is null; give a mapping"),
+        ({"split": {1: 2}}, "split.1 is 2; there is no such setting, but schemes, runs"),
+        ({7: "seven"}, "7 is 'seven'; there is no such setting"),
+        (
+            {"predictor_settings": {"constant": {"a": 1}}},
+            "predictor_settings.constant.a is 1; there is no such",
+        ),
+        ({"imported": {"mine": {"path": ""}}}, "imported.mine.path is ''; give a text that is not empty"),
+        ({"wycryst": {"targets": {"x" * 400: {}}}}, "wycryst.targets.xxx"),
     ],
 )
 def test_what_does_not_go_together_is_refused(change: dict[str, Any], said: str) -> None:
