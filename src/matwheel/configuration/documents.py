@@ -10,7 +10,8 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from matwheel.configuration.configuration import Configuration
+from matwheel.configuration.configuration import SECTION_OF_CHAPTER, Configuration
+from matwheel.configuration.registry import Registry
 from matwheel.core.settings import in_words
 
 HEAD = "# Written by `python -m matwheel.configuration`; change the classes of the settings instead.\n"
@@ -22,6 +23,7 @@ below them replace the defaults of the library. A wrong value is refused before 
 Written by `python -m matwheel.configuration`.
 """
 
+_LONGEST_DEFAULT = 170
 _UNITS = {
     "_mev_per_atom": "meV/atom",
     "_ev_per_atom": "eV/atom",
@@ -89,24 +91,32 @@ def schema_text(kind: Any) -> str:
 
 
 def settings_page(defaults: Mapping[str, Any]) -> str:
-    """Return docs/settings.md: a table for every mapping of the configuration.
+    """Return docs/settings.md: a table for every mapping of the configuration and of the registry.
 
     Args:
         defaults: the default configuration with all chapters.
     """
-    root = json_schema(Configuration)
-    lines = [_PAGE]
-    for path, part in _mappings(root, root, ()):
+    return "\n".join(
+        [
+            _PAGE,
+            *_tables(json_schema(Configuration), defaults, ()),
+            "# Datasets\n\nEntries of the file that `dataset_registry` names.\n",
+            *_tables(json_schema(Registry), {}, ()),
+        ]
+    )
+
+
+def _tables(root: Mapping[str, Any], defaults: Mapping[str, Any], start: tuple[str, ...]) -> Iterator[str]:
+    for path, part in _mappings(root, root, start):
         rows = [
-            f"| `{key}` | {_default(_value_at(defaults, (*path, key)), item)} | {_cell(in_words(item))} "
+            f"| `{key}` | {_default(defaults, (*path, key), item)} | {_cell(in_words(item))} "
             f"| {_unit(key)} | {_cell(item.get('description', ''))} |"
             for key, item in ((key, _whole(item, root)) for key, item in part["properties"].items())
             if not _is_mapping(item)
         ]
         if rows:
-            lines.append(f"## {'.'.join(path) or 'Top level'}\n\n{part.get('description', '')}\n")
-            lines += ["| key | default | allowed | unit | what it is |", "|---|---|---|---|---|", *rows, ""]
-    return "\n".join(lines)
+            yield f"## {'.'.join(path) or 'Top level'}\n\n{part.get('description', '')}\n"
+            yield from ("| key | default | allowed | unit | what it is |", "|---|---|---|---|---|", *rows, "")
 
 
 def _whole(part: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,6 +141,8 @@ def _mappings(
         yield from _mappings(choice, root, path)
     for key, item in part.get("properties", {}).items():
         yield from _mappings(item, root, (*path, key))
+    if "items" in part:
+        yield from _mappings(part["items"], root, path)
     if "then" in part:
         for key, item in part["then"]["properties"].items():
             yield from _mappings(item, root, (*path, key))
@@ -152,13 +164,17 @@ def _value_at(values: Any, path: tuple[str, ...]) -> Any:
     return values
 
 
-def _default(given: Any, part: Mapping[str, Any]) -> str:
+def _default(defaults: Mapping[str, Any], path: tuple[str, ...], part: Mapping[str, Any]) -> str:
+    given = _value_at(defaults, path)
     value = part.get("default") if given is None else given
     if value is None or value == "":
         return "null" if "null" in part.get("type", ()) else ""
     text = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True).strip()
     text = text.removesuffix("...").strip()
-    return f"`{text}`" if len(text) <= 60 else "see the file"
+    if len(text) <= _LONGEST_DEFAULT:
+        return f"`{text}`"
+    chapter = next(name for name, section in SECTION_OF_CHAPTER.items() if section == path[0])
+    return f"see [{chapter}.yaml](../config/chapters/{chapter}.yaml)"
 
 
 def _cell(text: str) -> str:

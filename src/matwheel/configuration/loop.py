@@ -39,9 +39,6 @@ from matwheel.screening.structure_validity import StructureSettings
 from matwheel.screening.synthesizability import SCORES
 from matwheel.vibrations.phonon_settings import PhononSettings
 
-NULL_AS_TEXT = Field(json_schema_extra={"pattern": "^(?!null$)."})
-"""Of a text or null: null on the command line, which is a text there, is none too."""
-
 Part = Annotated[float, Field(gt=0, lt=1)]
 Predictor, Potential = name_of(PREDICTORS), name_of(POTENTIALS)
 Predictors = Annotated[tuple[Predictor, ...], Field(strict=False), DISTINCT]
@@ -320,7 +317,7 @@ class Validate(Section):
     """
     phonon_potential: Potential
     """Potential of the phonons."""
-    second_opinion: Annotated[Potential | None, NULL_AS_TEXT]
+    second_opinion: Potential | None
     """A second potential that judges dynamical stability too, by the same procedure. Where both decide and
     differ the crystal is undecided; what one of them leaves open, the other does not settle. null: none.
     """
@@ -340,7 +337,7 @@ class Validate(Section):
     """Crystals per phonon job."""
     phonons: Annotated[PhononSettings, GIVEN]
     """How phonons are computed and judged."""
-    born_charges: Annotated[PathText | None, NULL_AS_TEXT]
+    born_charges: PathText | None
     """Folder of Born charges and dielectric tensors: files of phonopy with their structure and a section nac
     (.yaml, also compressed), or folders with POSCAR and BORN. Each is used for the crystal that has its
     structure: longitudinal and transverse modes split at Γ. null: none.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,8 @@ def conformed(values: Any, schema: Schema, *, from_texts: bool = False) -> Any:
         def is_taken(candidate: Any) -> bool:
             return all(_is_valid(candidate, part, schema) for part in parts)
 
+        if from_texts and value == "null" and any("null" in _kinds(part) for part in parts):
+            return None  # where a text or null may stand
         if isinstance(value, str) and not (parts and is_taken(value)):
             read = _scalar(value)
             is_wanted = is_taken(read) or _is_of_type(read, parts, schema) if parts else from_texts
@@ -145,9 +147,12 @@ def _is_of_type(value: Any, parts: list[Schema], root: Schema) -> bool:
 
 
 def _is_whole(part: Schema) -> bool:
+    return "integer" in _kinds(part) and "number" not in _kinds(part)
+
+
+def _kinds(part: Schema) -> Sequence[str]:
     kinds = part.get("type", ())
-    kinds = [kinds] if isinstance(kinds, str) else kinds
-    return "integer" in kinds and "number" not in kinds
+    return [kinds] if isinstance(kinds, str) else kinds
 
 
 def _scalar(text: str) -> Any:
