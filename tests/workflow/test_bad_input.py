@@ -47,6 +47,9 @@ def with_config(project: Path, **changes: object) -> None:
         ({"predcitor": {}}, ["config: predcitor is {}; there is no such setting; did you mean predictors?"]),
         ({"predictor_settings": {"cgcnn": {"stepz": 3}}}, ["cgcnn.stepz is 3", "did you mean steps?"]),
         ({"generator": {"samples": 12, "settings": {"latent": 3}}}, ["latent"]),
+        ({"chapters": ["phonons"]}, ["config: chapters.0 is 'phonons'; give one of", "did you mean phonon?"]),
+        ({"chapters": "phonon"}, ["config: chapters is 'phonon'; give a list"]),
+        ({"chapters": 5}, ["config: chapters is 5; give a list"]),
         ({"predictors": ["oracle"]}, ["predictors", "oracle", "cgcnn"]),
         ({"screen": {"require": ["structure", "luck"]}}, ["screen.require.1 is 'luck'", "further"]),
         (
