@@ -41,7 +41,8 @@ REPORT_OPTIONS = {}
 # Files that went in, whatever rule reads them, and what says where fetched data came from.
 INPUT_FILES = [
     *map(str, workflow.configfiles),
-    config["dataset_registry"],
+    *(shipped(f"config/chapters/{chapter}.yaml") for chapter in config["chapters"]),
+    shipped(config["dataset_registry"]),
     *(source["path"] for source in IMPORTED.values()),
     *(path for name in DATASETS for path in files_of_dataset(REGISTRY[name])),
     *files_of_born_charges(),

@@ -26,7 +26,7 @@ def read_registry(path):
     return entries
 
 
-REGISTRY = read_registry(config["dataset_registry"])
+REGISTRY = read_registry(shipped(config["dataset_registry"]))
 
 # One text for all datasets: with their names in it, dropping one dataset would fetch the others again.
 COMMAND_WITHOUT = "snakemake --cores 2 --config 'datasets=[names of the others]' -- results/table2.csv"

@@ -11,9 +11,9 @@ localrules:
 
 # A clone gives them new times; their content is a parameter.
 PAGE_PARTS = {
-    "template": "workflow/report/page.html.j2",
-    "style": "workflow/report/page.css",
-    "script": "workflow/report/page.js",
+    "template": shipped("workflow/report/page.html.j2"),
+    "style": shipped("workflow/report/page.css"),
+    "script": shipped("workflow/report/page.js"),
 }
 
 
@@ -69,6 +69,7 @@ rule write_report:
             ),
             "oxidation states": SCREEN["composition"]["oxidation_table"],
         },
+        project=os.path.relpath(ROOT),
         logs="logs",
         stage_of_rule=STAGE_OF_RULE,
         settings=SETTINGS,

@@ -1,14 +1,9 @@
 """Settings in the types that their schema wants, or one message that says which is wrong. No rules."""
 
 import sys
-from pathlib import Path
 
 import yaml
-from snakemake.exceptions import WorkflowError
-from snakemake.utils import update_config
 
-# Where the project lies, from wherever this file is included.
-ROOT = Path(workflow.current_basedir).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 from matwheel.core.config_values import conformed, first_fault, survives_hand_over

@@ -60,7 +60,8 @@ if CANDIDATE_SETS:
         "results/false_negatives.csv",
     ]
     CANDIDATES += ["results/dft.csv"] if VALIDATE["dft"]["backend"] != "none" else []
-INPUT_FILES.append("resources/published_table2.csv")
+PUBLISHED = shipped("resources/published_table2.csv")
+INPUT_FILES.append(PUBLISHED)
 HEADLINES += [
     "results/table2.csv",
     "results/table2.svg",
@@ -147,8 +148,8 @@ rule table2:
     params:
         code=code("table2"),
         seed=config["seed"],
-        published="resources/published_table2.csv",
-        published_sha256=sha256_of_file(ROOT / "resources" / "published_table2.csv"),
+        published=PUBLISHED,
+        published_sha256=sha256_of_file(PUBLISHED),
         settings={key: config[key] for key in sorted(config) if key != "mirror_folders"},
         where_next=WHERE_NEXT,
     message:

@@ -6,7 +6,10 @@ from matwheel.vibrations.displacements import SETS as KINDS
 from matwheel.vibrations.displacements import DisplacementSettings
 from matwheel.vibrations.self_consistent_phonons import SelfConsistentSettings
 
-PHONON = config["phonon"]
+PHONON = config["phonon"] | {
+    key: {name: shipped(path) for name, path in config["phonon"][key].items()}
+    for key in ("files", "shipped_labels")
+}
 COMPOUNDS = PHONON["compounds"]
 TEMPERATURES = PHONON["temperatures_kelvin"]
 PHONON_LEARNING = PHONON["learning"]
