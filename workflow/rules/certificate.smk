@@ -28,7 +28,6 @@ rule certify:
         "logs/certify/certificate.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(2000),
         runtime=60,

@@ -45,7 +45,6 @@ rule write_report:
         "logs/write_report/report.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,

@@ -141,7 +141,6 @@ rule table2:
         "logs/table2/table2.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
@@ -177,7 +176,6 @@ rule draw_table2:
         "logs/draw_table2/table2.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=15,
@@ -218,7 +216,6 @@ rule evaluate_generators:
         "logs/evaluate_generators/{dataset}/{scheme}/seed{seed}.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=60,
@@ -261,7 +258,6 @@ rule collect_generator_cards:
         "logs/collect_generator_cards/{dataset}/{scheme}.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=15,
@@ -287,7 +283,6 @@ rule predict_candidates:
         "logs/predict_candidates/{dataset}/{scheme}/seed{seed}/{supervision}.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(2000),
         runtime=30,
@@ -336,7 +331,6 @@ rule collect_candidates:
         "logs/collect_candidates/candidates.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
@@ -371,7 +365,6 @@ rule audit_false_negatives:
         "logs/audit_false_negatives/false_negatives.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
