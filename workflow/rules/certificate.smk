@@ -34,7 +34,7 @@ rule certify:
     params:
         code=code("certify"),
         sources=lambda wildcards: CERTIFIED_INPUTS,
-        project=os.path.relpath(ROOT),
+        project=lambda wildcards: os.path.relpath(ROOT),
         logs="logs",
         stage_of_rule=STAGE_OF_RULE,
         settings=SETTINGS,

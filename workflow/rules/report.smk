@@ -68,7 +68,7 @@ rule write_report:
             ),
             "oxidation states": SCREEN["composition"]["oxidation_table"],
         },
-        project=os.path.relpath(ROOT),
+        project=lambda wildcards: os.path.relpath(ROOT),
         logs="logs",
         stage_of_rule=STAGE_OF_RULE,
         settings=SETTINGS,
