@@ -21,7 +21,6 @@ from matwheel.core.files import atomic_path
 from matwheel.core.progress import Log, log_to_stderr
 
 if TYPE_CHECKING:
-    from matwheel.compositions.charge_balance import CompositionSettings
     from matwheel.training.checkpoints import TrainingCheckpoint
 
 MOST_ATOMS = 8
@@ -361,71 +360,10 @@ class EnumeratedCompositions(_NullGenerator):
                 yield size, counts
 
 
-@dataclass(frozen=True)
-class EnumerationCount:
-    """How many compositions of so many elements there are, and how many of them are valid.
-
-    Attributes:
-        n_elements: number of elements.
-        compositions: reduced compositions.
-        neutral: charge-neutral ones; None where they were not gone through.
-        balanced: neutral and electronegativity-balanced ones; None where they were not gone through.
-    """
-
-    n_elements: int
-    compositions: int
-    neutral: int | None = None
-    balanced: int | None = None
-
-
 def count_compositions(elements: int, n_elements: int, most_atoms: int = MOST_ATOMS) -> int:
     """Return the number of reduced compositions of exactly `n_elements` of `elements` elements."""
     _check_most_atoms(most_atoms)
     return comb(elements, n_elements) * _reduced_amounts(n_elements, most_atoms)
-
-
-def count_enumeration(
-    elements: Sequence[str],
-    settings: CompositionSettings | None = None,
-    *,
-    largest_judged: int = 3,
-    largest_counted: int = 4,
-    most_atoms: int = MOST_ATOMS,
-) -> list[EnumerationCount]:
-    """Count all compositions of 2, 3, ... elements, and judge those of at most `largest_judged`.
-
-    The 43.5 million of two or three of 85 elements take about a minute.
-
-    Args:
-        elements: symbols.
-        settings: what to judge by; the defaults of `CompositionSettings` where not given.
-        largest_judged: most elements of a composition that is judged, at most 3.
-        largest_counted: most elements of a composition that is counted.
-        most_atoms: most atoms of one element.
-
-    Returns:
-        One entry per number of elements, from 2.
-    """
-    from matwheel.compositions.charge_balance import charge_balance
-
-    enumeration = EnumeratedCompositions(EnumerationSettings(2, largest_judged, most_atoms))
-    nothing = np.zeros((0, len(elements)), dtype=np.uint8)
-    enumeration.fit(nothing, elements, validation_counts=nothing, seed=0)
-    neutral = dict.fromkeys(range(2, largest_judged + 1), 0)
-    balanced = dict(neutral)
-    for size, counts in enumeration.pieces():
-        verdict = charge_balance(counts, elements, settings)
-        neutral[size] += int(verdict.neutral.sum())
-        balanced[size] += int(verdict.balanced.sum())
-    return [
-        EnumerationCount(
-            size,
-            count_compositions(len(elements), size, most_atoms),
-            neutral.get(size),
-            balanced.get(size),
-        )
-        for size in range(2, largest_counted + 1)
-    ]
 
 
 def shuffled(numbers: NDArray[np.int64], total: int, *, seed: int) -> NDArray[np.int64]:

@@ -373,14 +373,6 @@ def relaxation_verdicts(
     return verdicts
 
 
-def shard_ids(ids: Sequence[str], size: int = SHARD_SIZE) -> list[list[str]]:
-    """Cut ids into consecutive shards of at most `size`, as equal as can be; no id, no shard."""
-    if size < 1:
-        raise InputError(f"shard size is {size}; give at least 1")
-    number = -(-len(ids) // size)
-    return [list(ids[len(ids) * k // number : len(ids) * (k + 1) // number]) for k in range(number)]
-
-
 class _Run:
     """One relaxation under way; its figures survive whatever ends it."""
 
