@@ -43,6 +43,7 @@ slurm-test: environment
 
 lint: environment
 	ruff check . && ruff format --check .
+	mypy src
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 

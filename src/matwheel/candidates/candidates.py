@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from matwheel.candidates.funnel import HULL_SCREENS, STABLE_EV_PER_ATOM, deciding_screens
+from matwheel.core.table_rows import records
 from matwheel.verdicts import ERROR, FAIL, PASS, ROUNDING_EV_PER_ATOM, UNDECIDED
 
 STABLE, METASTABLE, PASSED = "stable", "metastable", "passed"
@@ -105,11 +106,12 @@ def judge_candidate(
     blamed = said.index(FAIL) if FAIL in said else passed
     if blamed < len(said):
         screen = screens[blamed]
-        if said[blamed] is None:
+        blaming = said[blamed]
+        if blaming is None:
             left = [screen for screen, verdict in zip(screens, said, strict=True) if verdict is None]
             return Judgement(UNFINISHED, f"not judged: {', '.join(map(in_words, left))}", screen, passed)
         reason = str(verdicts[screen].get("reason") or "") or "no reason given"
-        overall = {FAIL: REJECTED, ERROR: ERROR, UNDECIDED: UNDECIDED}[said[blamed]]
+        overall = {FAIL: REJECTED, ERROR: ERROR, UNDECIDED: UNDECIDED}[blaming]
         return Judgement(overall, f"{in_words(screen)}: {reason}", screen, passed)
     both = verdicts.get("hull", {})
     if both and both["verdict"] != PASS:
@@ -182,7 +184,7 @@ def ranked(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 def rows_by_screen(verdicts: pd.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:
     """Return a verdict table as candidate → screen → row, both in the order of the table."""
     result: dict[str, dict[str, dict[str, Any]]] = {}
-    for row in verdicts.to_dict("records"):
+    for row in records(verdicts):
         result.setdefault(row["candidate_id"], {})[row["screen"]] = row
     return result
 
@@ -212,10 +214,9 @@ def in_words(screen: str) -> str:
 
 def _rows_of_set(one: CandidateSet) -> list[dict[str, Any]]:
     judged = rows_by_screen(one.verdicts)
-    screens = list(one.screens) if one.screens is not None else deciding_screens(one.verdicts["screen"])
-    crystals = {
-        row["id"]: row for row in one.crystals.drop(columns=_BULKY, errors="ignore").to_dict("records")
-    }
+    judged_by = one.verdicts["screen"].tolist()
+    screens = list(one.screens) if one.screens is not None else deciding_screens(judged_by)
+    crystals = {row["id"]: row for row in records(one.crystals.drop(columns=_BULKY, errors="ignore"))}
     rows = []
     for candidate in dict.fromkeys([*crystals, *judged]):
         crystal, verdicts = crystals.get(candidate, {}), judged.get(candidate, {})

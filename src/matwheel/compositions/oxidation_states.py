@@ -12,10 +12,14 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from matwheel.compositions.formulas import ELEMENTS
 from matwheel.core.errors import InputError
 from matwheel.core.files import sha256_of_content
+
+if TYPE_CHECKING:
+    import smact
 
 _ATTRIBUTES: Mapping[str, str] = {
     "smact14": "oxidation_states_smact14",
@@ -62,10 +66,12 @@ class Icsd24Thresholds:
     def __post_init__(self) -> None:
         if isinstance(self.consensus, bool) or not isinstance(self.consensus, int) or self.consensus < 1:
             raise InputError(f"consensus {self.consensus!r} is not a whole number of reports from 1")
-        named = isinstance(self.commonality, str)
-        if named and self.commonality not in ("low", "medium", "high", "main"):
-            raise InputError(f"commonality {self.commonality!r} is none of low, medium, high, main, per cent")
-        if not named and not 0 <= self.commonality <= 100:
+        if isinstance(self.commonality, str):
+            if self.commonality not in ("low", "medium", "high", "main"):
+                raise InputError(
+                    f"commonality {self.commonality!r} is none of low, medium, high, main, per cent"
+                )
+        elif not 0 <= self.commonality <= 100:
             raise InputError(f"commonality {self.commonality!r} is no share between 0 and 100 per cent")
 
 
@@ -201,7 +207,7 @@ def smact_version() -> str:
 
 
 @cache
-def _smact_elements() -> Mapping[str, object]:
+def _smact_elements() -> Mapping[str, smact.Element]:
     import smact
 
     return smact.element_dictionary(ELEMENTS)

@@ -105,10 +105,13 @@ def _as_texts(value: Any) -> Any:
 
 
 def _in_words(error: ValidationError) -> str:
-    if error.validator != "additionalProperties" or "patternProperties" in error.schema:
+    schema, values = error.schema, error.instance
+    if not isinstance(schema, Mapping) or not isinstance(values, Mapping):
         return error.message
-    known = list(error.schema.get("properties", {}))
-    unknown = next((str(key) for key in error.instance if key not in known), "")
+    if error.validator != "additionalProperties" or "patternProperties" in schema:
+        return error.message
+    known = list(schema.get("properties", {}))
+    unknown = next((str(key) for key in values if key not in known), "")
     near = get_close_matches(unknown, known, n=1)
     return f"unknown key {unknown!r}{f'; did you mean {near[0]}?' if near else ''}"
 

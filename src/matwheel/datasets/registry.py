@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -273,7 +273,7 @@ def _source(where: str, content: Mapping[str, Any], target_column: str) -> Sourc
     return source
 
 
-def _check_keys(where: str, content: Any, kind: type, exclude: set[str] = frozenset()) -> None:
+def _check_keys(where: str, content: Any, kind: type, exclude: Collection[str] = ()) -> None:
     if not isinstance(content, Mapping):
         raise InputError(f"{where}: must be a mapping of keys to values, is {content!r}")
     known = [item.name for item in fields(kind) if item.name not in exclude]

@@ -6,7 +6,7 @@ Every figure of a learnt generator stands beside theirs at the same number of sa
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import combinations, product
 from math import comb, gcd
@@ -468,7 +468,7 @@ def _place(
     counts[rows, columns[rows, places]] = amounts[rows, places]
 
 
-def _check_choice(weights: NDArray[np.float64], sizes: Iterable[int] | NDArray[np.integer]) -> None:
+def _check_choice(weights: NDArray[np.float64], sizes: NDArray[np.integer]) -> None:
     available, needed = int(np.count_nonzero(weights)), int(np.max(sizes, initial=0))
     if needed > available:
         raise InputError(
@@ -491,7 +491,7 @@ def _reduced_amounts(n_elements: int, most_atoms: int) -> int:
 
     Inclusion and exclusion: of the multiples of d = 1, 2, ... those of larger d are taken away.
     """
-    exactly = {}
+    exactly: dict[int, int] = {}
     for divisor in range(most_atoms, 0, -1):
         multiples = (most_atoms // divisor) ** n_elements
         exactly[divisor] = multiples - sum(exactly[d] for d in range(2 * divisor, most_atoms + 1, divisor))

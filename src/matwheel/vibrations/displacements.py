@@ -211,12 +211,12 @@ def thermal_displacements(
     """
     deviations = amplitude_deviations(modes.frequencies_thz, temperature_kelvin, settings)
     flat = modes.patterns.reshape(len(deviations), -1)
-    displaced = np.empty((len(indices), flat.shape[1]))
+    rows = np.empty((len(indices), flat.shape[1]))
     for place, index in enumerate(indices):
         noise = _generator(seed, THERMAL, temperature_kelvin, index).standard_normal(len(deviations))
         # Products of one row, few rows and many rounded differently: the shape is always the same.
-        displaced[place] = (np.tile(noise * deviations, (_ROWS_OF_PRODUCT, 1)) @ flat)[0]
-    displaced = displaced.reshape(len(indices), -1, 3)
+        rows[place] = (np.tile(noise * deviations, (_ROWS_OF_PRODUCT, 1)) @ flat)[0]
+    displaced = rows.reshape(len(indices), -1, 3)
     return _without_mean(_clipped(displaced, settings) if settings.policy == CLIP else displaced)
 
 

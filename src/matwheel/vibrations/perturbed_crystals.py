@@ -16,7 +16,7 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from math import isfinite, nan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -113,6 +113,17 @@ class PerturbationSettings:
             cutoff_thz=self.cutoff_thz,
             largest_displacement_angstrom=self.largest_displacement_angstrom,
         )
+
+
+class _Figures(TypedDict, total=False):
+    """Figures of `PerturbationStatus`, as far as a crystal came."""
+
+    evaluations: int
+    largest_force_ev_per_angstrom: float
+    lowest_frequency_thz: float
+    imaginary_fraction: float
+    moved_fraction: float
+    capped: int
 
 
 @dataclass(frozen=True)
@@ -229,7 +240,7 @@ def perturb_crystal(
     elements: Collection[str] | None = None,
 ) -> Perturbation:
     """Return displacements of one crystal; no error of its data or of the potential leaves this function."""
-    figures: dict[str, float] = {"evaluations": 0}
+    figures: _Figures = {"evaluations": 0}
     none = np.zeros((0, len(crystal.species), 3))
     at_rest, thermal, random = crystal, none, none
     status, reason = PERTURBED, ""
@@ -275,7 +286,7 @@ def _thermal(
     settings: PerturbationSettings,
     seed: int,
     elements: Collection[str] | None,
-    figures: dict[str, float],
+    figures: _Figures,
 ) -> tuple[Crystal, NDArray[np.float64]]:
     """Return the crystal at rest and its thermal displacements, shape (copies, atoms, 3), Å.
 

@@ -147,6 +147,17 @@ def test_every_figure_is_where_it_belongs():
     assert np.isnan(b["predicted_property"]) and b["reason"] == "structure: structure says"
 
 
+def test_without_named_screens_both_hulls_together_decide():
+    """A test of names against a column, which asks its index, once let each hull reject by itself."""
+    verdicts = verdicts_of(
+        "a", dft=0.2, potential=0.01, hull_dft="fail", hull_potential="pass", hull="undecided"
+    )
+    (row,) = candidates_table([CandidateSet("salts", crystal_rows(["a"]), verdict_table(verdicts))]).to_dict(
+        "records"
+    )
+    assert (row["verdict"], row["reason"]) == ("undecided", "hull: hull says")
+
+
 def test_tables_of_several_sets_are_ranked_as_one(tmp_path):
     sets = []
     for name, x, y in (("one", 0.02, -0.1), ("two", 0.02, 0.01)):

@@ -208,7 +208,7 @@ def configurations(
             "temperature_kelvin": [wanted.temperature_kelvin] * len(crystals),
             "index": list(indices),
             "block": [index // block_size for index in indices],
-            "rms_displacement_angstrom": rms_displacement(displaced),
+            "rms_displacement_angstrom": rms_displacement(displaced).tolist(),
         },
     )
 
@@ -239,7 +239,7 @@ def _potential_labels(crystal: Crystal, calculator: Calculator) -> dict[str, Any
     try:
         atoms = to_atoms(crystal)
         atoms.calc = calculator
-        found = {
+        found: dict[str, Any] = {
             "energy_ev_per_atom": float(atoms.get_potential_energy()) / len(atoms),
             "stress_gpa": float(atoms.get_stress(voigt=True)[:3].mean()) * EV_PER_ANGSTROM3_IN_GPA,
             "forces_ev_per_angstrom": np.asarray(atoms.get_forces(), dtype=np.float64).ravel().tolist(),

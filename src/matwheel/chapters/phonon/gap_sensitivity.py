@@ -154,7 +154,7 @@ def sensitivity_from_labels(
         wanted = [_parsed_pair(pair) for pair in pairs]
         for pair in wanted:
             if pair not in features:
-                raise InputError(_absent(pair, list(features)))
+                raise InputError(_absent(pair, list(features.columns)))
         features = features[wanted]
     blocks = np.unique(_block_names(table), return_inverse=True)[1].ravel()
     truth = table[label].to_numpy(dtype=np.float64)
@@ -169,7 +169,7 @@ def sensitivity_from_labels(
     residual = lengths - groups @ np.linalg.lstsq(groups, lengths, rcond=None)[0]
     within = truth - groups @ np.linalg.lstsq(groups, truth, rcond=None)[0]
     spread = residual.std(axis=0)
-    for pair, sd in zip(features, spread, strict=True):
+    for pair, sd in zip(features.columns, spread, strict=True):
         if sd < 1e-9:
             raise InputError(
                 f"bonds {pair} have the same mean length in all configurations; leave the pair out"
@@ -215,7 +215,7 @@ def sensitivity_from_labels(
             | with_interval("effect_ev", joint[i] * spread[i], joint_drawn[:, i] * spread[i], level)
             | with_interval("alone_ev_per_angstrom", alone[i], alone_drawn[:, i], level)
             | common
-            for i, pair in enumerate(features)
+            for i, pair in enumerate(features.columns)
         ]
     )
 
@@ -234,7 +234,8 @@ def _length_features(
     if "compound" not in table:
         raise InputError("crystals at rest are given by compound, but the table has no column 'compound'")
     compounds = table["compound"].to_numpy(dtype=object)
-    parts, every = [], {}
+    parts: list[pd.DataFrame] = []
+    every: dict[str, Shell] = {}
     for compound in sorted(set(compounds)):
         if compound not in at_rest:
             raise InputError(
@@ -246,7 +247,7 @@ def _length_features(
         parts.append(part.set_index(rows))
         every |= {pair: shell for pair, shell in shells.items() if pair not in every}
     features = pd.concat(parts).sort_index().fillna(0.0)
-    return features[sorted(features)], every, compounds
+    return features[sorted(features.columns)], every, compounds
 
 
 def _block_names(table: pd.DataFrame) -> NDArray[np.object_]:
@@ -431,7 +432,7 @@ def network_sensitivities(
     shortest = table.groupby(["configuration", "pair"])["rest_distance_angstrom"].transform("min")
     shell = table[table["rest_distance_angstrom"] <= shortest + tolerance_angstrom]
     keys = [*labels, "configuration", "pair"]
-    slopes = shell.groupby(keys, as_index=False, sort=True)["attribution"].sum()
+    slopes = shell.groupby(keys, as_index=False, sort=True)[["attribution"]].sum()
     return slopes.rename(columns={"attribution": "slope_ev_per_angstrom"})
 
 

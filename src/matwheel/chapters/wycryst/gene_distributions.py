@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -74,7 +75,7 @@ def judged_genes(table: pd.DataFrame, properties: Sequence[str]) -> JudgedGenes:
     Genes without atoms are left out; where there is no key, the canonical one is computed.
     """
     arrays = arrays_of_drawn(table)
-    filled = arrays.counts().any(axis=1)
+    filled = np.any(arrays.counts(), axis=1)
     keys = table["key"].to_numpy(dtype=np.uint64) if "key" in table else canonical_keys(arrays)
     values = {name: table[name].to_numpy(dtype=np.float64)[filled] for name in properties}
     return JudgedGenes(arrays[filled], keys[filled], values)
@@ -211,6 +212,7 @@ def novelty_table(sets: Mapping[str, JudgedGenes], references: Mapping[str, Know
     for name, genes in sets.items():
         formulas = np.unique(reduced_formula_keys(genes.arrays.counts()))
         for reference, known in references.items():
+            kinds: list[tuple[str, NDArray[Any], NDArray[Any]]]
             kinds = [("formula", formulas, reduced_formula_keys(known.counts))]
             if known.keys is not None:
                 kinds.insert(0, ("gene", np.unique(genes.keys), known.keys))

@@ -64,7 +64,7 @@ def gene_yields(funnels: Sequence[GeneFunnel], largest_e_above_hull_ev_per_atom:
         asked = [screen for screen in funnel.screens if screen in said]
         # A required screen that judged nobody let nobody through.
         complete = len(asked) == len(funnel.screens)
-        passed = set(said.index[said[asked].eq(PASS).all(axis=1)]) if complete else set()
+        passed = set(said.index[(said[asked] == PASS).all(axis=1)]) if complete else set()
         before = [screen for screen in asked if screen in _gene_screens(funnel.verdicts)]
         near = passed & funnel.near_hull(largest_e_above_hull_ev_per_atom)
         phonons = said["phonons"] if "phonons" in said else pd.Series(None, index=said.index, dtype=object)
@@ -77,7 +77,7 @@ def gene_yields(funnels: Sequence[GeneFunnel], largest_e_above_hull_ev_per_atom:
             {
                 "set": funnel.name,
                 "genes": len(funnel.genes),
-                "passed_gene_screens": int(said[before].eq(PASS).all(axis=1).sum()),
+                "passed_gene_screens": int((said[before] == PASS).all(axis=1).sum()),
                 "built": int(said["build"].eq(PASS).sum()) if "build" in said else 0,
                 "relaxed": len(relaxed),
                 "symmetry_kept": int(funnel.relaxed_genes["kept"].isin(["same", "higher"]).sum()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from matwheel.core.table_rows import named_rows
 from matwheel.wyckoff.gene_rows import COLUMNS, GENE_PROPERTIES, PARTS
 from matwheel.wyckoff.wyckoff_genes import parse_gene
 
@@ -34,7 +35,7 @@ def validated_rows(
     energies = hull.set_index("id")
     said = verdicts.pivot(index="candidate_id", columns="screen", values="verdict")
     rows = []
-    for row in genes[genes["gene"] != ""].itertuples(index=False):
+    for row in named_rows(genes[genes["gene"] != ""]):
         if row.id not in energies.index:
             continue
         energy = energies.loc[row.id]

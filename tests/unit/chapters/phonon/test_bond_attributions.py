@@ -296,6 +296,9 @@ def test_gaps_are_explained_on_the_test_rows_of_each_network_and_no_others(at_re
     with pytest.raises(InputError, match="no thermal test row"):
         foreign = ExplainedNetwork("thermal", 2, networks[0].network, frozenset({"nobody"}))
         explain_gaps([foreign], frame, at_rest, pairs=["Ag-S"], seed=0)
+    with pytest.raises(InputError, match="does not say that it predicts band_gap_ev"):
+        unnamed = ExplainedNetwork("thermal", 0, DistanceNetwork(DistanceNetworkSettings()), test_ids[0])
+        explain_gaps([unnamed], frame, at_rest, pairs=["Ag-S"], seed=0)
 
 
 def test_importance_over_distance_adds_up(bonds):
