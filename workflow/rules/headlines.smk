@@ -23,6 +23,9 @@ HEADLINES = [
     *of_datasets("results/data/{dataset}/{scheme}/audit.svg"),
 ]
 
+# What a run names when it has ended, as far as it is there.
+NAMED_AT_THE_END = ["results/report.html"]
+
 # Sets of candidates that the page shows, with what it calls them and whether they were built from genes.
 SHOWN_SETS = {
     f"imported/{name}": {"title": name, "from_genes": False} for name in IMPORTED

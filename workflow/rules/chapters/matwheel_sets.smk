@@ -56,6 +56,7 @@ if CANDIDATE_SETS:
     CANDIDATES += ["results/dft.csv"] if VALIDATE["dft"]["backend"] != "none" else []
 PUBLISHED = shipped("resources/published_table2.csv")
 INPUT_FILES.append(PUBLISHED)
+NAMED_AT_THE_END.append("results/candidates.csv")
 HEADLINES += [
     "results/table2.csv",
     "results/table2.svg",

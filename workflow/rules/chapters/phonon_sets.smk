@@ -112,6 +112,7 @@ EXPLAINED_MODELS = [
     for seed in PHONON_RUNS
 ]
 
+NAMED_AT_THE_END.append("results/phonon/cross_table.csv")
 REPORT_OPTIONS["drawn_target"] = PHONON_LEARNING["drawn_target"]
 REPORT_FILES["configuration_figures"] = []
 INPUT_FILES += [
