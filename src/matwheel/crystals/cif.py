@@ -20,7 +20,7 @@ from scipy.spatial import cKDTree
 from matwheel.crystals.cif_statements import Statements, number_of_cif, spelled, statements_of
 from matwheel.crystals.cif_symmetry import stated_operations
 from matwheel.crystals.crystal import FULL_OCCUPANCY, Crystal, UnreadableCrystal, counts_of
-from matwheel.crystals.space_group_settings import Operations
+from matwheel.crystals.space_group_names import Operations
 from matwheel.crystals.species import (
     element_of_label,
     element_of_symbol,

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matwheel.crystals.crystal import UnreadableCrystal
-from matwheel.crystals.space_group_settings import (
+from matwheel.crystals.space_group_names import (
     Operations,
     arrays_of,
     settings_by_hall,

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
-from matwheel.candidates.candidates import in_words
+from matwheel.candidates.ranking import in_words
 from matwheel.candidates.why import history
 from matwheel.core.table_rows import records
 from matwheel.crystals.table import crystals_of_table, read_table
@@ -42,7 +42,7 @@ class JudgedSet:
     Attributes:
         title: words for a person.
         from_genes: whether its crystals were built from Wyckoff genes.
-        candidates: ranked, columns of `matwheel.candidates.candidates.COLUMNS`.
+        candidates: ranked, columns of `matwheel.candidates.ranking.COLUMNS`.
         verdicts: verdict table of the set.
         crystals: crystal table as generated.
         relaxed: crystal table as relaxed, with `status`.

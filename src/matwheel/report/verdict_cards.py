@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from matwheel.candidates.candidates import METASTABLE, STABLE
 from matwheel.candidates.false_negatives import ALL_SCREENS
+from matwheel.candidates.ranking import METASTABLE, STABLE
 from matwheel.chapters.matwheel.table2 import BASELINES
 from matwheel.core.table_rows import groups, records
 from matwheel.report.blocks import BAD, GOOD, OPEN, PLAIN, Card, in_digits

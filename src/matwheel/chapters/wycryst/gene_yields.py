@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from matwheel.core.proportions import proportion
-from matwheel.verdicts import PASS, UNDECIDED
+from matwheel.verdicts import PASS, ROUNDING_EV_PER_ATOM, UNDECIDED
 
 _HULLS = ("e_above_hull_dft_ev_per_atom", "e_above_hull_potential_ev_per_atom")
 
@@ -38,7 +38,7 @@ class GeneFunnel:
     def near_hull(self, largest_ev_per_atom: float) -> set[str]:
         """Return the ids within a limit above both hulls; a candidate without an energy is not."""
         energies = self.hull.set_index("id")[list(_HULLS)].to_numpy(dtype=np.float64)
-        near = (energies <= largest_ev_per_atom).all(axis=1)  # NaN is not
+        near = (energies <= largest_ev_per_atom + ROUNDING_EV_PER_ATOM).all(axis=1)  # NaN is not
         return set(self.hull["id"].to_numpy()[near])
 
 

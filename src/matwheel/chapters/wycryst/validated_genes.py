@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from matwheel.core.table_rows import named_rows
+from matwheel.verdicts import ROUNDING_EV_PER_ATOM
 from matwheel.wyckoff.gene_rows import COLUMNS, GENE_PROPERTIES, PARTS
 from matwheel.wyckoff.wyckoff_genes import parse_gene
 
@@ -41,7 +42,8 @@ def validated_rows(
         energy = energies.loc[row.id]
         heights = [energy["e_above_hull_dft_ev_per_atom"], energy["e_above_hull_potential_ev_per_atom"]]
         # NaN is no validated energy.
-        if not all(height <= largest_e_above_hull_ev_per_atom for height in heights):
+        largest = largest_e_above_hull_ev_per_atom + ROUNDING_EV_PER_ATOM
+        if not all(height <= largest for height in heights):
             continue
         if "phonons" in said and said["phonons"].get(row.id) == "fail":
             continue
