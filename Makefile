@@ -33,7 +33,7 @@ quickstart: environment
 	snakemake --cores $(CORES) --configfile config/quickstart.yaml -- results/certificate.json
 
 test: environment
-	python -m pytest -n 2
+	python -m pytest -n 2 --durations=25
 
 # As root, on a machine without a SLURM of its own: starts a cluster, and disturbs a run on it in every way.
 # SLURM_TESTS=tests/slurm runs the whole quickstart on it too, which takes half an hour more, a local run included.
@@ -43,6 +43,7 @@ slurm-test: environment
 
 lint: environment
 	ruff check . && ruff format --check .
+	mypy src
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 

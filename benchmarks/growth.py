@@ -144,8 +144,8 @@ def phonons(crystals: list[Crystal], targets: np.ndarray) -> Iterator[Point]:
 
 
 def verdicts(crystals: list[Crystal], targets: np.ndarray) -> Iterator[Point]:
-    from matwheel.candidates.candidates import CandidateSet, candidates_table
     from matwheel.candidates.funnel import funnel_counts, sun_rates
+    from matwheel.candidates.ranking import CandidateSet, candidates_table
     from matwheel.verdicts import FAIL, PASS, Verdict, join_verdicts, survivors, verdict_table
 
     screens = [

@@ -79,7 +79,7 @@ def verdict_matrix(table: pd.DataFrame, candidate_ids: Sequence[str]) -> pd.Data
     screens = list(dict.fromkeys(table["screen"]))
     matrix = table.pivot(index="candidate_id", columns="screen", values="verdict")
     matrix = matrix.reindex(index=list(candidate_ids), columns=screens).astype(object)
-    return matrix.where(matrix.notna(), None)
+    return matrix.where(matrix.notna(), None)  # type: ignore[call-overload]  # pandas-stubs forgets None
 
 
 def survivors(table: pd.DataFrame, candidate_ids: Sequence[str], screens: Sequence[str]) -> list[str]:

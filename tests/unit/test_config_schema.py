@@ -62,8 +62,8 @@ def test_the_page_of_settings_has_every_key_with_its_default() -> None:
 
 
 def test_names_that_stand_in_two_places_are_the_same() -> None:
-    snakefile = (ROOT / "workflow/Snakefile").read_text(encoding="utf-8")
-    written = re.search(r"SECTION_OF_CHAPTER = (\{.*?\})", snakefile, re.DOTALL)
+    shipped = (ROOT / "workflow/rules/shipped.smk").read_text(encoding="utf-8")
+    written = re.search(r"SECTION_OF_CHAPTER = (\{.*?\})", shipped, re.DOTALL)
     assert written and yaml.safe_load(written[1]) == SECTION_OF_CHAPTER
     screens = SCHEMA["$defs"]["Screen"]["properties"]["require"]["description"]
     assert all(name in screens for name in FILE_OF_SCREEN)

@@ -8,9 +8,9 @@ import pytest
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifWriter
 
-from matwheel.candidates.candidates import CandidateSet, candidates_table
 from matwheel.candidates.false_negatives import ALL_SCREENS, false_negatives
 from matwheel.candidates.funnel import funnel_counts, sun_rates
+from matwheel.candidates.ranking import JudgedCandidates, candidates_table
 from matwheel.candidates.why import history
 from matwheel.crystals.crystal import Crystal, from_structure, to_structure
 from matwheel.crystals.imported import read_imported
@@ -277,7 +277,7 @@ def test_every_planted_candidate_has_a_history_and_a_row(planted):
         assert text.startswith(f"{name}\n") and max(map(len, text.splitlines())) <= 110
     assert "copy of SrTiO3" in history("copy-skewed", table, screens=FUNNEL)
     assert "made.csv, row 2: site K0 has occupancy 0.5" in history("disordered", table, screens=FUNNEL)
-    ranked = candidates_table([CandidateSet("planted", rows.reset_index(drop=True), table, FUNNEL)])
+    ranked = candidates_table([JudgedCandidates("planted", rows.reset_index(drop=True), table, FUNNEL)])
     assert sorted(ranked["id"]) == sorted(ids) and set(ranked["id"][:2]) == {"CuAu", "cubic"}
     verdicts, reasons = ranked.set_index("id")["verdict"], ranked.set_index("id")["reason"]
     assert verdicts["becomes-cubic"] == verdicts["becomes-known"] == "rejected"

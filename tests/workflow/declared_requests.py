@@ -54,7 +54,7 @@ def _rule(block: str, local: set[str]) -> Rule:
     return Rule(
         name,
         script=asked(r"scripts/(\w+)\.py"),
-        cpus=int(asked(r"threads: (\d+)")),
+        cpus=int(threads[1]) if (threads := re.search(r"threads: (\d+)", block)) else 1,
         megabytes=int(asked(r"mem_mb=(?:grows\()?(\d+)")),
         minutes=int(asked(r"runtime=(\d+)")),
         memory_grows="mem_mb=grows(" in block,

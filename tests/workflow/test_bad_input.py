@@ -275,7 +275,7 @@ WAITING = """
 import os, sys
 from pathlib import Path
 from snakemake.exceptions import WorkflowError
-ROOT = Path(workflow.basedir)
+ROOT, NAMED_AT_THE_END = Path(workflow.basedir), []
 sys.path.insert(0, str(ROOT / "src"))
 include: "workflow/rules/hooks.smk"
 rule wait_for_release:

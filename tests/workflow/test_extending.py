@@ -14,13 +14,13 @@ from tiny_project import ROOT, TINY, copy_project, environment, pending_outputs,
 PAGE = (ROOT / "docs/extending.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"`([\w/.]+\.(?:py|yaml))`:\n\n```(?:python|yaml)\n(.*?)```\n", re.DOTALL)
 CONFORMANCE = [
-    "test_baselines.py::test_every_predictor_keeps_the_contract[nearest]",
+    "predictors/test_baselines.py::test_every_predictor_keeps_the_contract[nearest]",
     "test_generator_conformance.py::test_fit_sample_save_load[strained]",
     "test_generator_conformance.py::test_wrong_settings_are_refused[strained]",
-    "test_screens_of_the_registry.py::test_one_verdict_per_crystal_and_the_same_again[element_number]",
-    "test_screens_of_the_registry.py::test_wrong_settings_are_refused[element_number]",
-    "test_potentials.py::test_card_records_version_and_hash_of_the_weights[7net-0:22May2024]",
-    "test_potentials.py::test_every_potential_computes_a_metal_in_silence[7net-0:22May2024]",
+    "screening/test_screens_of_the_registry.py::test_one_verdict_per_crystal_and_the_same_again[element_number]",
+    "screening/test_screens_of_the_registry.py::test_wrong_settings_are_refused[element_number]",
+    "potentials/test_potentials.py::test_card_records_version_and_hash_of_the_weights[7net-0:22May2024]",
+    "potentials/test_potentials.py::test_every_potential_computes_a_metal_in_silence[7net-0:22May2024]",
 ]
 
 

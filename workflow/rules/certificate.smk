@@ -28,13 +28,13 @@ rule certify:
         "logs/certify/certificate.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(2000),
         runtime=60,
     params:
         code=code("certify"),
         sources=lambda wildcards: CERTIFIED_INPUTS,
+        project=lambda wildcards: os.path.relpath(ROOT),
         logs="logs",
         stage_of_rule=STAGE_OF_RULE,
         settings=SETTINGS,

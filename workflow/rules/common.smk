@@ -1,4 +1,4 @@
-"""Constants of the workflow, taken from the config; no rules."""
+"""What rules share: constants from the config, and what jobs carry: code, seed, memory; no rules."""
 
 import os
 import re

@@ -55,7 +55,6 @@ rule build_graphs:
         "logs/build_graphs/{dataset}.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(2000),
         runtime=15,
@@ -79,7 +78,6 @@ rule find_duplicates:
         "logs/find_duplicates/{dataset}.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(2000),
         runtime=30,
@@ -103,7 +101,6 @@ rule label_prototypes:
         "logs/label_prototypes/{dataset}.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(2000),
         runtime=30,
@@ -133,7 +130,6 @@ rule split_dataset:
     priority: 50
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=15,
@@ -179,7 +175,6 @@ rule audit_splits:
         "logs/audit_splits/{dataset}/{scheme}.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,

@@ -26,7 +26,6 @@ rule take_real_labels:
         "logs/take_real_labels/{dataset}/{scheme}/seed{seed}.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
@@ -54,7 +53,6 @@ rule pseudo_label:
         "logs/pseudo_label/{dataset}/{scheme}/seed{seed}.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(2000),
         runtime=30,
@@ -79,7 +77,6 @@ rule sample_conditions:
         "logs/sample_conditions/{dataset}/{scheme}/seed{seed}/{supervision}.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
@@ -112,7 +109,6 @@ rule train_generator:
         "logs/train_generator/{dataset}/{scheme}/seed{seed}/{supervision}.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(6000),
         runtime=720,
@@ -143,7 +139,6 @@ rule generate_crystals:
         "logs/generate_crystals/{dataset}/{scheme}/seed{seed}/{supervision}.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=240,

@@ -23,6 +23,9 @@ HEADLINES = [
     *of_datasets("results/data/{dataset}/{scheme}/audit.svg"),
 ]
 
+# What a run names when it has ended, as far as it is there.
+NAMED_AT_THE_END = ["results/report.html"]
+
 # Sets of candidates that the page shows, with what it calls them and whether they were built from genes.
 SHOWN_SETS = {
     f"imported/{name}": {"title": name, "from_genes": False} for name in IMPORTED
@@ -41,7 +44,8 @@ REPORT_OPTIONS = {}
 # Files that went in, whatever rule reads them, and what says where fetched data came from.
 INPUT_FILES = [
     *map(str, workflow.configfiles),
-    config["dataset_registry"],
+    *(shipped(f"config/chapters/{chapter}.yaml") for chapter in config["chapters"]),
+    shipped(config["dataset_registry"]),
     *(source["path"] for source in IMPORTED.values()),
     *(path for name in DATASETS for path in files_of_dataset(REGISTRY[name])),
     *files_of_born_charges(),

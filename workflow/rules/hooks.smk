@@ -4,15 +4,6 @@ from matwheel.core.errors import InputError
 from matwheel.runs.run_lock import take_run_lock
 from matwheel.runs.slurm_jobs import prefer_commands
 
-NAMED_AT_THE_END = (
-    "results/report.html",
-    "results/candidates.csv",
-    "results/matgan/report",
-    "results/wycryst/candidates.csv",
-    "results/phonon/cross_table.csv",
-    "results/perturbed_table.csv",
-)
-
 
 onstart:
     # A global name, since the lock lasts as long as this process has it open. Snakemake's own lock file

@@ -35,7 +35,6 @@ rule train_predictor:
         "logs/train_predictor/{dataset}/{scheme}/seed{seed}/{predictor}/{training_set}.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=120,
@@ -67,7 +66,6 @@ rule train_baselines:
         "logs/train_baselines/{dataset}/{scheme}/seed{seed}.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=60,
@@ -95,7 +93,6 @@ rule compute_latent_features:
         "logs/compute_latent_features/{folder}.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=60,

@@ -21,7 +21,7 @@ def read_registry(path):
         ) from None
 
 
-REGISTRY = read_registry(config["dataset_registry"])
+REGISTRY = read_registry(shipped(config["dataset_registry"]))
 if workflow.is_main_process:
     from matwheel.configuration.registry import fault_of_names, fault_of_registry
 

@@ -11,9 +11,9 @@ localrules:
 
 # A clone gives them new times; their content is a parameter.
 PAGE_PARTS = {
-    "template": "workflow/report/page.html.j2",
-    "style": "workflow/report/page.css",
-    "script": "workflow/report/page.js",
+    "template": shipped("workflow/report/page.html.j2"),
+    "style": shipped("workflow/report/page.css"),
+    "script": shipped("workflow/report/page.js"),
 }
 
 
@@ -45,7 +45,6 @@ rule write_report:
         "logs/write_report/report.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
@@ -69,6 +68,7 @@ rule write_report:
             ),
             "oxidation states": SCREEN["composition"]["oxidation_table"],
         },
+        project=lambda wildcards: os.path.relpath(ROOT),
         logs="logs",
         stage_of_rule=STAGE_OF_RULE,
         settings=SETTINGS,

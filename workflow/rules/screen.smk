@@ -32,7 +32,6 @@ rule import_crystals:
         name="|".join(IMPORTED) or "(?!)",
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(2000),
         runtime=30,
@@ -59,7 +58,6 @@ rule take_test_rows:
         "logs/take_test_rows/{dataset}/{scheme}/seed{seed}.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
@@ -83,7 +81,6 @@ rule screen_structures:
         "logs/screen_structures/{crystal_set}.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(2000),
         runtime=30,
@@ -115,7 +112,6 @@ rule screen_compositions:
         "logs/screen_compositions/{crystal_set}.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(2000),
         runtime=30,
@@ -142,7 +138,6 @@ rule apply_screen:
         screen="|".join(SCREENS),
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(2000),
         runtime=30,
@@ -172,7 +167,6 @@ rule screen_uniqueness:
         "logs/screen_uniqueness/{crystal_set}.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(2000),
         runtime=60,
@@ -198,7 +192,6 @@ rule screen_novelty:
         "logs/screen_novelty/{crystal_set}.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=60,
@@ -223,7 +216,6 @@ rule read_known_crystals:
         "logs/read_known_crystals/known_crystals.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=60,
@@ -248,7 +240,6 @@ rule train_synthesizability:
         "logs/train_synthesizability/score.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=60,
@@ -275,7 +266,6 @@ rule screen_synthesizability:
         "logs/screen_synthesizability/{crystal_set}.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(2000),
         runtime=30,
@@ -306,7 +296,6 @@ rule filter_generated:
         "logs/filter_generated/{dataset}/{scheme}/seed{seed}/{supervision}.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,

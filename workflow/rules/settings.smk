@@ -5,14 +5,9 @@ own, take it as checked and only read the types.
 """
 
 import sys
-from pathlib import Path
 
 import yaml
-from snakemake.exceptions import WorkflowError
-from snakemake.utils import update_config
 
-# Where the project lies, from wherever this file is included.
-ROOT = Path(workflow.current_basedir).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 from matwheel.core.config_values import conformed, survives_hand_over

@@ -38,7 +38,6 @@ rule select_for_relaxation:
         "logs/select_for_relaxation/{crystal_set}.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
@@ -67,7 +66,6 @@ rule relax_candidates:
         "logs/relax_candidates/{crystal_set}/shard{shard}.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(3000),
         runtime=120,
@@ -99,7 +97,6 @@ rule collect_relaxed:
         "logs/collect_relaxed/{crystal_set}.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
@@ -127,7 +124,6 @@ rule screen_relaxed:
         "logs/screen_relaxed/{crystal_set}.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=60,
@@ -155,7 +151,6 @@ rule fetch_references:
     priority: 90
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
@@ -184,7 +179,6 @@ rule build_reference_phases:
         "logs/build_reference_phases/{crystal_set}.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=60,
@@ -210,7 +204,6 @@ rule select_reference_structures:
         "logs/select_reference_structures/{crystal_set}.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=30,
@@ -234,7 +227,6 @@ rule compute_reference_energies:
         "logs/compute_reference_energies/{crystal_set}/shard{shard}.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(3000),
         runtime=120,
@@ -274,7 +266,6 @@ rule compute_hulls:
         "logs/compute_hulls/{crystal_set}.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=60,
@@ -302,7 +293,6 @@ rule select_for_phonons:
         "logs/select_for_phonons/{crystal_set}.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
@@ -334,7 +324,6 @@ rule compute_phonons:
         "logs/compute_phonons/{crystal_set}/shard{shard}.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=240,
@@ -390,7 +379,6 @@ rule collect_phonons:
         "logs/collect_phonons/{crystal_set}.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
@@ -419,7 +407,6 @@ rule join_verdicts:
         "logs/join_verdicts/{crystal_set}.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
@@ -452,7 +439,6 @@ rule rank_candidates:
         "logs/rank_candidates/{crystal_set}.tsv"
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
@@ -490,7 +476,6 @@ rule compute_dft:
         funnel="results(/[a-z]+)?",
     conda:
         "../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(8000),
         runtime=600,

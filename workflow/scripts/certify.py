@@ -15,14 +15,15 @@ CODE = ("Snakefile", "src/**/*.py", "workflow/**/*.*", "profiles/**/*")
 with logged(snakemake.log[0]) as log:
     given, params = snakemake.input, snakemake.params
     potentials = params.potentials.items()
-    code = {path for pattern in CODE for path in Path(".").glob(pattern) if path.is_file()}
+    project = Path(params.project)
+    code = {path for pattern in CODE for path in project.glob(pattern) if path.is_file()}
     run = Run(
         headlines=[Path(path).relative_to("results").as_posix() for path in [*given.results, given.report]],
         inputs=[Path(path) for path in params.sources],
         origins={path: read_json(path) for path in given.provenance},
         settings=params.settings,
         code=sorted(path for path in code if "__pycache__" not in path.parts),
-        repository=git_state(Path(".")),
+        repository=git_state(project),
         versions=library_versions(),
         potentials={role: f"{one['name']} {one['version']}" for role, one in potentials},
         machine=machine_facts(),

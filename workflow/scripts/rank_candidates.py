@@ -1,7 +1,7 @@
 """Rank a set's candidates and count what each screen left."""
 
-from matwheel.candidates.candidates import CandidateSet, candidates_table
 from matwheel.candidates.funnel import funnel_counts, sun_rates
+from matwheel.candidates.ranking import JudgedCandidates, candidates_table
 from matwheel.core.files import write_csv
 from matwheel.core.progress import logged
 from matwheel.crystals.table import crystals_of_table, read_table, write_cif_archive
@@ -16,7 +16,7 @@ with logged(snakemake.log[0]) as log:
     predicted = {}
     for path in snakemake.input.predicted:
         predicted = read_table(path).set_index("id")["predicted"].to_dict()
-    one = CandidateSet(
+    one = JudgedCandidates(
         dataset=params.title,
         crystals=crystals,
         verdicts=verdicts,

@@ -40,7 +40,7 @@ with logged(snakemake.log[0]) as log:
         options=ReportOptions(titles=params.titles, units=params.units, **params.options, **params.shown),
         facts={
             "code": "commit {commit} of {date}, changes of tracked files: {changes}".format(
-                **git_state(Path("."))
+                **git_state(Path(params.project))
             ),
             "command": f"snakemake --cores N --configfile {' '.join(params.configfiles)} "
             f"-- {snakemake.output.page}",

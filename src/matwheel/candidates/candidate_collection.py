@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from matwheel.candidates.candidates import ranked
+from matwheel.candidates.ranking import ranked
 from matwheel.core.archives import write_zip
 
 

@@ -5,7 +5,7 @@ Pure aggregations of the verdict table (`matwheel.verdicts`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +61,7 @@ SUN_COLUMNS = (
 )  # fmt: skip
 
 
-def in_funnel_order(screens: Sequence[str]) -> list[str]:
+def in_funnel_order(screens: Iterable[str]) -> list[str]:
     """Return distinct screen names in the order of `FUNNEL_ORDER`; unknown ones last, as they come."""
 
     def place(screen: str) -> int:
@@ -210,7 +210,7 @@ def sun_rates(
             for ending in ("", "D."):
                 conditions = [*before, energetic] + ([dynamical] if ending else [])
                 stack = np.stack(conditions, axis=1) if n else np.zeros((0, len(conditions)), dtype=int)
-                others = []
+                others: list[float] = []
                 for table in choices.values():
                     stack_of_choice = stack.copy()
                     stack_of_choice[:, len(before)] = _within(table, candidate_ids, chosen, threshold)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from matwheel.candidates.candidates import in_words, judge_candidate, rows_by_screen
 from matwheel.candidates.funnel import deciding_screens, in_funnel_order
+from matwheel.candidates.ranking import in_words, judge_candidate, rows_by_screen
 from matwheel.core.errors import InputError
 from matwheel.verdicts import ERROR, FAIL, PASS, UNDECIDED
 

@@ -299,7 +299,7 @@ def verify(results: Path, project: Path | None, *, strict: bool) -> int:
 
 def _project(asked: Path | None) -> Path:
     """Return the folder with the Snakefile."""
-    places = [asked] if asked is not None else [Path.cwd(), Path(__file__).resolve().parents[2]]
+    places = [asked] if asked is not None else [Path.cwd(), Path(__file__).resolve().parents[3]]
     for place in places:
         if (place / "Snakefile").is_file():
             return place.resolve()

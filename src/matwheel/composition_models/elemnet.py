@@ -45,9 +45,10 @@ def elemnet_network(
     for block, (width, repeats) in enumerate(BLOCKS):
         for _ in range(repeats):
             after = max(1, round(width * width_factor))
-            layers += [nn.Linear(before, after), nn.ReLU()]
-            nn.init.kaiming_uniform_(layers[-2].weight, nonlinearity="relu")
-            nn.init.zeros_(layers[-2].bias)
+            linear = nn.Linear(before, after)
+            nn.init.kaiming_uniform_(linear.weight, nonlinearity="relu")
+            nn.init.zeros_(linear.bias)
+            layers += [linear, nn.ReLU()]
             before = after
         if block < len(dropout) and dropout[block]:
             layers.append(random_draws.Dropout(dropout[block]))

@@ -464,7 +464,7 @@ def _read_entries(path: str | Path) -> tuple[list[str], list[str], NDArray[np.fl
         raise InputError(f"{path} is no table ({error}); fetch the file again") from None
     for column in _ENTRY_COLUMNS:
         if column not in table:
-            raise InputError(f"{path} has no column {column!r}; it has {', '.join(table)}")
+            raise InputError(f"{path} has no column {column!r}; it has {', '.join(table.columns)}")
     energies = pd.to_numeric(table["ehull_target"], errors="coerce").to_numpy(dtype=np.float64)
     for row in np.flatnonzero(~np.isfinite(energies))[:1]:
         raise InputError(

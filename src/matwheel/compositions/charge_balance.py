@@ -9,7 +9,7 @@ without and with its Pauling test.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -224,7 +224,8 @@ def _judge(counts: NDArray[np.integer], rule: _Rule) -> Balance:
 
 
 def _pieces(formulas: Iterable[str | None] | pa.Array | pa.ChunkedArray) -> Iterator[object]:
-    if hasattr(formulas, "slice") and hasattr(formulas, "null_count"):  # of pyarrow
+    # An array of pyarrow, which is not imported for it.
+    if isinstance(formulas, Sized) and hasattr(formulas, "slice") and hasattr(formulas, "null_count"):
         for start in range(0, len(formulas), CHUNK_ROWS):
             yield formulas.slice(start, CHUNK_ROWS)
         return

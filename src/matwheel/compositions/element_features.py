@@ -7,6 +7,7 @@ elemental property is cut into bins and coded as one-hot columns.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,10 +69,10 @@ def element_features() -> NDArray[np.float32]:
     return table
 
 
-def _number(value: object) -> float:
+def _number(value: Any) -> float:
     """Return a value of the elemental table as a number; NaN where there is none."""
     try:
-        return float(value)  # type: ignore[arg-type]
+        return float(value)
     except (TypeError, ValueError):
         return float("nan")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import gcd, lcm
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from matwheel.core.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+Counts = TypeVar("Counts", bound=np.integer)
 
 _SYMBOLS = (
     "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr "
@@ -123,7 +125,7 @@ def formula_counts(
     return parsed.counts
 
 
-def reduce_counts(counts: NDArray[np.integer]) -> NDArray[np.integer]:
+def reduce_counts(counts: NDArray[Counts]) -> NDArray[Counts]:
     """Return counts divided by the greatest common divisor of each row, shape and dtype kept."""
     divisors = np.gcd.reduce(counts, axis=1, initial=0)
     return counts // np.maximum(divisors, 1)[:, None].astype(counts.dtype)
@@ -236,13 +238,13 @@ def _parts(formula: str, shown: str) -> list[tuple[Fraction, str]]:
     first, *others = (part.strip() for part in re.split(f"[{_MARKS}]", text))
     parts = [(Fraction(1), first)]
     for part in others:
-        number = re.match("[0-9]+/[0-9]*[1-9][0-9]*|[0-9]+[.][0-9]+|[0-9]+|", part).group()
-        factor = Fraction(number[:_LONGEST_AMOUNT] or 1)
+        amount = _beginning("[0-9]+/[0-9]*[1-9][0-9]*|[0-9]+[.][0-9]+|[0-9]+", part)
+        factor = Fraction(amount[:_LONGEST_AMOUNT] or 1)
         if factor == 0:
-            raise _NoFormula(f"{shown} has the amount 0 of {part[len(number) :].strip()}; leave it out")
-        if factor > LARGEST_AMOUNT or len(number) > _LONGEST_AMOUNT:
+            raise _NoFormula(f"{shown} has the amount 0 of {part[len(amount) :].strip()}; leave it out")
+        if factor > LARGEST_AMOUNT or len(amount) > _LONGEST_AMOUNT:
             raise _NoFormula(f"{shown} has more than {LARGEST_AMOUNT} atoms of one element")
-        parts.append((factor, part[len(number) :].strip()))
+        parts.append((factor, part[len(amount) :].strip()))
     if any(not part for _, part in parts):
         raise _NoFormula(f"{shown}: nothing stands before or after a mark or full stop; remove it")
     if others and any(
@@ -281,6 +283,12 @@ def _is_salt(part: str) -> bool:
     )
 
 
+def _beginning(pattern: str, text: str) -> str:
+    """Return what a pattern finds at the beginning of a text, empty where that is nothing."""
+    found = re.match(pattern, text)
+    return found.group() if found else ""
+
+
 def _complaint(parts: Sequence[tuple[Fraction, str]], part: str, where: str, code: int, place: int) -> str:
     from matwheel.compositions import kernels
 
@@ -290,13 +298,13 @@ def _complaint(parts: Sequence[tuple[Fraction, str]], part: str, where: str, cod
     if code == kernels.EMPTY:
         return f"{where} is an empty formula"
     if code == kernels.UNKNOWN_ELEMENT:
-        return _unknown(re.match("[A-Z][a-z]*", rest).group(), part, where)
+        return _unknown(_beginning("[A-Z][a-z]*", rest), part, where)
     if code == kernels.BRACKETS:
         return f"brackets of {where} do not match at character {at}"
     if code == kernels.OXIDATION_STATE:
-        roman = re.match(".[IV]*.", rest).group()
+        roman = _beginning(".[IV]*.", rest)
         return f"{where} has an oxidation state, {roman} at character {at}; leave it out"
-    amount = re.match("[0-9]*[.]?[0-9]*", rest).group()
+    amount = _beginning("[0-9]*[.]?[0-9]*", rest)
     if code == kernels.FRACTION:
         fault = f"{where} has the amount {amount} at character {at}, no whole number"
         return f"{fault}; {_multiplied_up(parts)}{_other_reading(before, rest)}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -20,6 +20,9 @@ from matwheel.compositions.formulas import ELEMENTS
 from matwheel.core.errors import InputError
 from matwheel.core.files import sha256_of_content
 from matwheel.core.settings import Count, settings
+
+if TYPE_CHECKING:
+    import smact
 
 _ATTRIBUTES: Mapping[str, str] = {
     "smact14": "oxidation_states_smact14",
@@ -194,7 +197,7 @@ def smact_version() -> str:
 
 
 @cache
-def _smact_elements() -> Mapping[str, object]:
+def _smact_elements() -> Mapping[str, smact.Element]:
     import smact
 
     return smact.element_dictionary(ELEMENTS)

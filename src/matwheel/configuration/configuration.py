@@ -91,15 +91,15 @@ class Configuration(Section):
     """What results/report.html shows of the candidates."""
     device: Literal["auto", "cpu", "cuda"]
     """auto takes CUDA when the job has it."""
-    funnel: Funnel = None
+    funnel: Funnel = Field(default=None)
     """Which sets of the flywheel go through screens and validation to results/candidates.csv."""
-    perturbation: Perturbation = None
+    perturbation: Perturbation = Field(default=None)
     """Training crystals with displaced atoms as further training rows."""
-    matgan: MatGAN = None
+    matgan: MatGAN = Field(default=None)
     """Compositions by a GAN."""
-    wycryst: WyCryst = None
+    wycryst: WyCryst = Field(default=None)
     """Wyckoff genes with several properties."""
-    phonon: Phonon = None
+    phonon: Phonon = Field(default=None)
     """Crystals displaced along their vibrations or at random."""
 
     @model_validator(mode="after")

@@ -60,8 +60,9 @@ def changes_of(
         make({field: value for field, value in changes.items() if field not in further or field == "preset"})
         return section
 
-    checks = {"go_together": model_validator(mode="after")(go_together)}
-    return create_model(name, __base__=Section, __validators__=checks, **further, **taken)
+    checks: dict[str, Any] = {"go_together": model_validator(mode="after")(go_together)}
+    fields: dict[str, Any] = {**further, **taken}
+    return create_model(name, __base__=Section, __validators__=checks, **fields)
 
 
 def refuse_fault(section: type[Section], values: Any, at: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, wraps
 from typing import Annotated, Any, TypeVar, dataclass_transform, get_args
 
 from pydantic import (
@@ -53,7 +53,7 @@ class Given:
     """Mark of a field that holds other settings: a mapping of their names will do."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        kind = next(one for one in (*get_args(source), source) if is_dataclass(one))
+        kind: Any = next(one for one in (*get_args(source), source) if is_dataclass(one))
 
         def made(value: Any) -> Any:
             if not isinstance(value, Mapping):
@@ -137,7 +137,7 @@ def settings(kind: Kind) -> Kind:
     Raises:
         InputError: as an object is made: a wrong or unknown setting, in one line.
     """
-    made = dataclass(frozen=True, config=CONFIG)(kind)
+    made: Any = dataclass(frozen=True, config=CONFIG)(kind)
     checked = made.__init__
 
     def __init__(self: Any, *values: Any, **named: Any) -> None:
@@ -149,9 +149,8 @@ def settings(kind: Kind) -> Kind:
         for name, value in given.items():
             _keep_as_given(self, name, value)
 
-    __init__.__wrapped__ = checked  # type: ignore[attr-defined]
-    made.__init__ = __init__
-    return made
+    made.__init__ = wraps(checked)(__init__)
+    return made  # type: ignore[no-any-return]
 
 
 def _keep_as_given(made: Any, name: str, value: Any) -> None:
@@ -228,7 +227,8 @@ def _fault(found: Any, path: tuple[Any, ...], given: Any, schema: Schema) -> tup
     value = _value_at(given, path)
     if value is _ABSENT:  # a default that does not go with what was given
         value = part.get("default")
-    shown, meant, known = f" is {_shown(value)};", value, ()
+    shown, meant = f" is {_shown(value)};", value
+    known: Sequence[str] = ()
     if found["type"] in _MISSING:
         return path, f" is missing; give {in_words(part)}"
     if found["type"] in _UNKNOWN:

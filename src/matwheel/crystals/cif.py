@@ -20,7 +20,7 @@ from scipy.spatial import cKDTree
 from matwheel.crystals.cif_statements import Statements, number_of_cif, spelled, statements_of
 from matwheel.crystals.cif_symmetry import stated_operations
 from matwheel.crystals.crystal import FULL_OCCUPANCY, Crystal, UnreadableCrystal, counts_of
-from matwheel.crystals.space_group_settings import Operations
+from matwheel.crystals.space_group_names import Operations
 from matwheel.crystals.species import (
     element_of_label,
     element_of_symbol,
@@ -150,9 +150,9 @@ def crystal_of_block(crystal_id: str, block: gemmi.cif.Block) -> tuple[Crystal, 
         f"{what} were not read" for tag, what in _NOT_READ.items() if any(it.startswith(tag) for it in tags)
     ]
     tried = [_read_as(readings[0], sites, lattice, statements)]
-    whole = tried[0].cell is not None and readings[0].is_listed and not tried[0].faults
+    listed = tried[0].cell if readings[0].is_listed and not tried[0].faults else None
     # Atoms that are all listed need no larger group, which would take long to fill with each of them.
-    rest = [it for it in readings[1:] if not (whole and _is_whole(tried[0].cell, it, lattice))]
+    rest = [it for it in readings[1:] if listed is None or not _is_whole(listed, it, lattice)]
     tried += [_read_as(operations, sites, lattice, statements) for operations in rest]
     cell, decided = _decided(tried, statements, lattice)
     order = _order(cell.species)
@@ -172,7 +172,9 @@ def _refuse_masked_solvent(tags: Mapping[str, Sequence[str]]) -> None:
 
 def _is_crystal(block: gemmi.cif.Block) -> bool:
     tags = (
-        tag for item in block for tag in (item.pair[:1] if item.pair else item.loop.tags if item.loop else ())
+        tag
+        for item in block
+        for tag in (item.pair[:1] if item.pair else item.loop.tags if item.loop else ())  # type: ignore[index]  # gemmi names no type of a pair
     )
     return any(tag.lower().startswith(("_atom_site", "_cell_length", "_cell.length")) for tag in tags)
 
@@ -196,7 +198,7 @@ def _tags(block: gemmi.cif.Block) -> dict[str, list[str]]:
 
     for number, item in enumerate(block, 1):
         if item.pair:
-            add(item.pair[0], [gemmi.cif.as_string(item.pair[1]) or item.pair[1]])
+            add(item.pair[0], [gemmi.cif.as_string(item.pair[1]) or item.pair[1]])  # type: ignore[index]  # see above
         elif item.loop:
             width, values = item.loop.width(), item.loop.values
             for place, tag in enumerate(item.loop.tags):
@@ -357,6 +359,13 @@ class _Reading:
     faults: tuple[str, ...]
 
     @property
+    def agreed_cell(self) -> _Cell:
+        """The cell of a reading that nothing speaks against."""
+        if self.cell is None:
+            raise UnreadableCrystal(self.faults[0])
+        return self.cell
+
+    @property
     def formula(self) -> str:
         """Content of the cell; where none can be made, that."""
         return spelled(counts_of(self.cell.species)) if self.cell else "no crystal"
@@ -399,17 +408,17 @@ def _decided(
         raise UnreadableCrystal(f"{first.faults[0]}{f' ({tried})' if tried else ''}")
     chosen = agreeing[0]
     if len(readings) == 1:
-        return chosen.cell, []
+        return chosen.agreed_cell, []
     if first.operations.is_listed:
         return _beside_a_larger_group(readings, agreeing, statements)
     for other in agreeing[1:]:
-        if not _equal(chosen.cell, other.cell, lattice):
+        if not _equal(chosen.agreed_cell, other.agreed_cell, lattice):
             raise UnreadableCrystal(
                 f"{chosen.operations.said} and {other.operations.said} are both possible and give "
                 f"{chosen.formula} or {other.formula}; write the symmetry operations or the setting "
                 "(:1, :2, :H, :R)"
             )
-    return chosen.cell, [f"read as {chosen.operations.said}, the one that agrees with the file"]
+    return chosen.agreed_cell, [f"read as {chosen.operations.said}, the one that agrees with the file"]
 
 
 def _beside_a_larger_group(
@@ -421,10 +430,10 @@ def _beside_a_larger_group(
     listed = readings[0]
     if listed is agreeing[0]:
         if statements.counts_atoms:
-            return listed.cell, []
+            return listed.agreed_cell, []
     elif len(agreeing) == 1:
         said = f"lists {listed.operations.said} beside {agreeing[0].operations.said}, which was applied"
-        return agreeing[0].cell, [f"{said}: without it {listed.faults[0]}"]
+        return agreeing[0].agreed_cell, [f"{said}: without it {listed.faults[0]}"]
     raise UnreadableCrystal(
         f"lists {listed.operations.said} beside {readings[1].operations.said}; the first gives "
         f"{listed.formula}, the second {readings[1].formula}, and nothing stated decides; list all operations"
@@ -506,7 +515,7 @@ def _refuse_one_place(labels: Sequence[str], cell: _Cell, lattice: NDArray[np.fl
     if len(cell.species) < 2:
         return
     wrapped = _wrapped(cell.positions)
-    near = cKDTree(wrapped, boxsize=1.0).query_pairs(_fractional_reach(SAME_PLACE_ANGSTROM, lattice))
+    near = cKDTree(wrapped, boxsize=1.0).query_pairs(_fractional_reach(SAME_PLACE_ANGSTROM, lattice))  # type: ignore[call-overload]  # one length for all axes is taken too
     site = np.repeat(np.arange(len(labels)), cell.orbits)
     for one, other in sorted(near):
         difference = cell.positions[one] - cell.positions[other]
@@ -524,7 +533,7 @@ def _is_whole(cell: _Cell, operations: Operations, lattice: NDArray[np.float64])
     reach = _fractional_reach(_LARGEST_ROUNDING_ANGSTROM, lattice)
     for symbol in dict.fromkeys(cell.species):
         alike = _wrapped(cell.positions[species == symbol])
-        tree = cKDTree(alike, boxsize=1.0)
+        tree = cKDTree(alike, boxsize=1.0)  # type: ignore[call-overload]  # one length for all axes is taken too
         for rotation, translation in zip(operations.rotations, operations.translations, strict=True):
             images = _wrapped(alike @ rotation.T + translation)
             distances, nearest = tree.query(images, distance_upper_bound=reach)
@@ -562,10 +571,10 @@ def _equal(one: _Cell, other: _Cell, lattice: NDArray[np.float64]) -> bool:
 
     if counts_of(one.species) != counts_of(other.species):
         return False
-    structures = [Structure(Lattice(lattice), it.species, it.positions) for it in (one, other)]
+    first, second = (Structure(Lattice(lattice), it.species, it.positions) for it in (one, other))
     # Two readings are one crystal where the atoms agree to about 0.01 Å, not where they are alike.
     matcher = StructureMatcher(ltol=0.01, stol=0.005, angle_tol=0.1, scale=False, primitive_cell=False)
-    return bool(matcher.fit(*structures))
+    return bool(matcher.fit(first, second))
 
 
 def _order(species: Sequence[str]) -> NDArray[np.int64]:

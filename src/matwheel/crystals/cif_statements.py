@@ -221,7 +221,9 @@ def formula_amounts(text: str) -> dict[str, tuple[float, float]]:
     total: dict[str, tuple[float, float]] = {}
     for part in _HYDRATE_MARK.split(plain):
         multiple = re.match(rf"\s*{_NUMBER}\s*", part)
-        amounts = _bracketed(part[multiple.end() :]) if multiple else None
+        if not multiple:
+            return {}
+        amounts = _bracketed(part[multiple.end() :])
         if not amounts:
             return {}
         _add(total, amounts, float(multiple.group(1) or 1))

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matwheel.crystals.crystal import UnreadableCrystal
-from matwheel.crystals.space_group_settings import (
+from matwheel.crystals.space_group_names import (
     Operations,
     arrays_of,
     settings_by_hall,
@@ -141,8 +141,9 @@ def _operation(text: str) -> gemmi.Op:
     Raises:
         UnreadableCrystal: it cannot be read, is not whole in 24ths of the cell, or changes volumes.
     """
-    rows = [_row(part.replace(" ", "").lower()) for part in text.strip().strip("'\"").split(",")]
-    if len(rows) != 3 or None in rows:
+    parts = [_row(part.replace(" ", "").lower()) for part in text.strip().strip("'\"").split(",")]
+    rows = [row for row in parts if row is not None]
+    if len(parts) != 3 or len(rows) != 3:
         raise UnreadableCrystal(f"the symmetry operation {text!r} cannot be read; write it as x,y,z")
     shifts = [shift * gemmi.Op.DEN for _, shift in rows]
     if any(abs(shift - round(shift)) > _ROUNDED_SHIFT for shift in shifts):

@@ -23,6 +23,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from matwheel.core.errors import InputError, one_line
+from matwheel.core.table_rows import records
 from matwheel.crystals.cif import crystal_blocks
 from matwheel.crystals.crystal import UnreadableCrystal
 from matwheel.crystals.text_tables import column_named, read_text_table
@@ -442,10 +443,10 @@ def _parquet_entries(path: Path, content: bytes, columns: _Columns) -> Iterator[
             f"{path}: neither the columns {', '.join(TABLE_COLUMNS)} nor a column 'cif' or the like; found "
             f"{', '.join(names)}. Rename the columns"
         )
-    for number, row in enumerate(frame.to_dict("records"), 1):
+    for number, row in enumerate(records(frame), 1):
         own_id = str(row[ids]) if ids and row[ids] is not None else ""
         where = f"{path.name}, row {number}"
-        if as_table:
+        if as_table or crystals is None:
             yield Entry(where, own_id, "arrays", row, "", row)
         else:
             yield _of_cell(where, own_id, row[crystals], row)

@@ -154,8 +154,8 @@ def build_graphs(crystals: Sequence[Crystal], settings: GraphSettings | None = N
         try:
             numbers[symbol] = Element(symbol).Z
         except ValueError:
-            owner = next(crystal.id for crystal in crystals if symbol in crystal.species)
-            raise InputError(f"crystal {owner}: unknown element {symbol!r}") from None
+            first_id = next(crystal.id for crystal in crystals if symbol in crystal.species)
+            raise InputError(f"crystal {first_id}: unknown element {symbol!r}") from None
     atom_counts = np.array([len(crystal.species) for crystal in crystals], dtype=np.int64)
     atom_offsets = np.concatenate([[0], np.cumsum(atom_counts)]).astype(np.int64)
 
@@ -320,5 +320,6 @@ def _neighbours(
         found.append((target[done], source[done], distance[done]))
         waiting = waiting[~enough[waiting]]
         if not len(waiting):
-            return tuple(np.concatenate(column) for column in zip(*found, strict=True))
+            targets, sources, distances = zip(*found, strict=True)
+            return np.concatenate(targets), np.concatenate(sources), np.concatenate(distances)
         radius = min(1.5 * radius, settings.largest_cutoff_angstrom)

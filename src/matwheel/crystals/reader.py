@@ -215,6 +215,7 @@ def _flat(values: Any) -> NDArray[np.float64]:
 
 
 def _extxyz(crystal_id: str, frame: str) -> tuple[Crystal, list[str]]:
+    from ase import Atoms
     from ase.io import read
 
     count, comment, *lines = frame.splitlines()
@@ -225,7 +226,8 @@ def _extxyz(crystal_id: str, frame: str) -> tuple[Crystal, list[str]]:
     comment = _usual_keys(comment)
     lines, notes = _checked_lines(lines, _columns(comment))
     atoms = read(io.StringIO("\n".join([count, comment, *lines]) + "\n"), index=0, format="extxyz")
-    lattice = np.asarray(atoms.cell, dtype=float)
+    assert isinstance(atoms, Atoms)  # one index, one crystal
+    lattice = np.asarray(atoms.cell.array, dtype=np.float64)
     _refuse_flat(lattice)
     carried = {*atoms.arrays, *(atoms.calc.results if atoms.calc is not None else ())}
     notes += [f"{what} were not read" for name, what in _NOT_READ.items() if name in carried]

@@ -48,7 +48,9 @@ def with_periodicity(frame: pd.DataFrame, crystals: Sequence[Crystal]) -> pd.Dat
     """Return a table of crystals with the column pbc, if one is not periodic in all directions."""
     if all(all(crystal.pbc) for crystal in crystals):
         return frame
-    return frame.assign(**{PERIODICITY: [list(crystal.pbc) for crystal in crystals]})
+    return frame.assign(
+        **{PERIODICITY: pd.Series([list(crystal.pbc) for crystal in crystals], index=frame.index)}
+    )
 
 
 def geometry_columns(frame: pd.DataFrame) -> list[str]:

@@ -136,7 +136,10 @@ def read_text_table(
         notes.append(f"columns separated by {_NAMES_OF_SEPARATORS[separator]}")
     columns, records, said = _with_header(records, head, separator, names, without_header, origin)
     notes += said
-    rows, begins, faults, empty = [], [], {}, []
+    rows: list[dict[str, str]] = []
+    begins: list[int] = []
+    faults: dict[int, str] = {}
+    empty: list[int] = []
     for record in records:
         cells = record.cells
         if not any(cell.strip() for cell in cells) and (len(cells) > 1 or len(columns) > 1):
@@ -274,13 +277,13 @@ def _decoded(content: bytes, origin: str) -> tuple[str, list[str]]:
             "save it as CSV in UTF-8"
         )
     begin = text.lstrip()[:20].lower()
-    for mark, what in (
+    for opening, what in (
         ("<!doctype html", "a web page"),
         ("<html", "a web page"),
         ("[{", "JSON"),
         ('{"', "JSON"),
     ):
-        if begin.startswith(mark):
+        if begin.startswith(opening):
             raise InputError(f"{origin}: is {what}, not CSV; save the table itself as CSV")
     return text.lstrip("\ufeff"), notes
 

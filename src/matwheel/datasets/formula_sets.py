@@ -261,9 +261,9 @@ def filter_formulas(
     if filters.target_above is not None:
         drop("target_not_above", ~(values > filters.target_above))
     drop("one_element", (counts > 0).sum(axis=1) < 2)
-    foreign = drop("outside_elements", (counts[:, outside] > 0).any(axis=1))
+    foreign = drop("outside_elements", np.any(counts[:, outside] > 0, axis=1))
     by_element = (counts[foreign][:, outside] > 0).sum(axis=0)
-    drop("too_many_atoms", (counts > most_atoms).any(axis=1))
+    drop("too_many_atoms", np.any(counts > most_atoms, axis=1))
     kept = counts[:, columns][left].astype(np.uint8)
     frame = pd.DataFrame({"formula": formula_texts(kept, elements), "target": values[left]})
     # NaN is no target: pandas leaves it out of both.
@@ -345,7 +345,7 @@ def formula_texts(counts: NDArray[np.integer], elements: Sequence[str] = MATGAN_
 def count_matrix(table: pd.DataFrame, part: str | None = None) -> NDArray[np.uint8]:
     """Return the counts of a formula set, or of one part, shape (rows, elements), in its order."""
     rows = table["counts"] if part is None else table.loc[table["part"] == part, "counts"]
-    return np.stack(rows.to_numpy()).astype(np.uint8) if len(rows) else np.zeros((0, 0), dtype=np.uint8)
+    return np.stack(rows.to_list()).astype(np.uint8) if len(rows) else np.zeros((0, 0), dtype=np.uint8)
 
 
 def labelled_part(table: pd.DataFrame, part: str) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
@@ -486,7 +486,8 @@ def _rows(entry: DatasetEntry, read: SourceBytes, source: Source | None) -> _Row
     target_column = source.target_column if source else entry.target.column
     wanted = [formula_column, *([target_column] if target_column else [])]
     columns, table = _cells(read, source, wanted)
-    values, faults = None, {}
+    values: NDArray[np.float64] | None = None
+    faults: dict[int, str] = {}
     if target_column:
         values, faults = _targets(columns[1], target_column, table is not None and table.decimal_comma)
         if source:

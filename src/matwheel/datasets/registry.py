@@ -212,5 +212,5 @@ def _entry(name: str, content: Mapping[str, Any]) -> DatasetEntry:
     if not entry.sources:
         return entry
     column = entry.target.column
-    sources = [replace(one, target_column=one.target_column or column) for one in entry.sources]
-    return replace(entry, sources=sources)
+    sources = (replace(one, target_column=one.target_column or column) for one in entry.sources)
+    return replace(entry, sources=tuple(sources))

@@ -354,8 +354,11 @@ def matminer_file(source: Source) -> MatminerFile:
 
 @cache
 def _matminer_datasets() -> dict[str, dict[str, Any]]:
-    folders = find_spec("matminer").submodule_search_locations
-    return json.loads(Path(folders[0], "datasets", "dataset_metadata.json").read_text(encoding="utf-8"))
+    package = find_spec("matminer")
+    if package is None or not package.submodule_search_locations:
+        raise InputError("the package matminer is not installed; run `make environment`")
+    folder = Path(package.submodule_search_locations[0], "datasets")
+    return json.loads((folder / "dataset_metadata.json").read_text(encoding="utf-8"))
 
 
 def read_matminer(source: Source, mirror_folders: Sequence[str | Path] = ()) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from math import ceil, nan, pi
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +69,11 @@ class DFTSettings:
     """The Python of the environment that holds the backend."""
     tasks: Annotated[
         tuple[Literal["single_point", "relaxation", "gamma_phonons"], ...], Field(strict=False)
-    ] = TASKS
+    ] = (
+        "single_point",
+        "relaxation",
+        "gamma_phonons",
+    )
     """What is computed of each crystal."""
     max_atoms: Count = 10
     """A larger cell is refused."""
@@ -148,6 +152,7 @@ class Backend:
     elements: frozenset[str]
 
 
+@final
 @dataclass(frozen=True)
 class DFTResult:
     """One task of one crystal; None where there is no figure.
@@ -484,9 +489,11 @@ def gamma_displacements(crystal: Crystal, distance_angstrom: float) -> tuple[Pho
     )
     phonons = Phonopy(cell, supercell_matrix=np.eye(3, dtype=int), primitive_matrix=np.eye(3))
     phonons.generate_displacements(distance=distance_angstrom)
+    supercells = phonons.supercells_with_displacements
+    assert supercells is not None  # generated above
     displaced = [
         Crystal(crystal.id, crystal.species, crystal.lattice, supercell.scaled_positions)
-        for supercell in phonons.supercells_with_displacements
+        for supercell in supercells
     ]
     return phonons, displaced
 

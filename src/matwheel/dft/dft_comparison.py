@@ -305,7 +305,7 @@ def _relaxed(crystal: Crystal, result: DFTResult | None) -> Crystal | None:
 def _relaxation_figures(crystal: Crystal, result: DFTResult | None) -> tuple[float, float, float]:
     """Return energy gained (meV/atom), volume change (fraction) and RMSD (Å) of a DFT relaxation."""
     relaxed = _relaxed(crystal, result)
-    if relaxed is None:
+    if result is None or relaxed is None:
         return nan, nan, nan
     gained = 1000 * (_number(result.energy_initial_ev) - _number(result.energy_ev)) / len(crystal.species)
     volume_change = relaxed.volume_angstrom3 / crystal.volume_angstrom3 - 1
@@ -442,7 +442,7 @@ def _outcome_of_relaxation(
 ) -> tuple[bool, str]:
     """Return whether DFT may have found the crystal again nearby, and how to say what it found."""
     gained, volume_change, rmsd = _relaxation_figures(crystal, relaxation)
-    if not isfinite(volume_change):
+    if relaxation is None or not isfinite(volume_change):
         return True, "not relaxed"
     near = (
         abs(volume_change) <= settings.largest_relaxation_volume_change

@@ -211,7 +211,7 @@ def _relaxation(job: dict[str, Any]) -> dict[str, Any]:
     class AtFixedCutoff(Calculator):
         """GPAW with the stress that belongs to its energies, which have a fixed cutoff."""
 
-        implemented_properties = ("energy", "forces", "stress")
+        implemented_properties = ("energy", "forces", "stress")  # type: ignore[assignment]  # ASE takes any sequence
 
         def calculate(
             self, atoms: Any = None, properties: Any = ("energy",), system_changes: Any = all_changes
@@ -228,7 +228,7 @@ def _relaxation(job: dict[str, Any]) -> dict[str, Any]:
             }
 
     atoms.calc = AtFixedCutoff()
-    optimizer = BFGS(FrechetCellFilter(atoms), logfile="-")
+    optimizer = BFGS(FrechetCellFilter(atoms), logfile="-")  # type: ignore[arg-type]  # ASE moves filters of atoms too
     converged = optimizer.run(fmax=job["fmax_ev_per_angstrom"], steps=job["max_steps"])
     atoms.calc = gpaw
     result = {

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from matwheel.core.files import atomic_path
+from matwheel.core.table_rows import named_rows, records
 from matwheel.statistics.paired_statistics import TOO_FEW
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.typing import RcKeyType
 
 # Okabe & Ito's colours, which stay apart for colour-blind readers.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6b6b6b"
@@ -30,7 +32,7 @@ ROW_LABEL = {
     "S_GS": "S+G_S   both",
 }
 ROW_POSITION = {"F": 0.0, "GF": 1.0, "F_GF": 2.0, "S": 3.4, "GS": 4.4, "S_GS": 5.4}
-STYLE = {
+STYLE: dict[RcKeyType, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.spines.top": False,
@@ -195,8 +197,9 @@ def _draw_shares(axes: Axes, shares: pd.DataFrame, names: list[str]) -> None:
 def _draw_adherence(axes: Axes, table: pd.DataFrame, names: list[str]) -> None:
     """Draw the rank correlation of condition and judged property of the generators that have one."""
     figures = table.pivot_table(index="generator", columns="metric", values="value", sort=False)
-    rows = table[(table["metric"] == "condition_spearman") & table["value"].notna()].set_index("generator")
-    for y, (name, row) in enumerate(rows.iterrows()):
+    rows = table[(table["metric"] == "condition_spearman") & table["value"].notna()]
+    for y, row in enumerate(records(rows)):
+        name = row["generator"]
         i = names.index(name)
         colour = GENERATOR_COLOURS[i % 7]
         axes.plot([row["interval_low"], row["interval_high"]], [y, y], color=colour, lw=1.6)
@@ -233,13 +236,13 @@ def _draw_errors(
     axes: Axes, here: pd.DataFrame, runs: pd.DataFrame | None, main_predictor: str, *, labels: bool
 ) -> None:
     """Draw the errors of one dataset and scheme."""
-    main = here[here["predictor"] == main_predictor].set_index("training_set")
+    main = {row["training_set"]: row for row in records(here[here["predictor"] == main_predictor])}
     values: list[float] = []
     for name, y in ROW_POSITION.items():
-        if name not in main.index:
+        if name not in main:
             axes.text(0.5, y, "not run", transform=axes.get_yaxis_transform(), color=GREY, va="center")
             continue
-        row, colour = main.loc[name], FAMILY_COLOUR[name]
+        row, colour = main[name], FAMILY_COLOUR[name]
         if runs is not None:
             dots = runs.loc[runs["training_set"] == name].sort_values("seed")["mae"].to_numpy()
             axes.plot(dots, np.full(len(dots), y - 0.17), "o", color=colour, ms=3.2, alpha=0.55, mew=0)
@@ -304,7 +307,7 @@ def _draw_reference_lines(axes: Axes, lines: list[tuple[float, str, str, float, 
 def _draw_contrasts(axes: Axes, part: pd.DataFrame, *, labels: bool) -> None:
     """Draw the paired differences of one dataset and scheme."""
     names, values = [], [0.0]
-    for y, row in enumerate(part.itertuples(index=False)):
+    for y, row in enumerate(named_rows(part)):
         names.append(row.contrast)
         if pd.isna(row.mean_difference) or row.better == TOO_FEW:
             words = row.note if pd.isna(row.mean_difference) else TOO_FEW

@@ -6,7 +6,7 @@ Every figure of a learnt generator stands beside theirs at the same number of sa
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import combinations, product
 from math import comb, gcd
@@ -23,7 +23,6 @@ from matwheel.core.progress import Log, log_to_stderr
 from matwheel.core.settings import WrongSetting, settings
 
 if TYPE_CHECKING:
-    from matwheel.compositions.charge_balance import CompositionSettings
     from matwheel.training.checkpoints import TrainingCheckpoint
 
 MOST_ATOMS = 8
@@ -326,71 +325,10 @@ class EnumeratedCompositions(_NullGenerator):
                 yield size, counts
 
 
-@dataclass(frozen=True)
-class EnumerationCount:
-    """How many compositions of so many elements there are, and how many of them are valid.
-
-    Attributes:
-        n_elements: number of elements.
-        compositions: reduced compositions.
-        neutral: charge-neutral ones; None where they were not gone through.
-        balanced: neutral and electronegativity-balanced ones; None where they were not gone through.
-    """
-
-    n_elements: int
-    compositions: int
-    neutral: int | None = None
-    balanced: int | None = None
-
-
 def count_compositions(elements: int, n_elements: int, most_atoms: int = MOST_ATOMS) -> int:
     """Return the number of reduced compositions of exactly `n_elements` of `elements` elements."""
     _check_most_atoms(most_atoms)
     return comb(elements, n_elements) * _reduced_amounts(n_elements, most_atoms)
-
-
-def count_enumeration(
-    elements: Sequence[str],
-    settings: CompositionSettings | None = None,
-    *,
-    largest_judged: int = 3,
-    largest_counted: int = 4,
-    most_atoms: int = MOST_ATOMS,
-) -> list[EnumerationCount]:
-    """Count all compositions of 2, 3, ... elements, and judge those of at most `largest_judged`.
-
-    The 43.5 million of two or three of 85 elements take about a minute.
-
-    Args:
-        elements: symbols.
-        settings: what to judge by; the defaults of `CompositionSettings` where not given.
-        largest_judged: most elements of a composition that is judged, at most 3.
-        largest_counted: most elements of a composition that is counted.
-        most_atoms: most atoms of one element.
-
-    Returns:
-        One entry per number of elements, from 2.
-    """
-    from matwheel.compositions.charge_balance import charge_balance
-
-    enumeration = EnumeratedCompositions(EnumerationSettings(2, largest_judged, most_atoms))
-    nothing = np.zeros((0, len(elements)), dtype=np.uint8)
-    enumeration.fit(nothing, elements, validation_counts=nothing, seed=0)
-    neutral = dict.fromkeys(range(2, largest_judged + 1), 0)
-    balanced = dict(neutral)
-    for size, counts in enumeration.pieces():
-        verdict = charge_balance(counts, elements, settings)
-        neutral[size] += int(verdict.neutral.sum())
-        balanced[size] += int(verdict.balanced.sum())
-    return [
-        EnumerationCount(
-            size,
-            count_compositions(len(elements), size, most_atoms),
-            neutral.get(size),
-            balanced.get(size),
-        )
-        for size in range(2, largest_counted + 1)
-    ]
 
 
 def shuffled(numbers: NDArray[np.int64], total: int, *, seed: int) -> NDArray[np.int64]:
@@ -495,7 +433,7 @@ def _place(
     counts[rows, columns[rows, places]] = amounts[rows, places]
 
 
-def _check_choice(weights: NDArray[np.float64], sizes: Iterable[int] | NDArray[np.integer]) -> None:
+def _check_choice(weights: NDArray[np.float64], sizes: NDArray[np.integer]) -> None:
     available, needed = int(np.count_nonzero(weights)), int(np.max(sizes, initial=0))
     if needed > available:
         raise InputError(
@@ -518,7 +456,7 @@ def _reduced_amounts(n_elements: int, most_atoms: int) -> int:
 
     Inclusion and exclusion: of the multiples of d = 1, 2, ... those of larger d are taken away.
     """
-    exactly = {}
+    exactly: dict[int, int] = {}
     for divisor in range(most_atoms, 0, -1):
         multiples = (most_atoms // divisor) ** n_elements
         exactly[divisor] = multiples - sum(exactly[d] for d in range(2 * divisor, most_atoms + 1, divisor))

@@ -137,7 +137,11 @@ def _known_states(symbol: str, all_states: bool) -> Mapping[int, float]:
 def _icsd_frequencies() -> Mapping[tuple[str, int], float]:
     from pymatgen.core.bond_valence import PRIOR_PROB
 
-    return {(species.symbol, int(species.oxi_state)): float(count) for species, count in PRIOR_PROB.items()}
+    return {
+        (species.symbol, int(species.oxi_state)): float(count)
+        for species, count in PRIOR_PROB.items()
+        if species.oxi_state is not None
+    }
 
 
 @cache

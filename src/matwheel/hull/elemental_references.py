@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -82,7 +83,7 @@ def elements_without_reference(
     return tuple(sorted(set(elements) - set(elemental_references)))
 
 
-def _literal_table(read: SourceBytes) -> Mapping[str, object]:
+def _literal_table(read: SourceBytes) -> Mapping[str, Any]:
     try:
         module = ast.parse(read.content.decode("utf-8"))
         for node in module.body:

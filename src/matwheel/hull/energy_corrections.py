@@ -215,7 +215,7 @@ def _types_of_structure(species: tuple[str, ...], lattice: bytes, frac_coords: b
     from pymatgen.core.structure_analyzer import oxide_type, sulfide_type
 
     structure = to_structure(Crystal("", species, np.frombuffer(lattice), np.frombuffer(frac_coords)))
-    oxide = oxide_type(structure, _PEROXIDE_TOLERANCE) if "O" in species else ""
+    oxide = str(oxide_type(structure, _PEROXIDE_TOLERANCE)) if "O" in species else ""
     return oxide, (sulfide_type(structure) or "sulfate") if "S" in species else ""
 
 
@@ -236,8 +236,9 @@ def _scheme(anion_rule: str) -> Any:
 
     if anion_rule not in ANION_RULES:
         raise ValueError(f"unknown anion rule {anion_rule!r}; choose one of {', '.join(ANION_RULES)}")
+    bound = anion_rule == "require_bound"
     return MaterialsProject2020Compatibility(
-        check_potcar=False, strict_anions=anion_rule.removesuffix("_2021")
+        check_potcar=False, strict_anions="require_bound" if bound else "no_check"
     )
 
 

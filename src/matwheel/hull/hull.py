@@ -19,11 +19,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import isfinite, nan
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from matwheel.core.settings import NotNegative, WrongSetting, settings
+from matwheel.core.table_rows import records
 from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.dimensionality import NAMES, VACUUM_ANGSTROM, VacuumGap, vacuum
 from matwheel.crystals.table import crystals_of_table
@@ -320,17 +322,17 @@ def hull_verdicts(
     settings = settings or HullSettings()
     tool_version = " ".join(part for part in (card.version, reference_version) if part)
     verdicts = []
-    for row in table.to_dict("records"):
+    for row in records(table):
         pair = [_hull_verdict(row, name, card.name, tool_version, settings) for name in ("dft", "potential")]
         verdicts += [*pair, _joint_verdict(row, pair, card.name, tool_version, settings)]
     return verdicts
 
 
 def _hull_verdict(
-    row: Mapping[str, object], name: str, tool: str, tool_version: str, settings: HullSettings
+    row: Mapping[str, Any], name: str, tool: str, tool_version: str, settings: HullSettings
 ) -> Verdict:
-    value = float(row[f"e_above_hull_{name}_ev_per_atom"])  # type: ignore[arg-type]
-    dimensionality = int(row["dimensionality"])  # type: ignore[call-overload]
+    value = float(row[f"e_above_hull_{name}_ev_per_atom"])
+    dimensionality = int(row["dimensionality"])
     threshold = settings.threshold_of(dimensionality)
     competitors, missing = row[f"competitors_{name}"], row[f"missing_{name}"]
     if not isfinite(value):
@@ -358,11 +360,11 @@ def _hull_verdict(
 
 
 def _joint_verdict(
-    row: Mapping[str, object], pair: Sequence[Verdict], tool: str, tool_version: str, settings: HullSettings
+    row: Mapping[str, Any], pair: Sequence[Verdict], tool: str, tool_version: str, settings: HullSettings
 ) -> Verdict:
     dft, own = pair
     value = max(dft.value, own.value) if isfinite(dft.value) and isfinite(own.value) else nan
-    threshold = settings.threshold_of(int(row["dimensionality"]))  # type: ignore[call-overload]
+    threshold = settings.threshold_of(int(row["dimensionality"]))
     shown = f"{dft.value:.3f} by the reference hull, {own.value:.3f} by the potential's own (eV/atom)"
     limits = (
         f"stable at {settings.stable_ev_per_atom:g}, metastable at {threshold:g}, band "
@@ -493,7 +495,7 @@ def _cheapest_mixture(
             fractions[elements.index(symbol), column] = count / total
     # Simplex, not interior point: it ends at a vertex, which is a real decomposition.
     solution = linprog(energies, A_eq=fractions, b_eq=target, bounds=(0, None), method="highs-ds")
-    if not solution.success:
+    if not solution.success or solution.x is None or solution.fun is None:
         raise ValueError(f"no mixture of reference phases found ({solution.message})")
     shares = [(formula, float(share)) for formula, share in zip(formulas, solution.x, strict=True)
               if share > _SMALLEST_FRACTION]  # fmt: skip

@@ -21,6 +21,7 @@ from typing import Any
 import pandas as pd
 
 from matwheel.core.progress import Log, Progress, log_to_stderr
+from matwheel.core.table_rows import named_rows
 from matwheel.crystals.reader import read_crystal
 from matwheel.crystals.species import is_element
 from matwheel.datasets.sources import DatasetError, SourceBytes, WheelFile, find_mirror_file, read_file
@@ -169,7 +170,7 @@ def phases_of_mirror(
     rows = []
     for read in reads:
         frame, carried = mirror_frame(read), carried_anion_rule(read)
-        for number, row in enumerate(frame.itertuples(index=False), 1):
+        for number, row in enumerate(named_rows(frame), 1):
             counts = _counts(row.cell_formula, read.origin, number)
             if wanted is not None and system_of(counts) not in wanted:
                 continue

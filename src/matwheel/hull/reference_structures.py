@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 
 from matwheel.core.progress import Log, Progress, log_to_stderr
+from matwheel.core.table_rows import named_rows
 from matwheel.crystals.crystal import Crystal, UnreadableCrystal, from_structure
 from matwheel.crystals.reader import read_crystal
 from matwheel.crystals.table import crystal_table
@@ -154,7 +155,7 @@ def reference_structures(
     elements = sorted({symbol for system in wanted for symbol in system})
     found |= {crystal.id: (crystal, PROTOTYPE, True) for crystal in elemental_prototypes(elements)}
     ids = sorted(found)
-    columns = {
+    columns: dict[str, Sequence[str | bool]] = {
         "reference_source": [found[name][1] for name in ids],
         "ground_state": [found[name][2] for name in ids],
     }
@@ -258,7 +259,7 @@ def _energy(crystal: Crystal, calculator: Calculator, *, relax: bool) -> float:
         from ase.filters import FrechetCellFilter
         from ase.optimize import BFGS
 
-        with BFGS(FrechetCellFilter(atoms), logfile=None) as optimizer:
+        with BFGS(FrechetCellFilter(atoms), logfile=None) as optimizer:  # type: ignore[arg-type]  # ASE moves filters of atoms too
             optimizer.run(fmax=_RELAXATION_FMAX_EV_PER_ANGSTROM, steps=_RELAXATION_STEPS)
     return float(atoms.get_potential_energy()) / len(atoms)
 
@@ -309,7 +310,7 @@ def _rows(read: SourceBytes) -> Iterator[_Row]:
 
 
 def _mirror_rows(read: SourceBytes) -> Iterator[_Row]:
-    for row in mirror_frame(read).itertuples(index=False):
+    for row in named_rows(mirror_frame(read)):
         counts = element_counts(row.cell_formula)
         name = str(row.material_id)
         yield _Row(

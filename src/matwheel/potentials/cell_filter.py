@@ -44,7 +44,7 @@ class CellFilter(FrechetCellFilter):
             self._coordinates = super().get_positions()
         return self._coordinates.copy()
 
-    def set_positions(self, new: NDArray[np.float64], **options: bool) -> None:
+    def set_positions(self, new: NDArray[np.float64], **options: bool) -> None:  # type: ignore[override]  # ASE's own filters differ in the name
         """Move atoms and cell to the coordinates `new`, shape (atoms + 3, 3)."""
         super().set_positions(new, **options)
         self._coordinates, self._forces = np.array(new), None

@@ -12,7 +12,7 @@ import hashlib
 import io
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module, metadata
@@ -67,7 +67,7 @@ class Potential:
     module: str
     callable: str
     energy_kind: str
-    elements: frozenset[str]
+    elements: Collection[str]
     arguments: Mapping[str, Any] = field(default_factory=dict)
     weights: str = ""
     weights_argument: str = ""
@@ -245,7 +245,7 @@ def supports(name: str, elements: Iterable[str]) -> set[str]:
     Raises:
         InputError: unknown potential.
     """
-    return set(elements) - _potential(name).elements
+    return set(elements).difference(_potential(name).elements)
 
 
 def _potential(name: str) -> Potential:

@@ -18,9 +18,9 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from matwheel.core.errors import InputError
 from matwheel.core.progress import Log, Progress, log_to_stderr
 from matwheel.core.settings import Count, Positive, Seconds, Steps, Tolerance, WrongSetting, settings
+from matwheel.core.table_rows import named_rows
 from matwheel.core.time_limits import TimeLimitReached, hang_guard
 from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.dimensionality import (
@@ -338,13 +338,19 @@ def relaxation_verdicts(
     it exploded or failed. Who failed the first has no verdict of the second.
     """
     verdicts = []
-    for row in table.itertuples(index=False):
+    for row in named_rows(table):
         seconds = float(row.seconds)
-        common = {"tool": card.name, "tool_version": card.version}
         first = _single_point_verdict(row, settings)
         passed = first["verdict"] == PASS
         verdicts.append(
-            Verdict(row.id, "single_point", **first, **common, seconds=nan if passed else seconds)
+            Verdict(
+                row.id,
+                "single_point",
+                **first,
+                tool=card.name,
+                tool_version=card.version,
+                seconds=nan if passed else seconds,
+            )
         )
         if passed:
             verdict = {CONVERGED: PASS, NOT_CONVERGED: UNDECIDED}.get(row.status, ERROR)
@@ -356,19 +362,12 @@ def relaxation_verdicts(
                     float(row.largest_force_ev_per_angstrom),
                     settings.fmax_ev_per_angstrom,
                     row.reason,
-                    **common,
+                    card.name,
+                    card.version,
                     seconds=seconds,
                 )
             )
     return verdicts
-
-
-def shard_ids(ids: Sequence[str], size: int = SHARD_SIZE) -> list[list[str]]:
-    """Cut ids into consecutive shards of at most `size`, as equal as can be; no id, no shard."""
-    if size < 1:
-        raise InputError(f"shard size is {size}; give at least 1")
-    number = -(-len(ids) // size)
-    return [list(ids[len(ids) * k // number : len(ids) * (k + 1) // number]) for k in range(number)]
 
 
 class _Run:
@@ -401,7 +400,7 @@ class _Run:
         problem = initial_problem(self.energy_initial, self.force_initial, settings)
         if problem:
             return EXPLODED, problem
-        optimizer = BFGS(cell, logfile=None)
+        optimizer = BFGS(cell, logfile=None)  # type: ignore[arg-type]  # ASE moves filters of atoms too
         converged = False
         for now_converged in optimizer.irun(fmax=settings.fmax_ev_per_angstrom, steps=settings.max_steps):
             converged, self.steps = now_converged, optimizer.nsteps

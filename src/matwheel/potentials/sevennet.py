@@ -16,7 +16,7 @@ single precision (a test holds that).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -133,7 +133,7 @@ class SevenNet:
         from numpy._core import multiarray
 
         # Checkpoints were written with numpy 1, whose modules had another name.
-        arrays = [
+        arrays: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
             (multiarray._reconstruct, "numpy.core.multiarray._reconstruct"),
             (multiarray.scalar, "numpy.core.multiarray.scalar"),
             np.ndarray,
@@ -354,7 +354,7 @@ def _backward(
     harmonics_gradient: Array,
 ) -> list[Array]:
     """Return the gradient by the block's input; add those by radial basis and harmonics to the last two."""
-    hidden, radial, radial_tape, tables, gated, activated, slope = tape
+    hidden, radial, radial_tape, (paths, pairs, term_m2, term_value), gated, activated, slope = tape
     atoms = len(gradient[0])
     start = layer.outputs[0]
     scalars = np.empty_like(slope)
@@ -377,7 +377,10 @@ def _backward(
         edges.first,
         edges.source,
         edges.pair,
-        *tables,
+        paths,
+        pairs,
+        term_m2,
+        term_value,
         by_hidden,
         by_radial,
         harmonics_gradient,
@@ -385,7 +388,7 @@ def _backward(
     basis_gradient += _radial_network_gradient(layer.radial, radial_tape, by_radial)
 
     sizes = [atoms * (2 * degree + 1) * channels for degree, channels in enumerate(layer.inputs)]
-    out = []
+    out: list[Array] = []
     for degree, block in enumerate(_blocks(by_hidden, sizes, atoms)):
         both = block
         if layer.self_channels[degree]:
@@ -479,7 +482,11 @@ def _layer(
         sum(inputs[l1] for l1, _, l3 in couplings if l3 == degree) for degree in range(len(outputs))
     )
 
-    paths, pairs, term_m2, term_value, columns = [], [], [], [], []
+    paths: list[tuple[int, ...]] = []
+    pairs: list[tuple[int, int, int, int]] = []
+    term_m2: list[int] = []
+    term_value: list[float] = []
+    columns: list[float] = []
     weight_start, channel_start = 0, [0] * len(outputs)
     for l1, l2, l3 in couplings:
         first_pair, channels = len(pairs), inputs[l1]
@@ -487,7 +494,7 @@ def _layer(
         for m1, m3 in np.argwhere(np.abs(tensor).max(axis=1) > 1e-6):
             first_term = len(term_m2)
             for m2 in np.flatnonzero(np.abs(tensor[m1, :, m3]) > 1e-6):
-                term_m2.append(l2 * l2 + m2)
+                term_m2.append(l2 * l2 + int(m2))
                 term_value.append(tensor[m1, m2, m3])
             pairs.append((m1, m3, first_term, len(term_m2)))
         in_stride, out_stride = (2 * l1 + 1) * channels, (2 * l3 + 1) * middle[l3]
@@ -518,7 +525,7 @@ def _layer(
         first=tuple(matrix.astype(dtype) for matrix in first),
         self_channels=tuple(gates[degree] if degree < len(to_self) else 0 for degree in range(len(inputs))),
         second=tuple(matrix.astype(dtype) for matrix in second),
-        radial=tuple(matrix.astype(dtype) for matrix in radial),
+        radial=(radial[0].astype(dtype), radial[1].astype(dtype), radial[2].astype(dtype)),
         activation=activation,
         paths=np.array(paths, dtype=np.int64),
         path_degrees=np.array([(l1, l3) for l1, _, l3 in couplings], dtype=np.int64),
@@ -562,8 +569,9 @@ def _activation_scale() -> float:
 
 def _channels_of(irreps: str) -> tuple[int, ...]:
     """Return the channels of each degree, e.g. (128, 64, 32) of '128x0e+64x1e+32x2e'."""
-    parts = [re.fullmatch(r"(\d+)x(\d+)e", part.strip()) for part in irreps.split("+")]
-    if not all(parts) or [int(part[2]) for part in parts] != list(range(len(parts))):
+    found = [re.fullmatch(r"(\d+)x(\d+)e", part.strip()) for part in irreps.split("+")]
+    parts = [part for part in found if part is not None]
+    if len(parts) < len(found) or [int(part[2]) for part in parts] != list(range(len(parts))):
         raise InputError(f"features {irreps!r} of the checkpoint are not of even parity with degrees 0, 1, …")
     return tuple(int(part[1]) for part in parts)
 
@@ -594,7 +602,7 @@ def _check_architecture(config: Mapping[str, Any]) -> None:
 class SevenNetCpuCalculator(Calculator):
     """ASE calculator of a `SevenNet`, for crystals (periodic in all three directions)."""
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces", "stress"]
+    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces", "stress"]  # type: ignore[misc]  # a variable of the class in ASE too
 
     def __init__(self, network: SevenNet) -> None:
         super().__init__()

@@ -52,10 +52,12 @@ def standard_primitive(crystal: Crystal, symprec_angstrom: float) -> tuple[Cryst
     keeps its vacuum along the third vector. None where spglib finds no symmetry.
     """
     standard = primitive_standard_cell(crystal, symprec_angstrom)
-    if standard is not None and not all(crystal.pbc):
+    if standard is None:
+        return None
+    if not all(crystal.pbc):
         # Idealised positions are this close to where they were, so no gap is narrower by more.
         standard = layer_cell(standard, vacuum(crystal).gap_angstrom - 2 * symprec_angstrom)
-    dataset = None if standard is None else symmetry_dataset(standard, IDEAL_SYMPREC_ANGSTROM)
+    dataset = symmetry_dataset(standard, IDEAL_SYMPREC_ANGSTROM)
     return None if dataset is None else (standard, int(dataset.number))
 
 
@@ -122,7 +124,7 @@ def relax_to_minimum(
         atoms.set_constraint(FixSymmetry(atoms, symprec=IDEAL_SYMPREC_ANGSTROM))
     atoms.calc = calculator
     cell = CellFilter(atoms, normal)
-    optimizer = BFGS(cell, logfile=None)
+    optimizer = BFGS(cell, logfile=None)  # type: ignore[arg-type]  # ASE moves filters of atoms too
     steps, force = 0, float("inf")
     for _ in optimizer.irun(fmax=fmax_ev_per_angstrom, steps=max_steps):
         steps = optimizer.nsteps

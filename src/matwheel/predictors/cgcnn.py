@@ -75,6 +75,8 @@ def graph_tensors(
 class GaussianBasis(nn.Module):
     """Gaussians of the distance: exp(-((d - centre) / step)²), centres 0, step, ..., largest."""
 
+    centres: Tensor
+
     def __init__(self, largest_angstrom: float = 8.0, step_angstrom: float = 0.2) -> None:
         super().__init__()
         count = round(largest_angstrom / step_angstrom) + 1
@@ -157,6 +159,9 @@ class GatedSum(nn.Module):
 
     The statistics weigh each edge by its w_ij.
     """
+
+    running_mean: Tensor
+    running_var: Tensor
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -322,6 +327,8 @@ def _blocks(edges: int, device: torch.device) -> list[slice]:
 
 class CGCNN(nn.Module):
     """Atoms' features → graph convolutions → mean over atoms → two layers → one number per crystal."""
+
+    element_features: Tensor
 
     def __init__(self, settings: NetworkSettings | None = None) -> None:
         super().__init__()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,12 @@ from matwheel.crystals.crystal import Crystal
 if TYPE_CHECKING:
     from matwheel.training.checkpoints import TrainingCheckpoint
 
-Settings = TypeVar("Settings")
+
+class _IsDataclass(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+Settings = TypeVar("Settings", bound=_IsDataclass)
 Part = TypeVar("Part")
 
 

@@ -142,7 +142,7 @@ class LatentPredictor:
             if self._model is None:
                 self._model = LatentModel(self.settings.potential)
             computed = self._model.features_of(missing, log)
-            if len(missing) == len(crystals):
+            if known is None or len(missing) == len(crystals):
                 return self._of_fitted_weights(computed)
             known = concatenate_features([known, computed])
         found = known.select([crystal.id for crystal in crystals])
@@ -372,7 +372,7 @@ def _scaling(
     factor = np.zeros_like(scale)
     for name, columns in block_columns(matrix.shape[1]).items():
         share = weights[name] / sum(weights.values())
-        factor[columns] = varies[columns] * np.sqrt(share / max(1, np.count_nonzero(varies[columns])))
+        factor[columns] = varies[columns] * np.sqrt(share / max(1, int(np.count_nonzero(varies[columns]))))
     return location, np.where(varies, scale, 1.0), factor
 
 
@@ -416,7 +416,7 @@ def _support_vectors(
 def _held_out_parts(rows: int, settings: LatentSettings, seed: int) -> list[NDArray[np.int64]]:
     """Return the rows that each round of the cross-validation holds out."""
     folds = min(settings.folds, rows)
-    parts = []
+    parts: list[NDArray[np.int64]] = []
     for repeat in range(-(-settings.held_out_predictions // rows)):
         rng = np.random.default_rng(derive_seed(seed, "latent", "folds", repeat))
         parts.extend(np.sort(part) for part in np.array_split(rng.permutation(rows), folds))

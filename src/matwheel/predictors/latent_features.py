@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from matwheel.potentials.potentials import POTENTIALS, potential_card, supports,
 
 if TYPE_CHECKING:
     import torch
+    from sevenn.nn.sequential import AtomGraphSequential
 
 DEFAULT_POTENTIAL = "7net-0"
 BLOCKS = ("mean", "spread", "maximum", "volume")
@@ -133,6 +134,7 @@ class LatentModel:
         self.potential = potential
         network = _sevennet(weights_path(potential))
         self._cutoff_angstrom = float(network.cutoff)
+        assert network.type_map is not None  # every checkpoint has one
         self._types = network.type_map
         self._steps, self._scalars = _interaction_blocks(network)
 
@@ -254,7 +256,7 @@ class LatentModel:
         return np.concatenate(found, axis=1)
 
 
-def _sevennet(weights: Path) -> torch.nn.Module:
+def _sevennet(weights: Path) -> AtomGraphSequential:
     """Return a SevenNet as its package builds it, which gives access to what lies between the blocks."""
     from sevenn.util import load_checkpoint
 
@@ -274,12 +276,14 @@ def _interaction_blocks(
     energies only, so this goes by its modules: each interaction block ends with one equivariant gate, and
     what comes after the last one only reads off the energy and differentiates it.
     """
-    steps, scalars = [], []
+    steps: list[torch.nn.Module] = []
+    scalars: list[NDArray[np.int64] | None] = []
     for name, module in model.named_children():
         steps.append(module)
         scalars.append(None)
         if name.endswith("equivariant_gate"):
-            irreps = module.gate.irreps_out
+            gate: Any = module.gate
+            irreps = gate.irreps_out
             scalars[-1] = np.concatenate(
                 [
                     np.arange(part.start, part.stop)

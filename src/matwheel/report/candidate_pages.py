@@ -12,8 +12,9 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
-from matwheel.candidates.candidates import in_words
+from matwheel.candidates.ranking import in_words
 from matwheel.candidates.why import history
+from matwheel.core.table_rows import records
 from matwheel.crystals.table import crystals_of_table, read_table
 from matwheel.report.blocks import CandidatePage, Funnel, FunnelGroup, FunnelStep, Gallery, Listed, in_digits
 from matwheel.report.pictures import svg_text_source
@@ -41,7 +42,7 @@ class JudgedSet:
     Attributes:
         title: words for a person.
         from_genes: whether its crystals were built from Wyckoff genes.
-        candidates: ranked, columns of `matwheel.candidates.candidates.COLUMNS`.
+        candidates: ranked, columns of `matwheel.candidates.ranking.COLUMNS`.
         verdicts: verdict table of the set.
         crystals: crystal table as generated.
         relaxed: crystal table as relaxed, with `status`.
@@ -99,11 +100,11 @@ def candidate_gallery(one: JudgedSet, *, at_most: int) -> Gallery:
     shown = set(best["id"])
     relaxed = one.relaxed[one.relaxed["id"].isin(shown)]
     crystals = {crystal.id: crystal for crystal in crystals_of_table(relaxed)}
-    generated = {row["id"]: row for row in one.crystals[one.crystals["id"].isin(shown)].to_dict("records")}
+    generated = {row["id"]: row for row in records(one.crystals[one.crystals["id"].isin(shown)])}
     cifs = texts_of_archives([one.cifs], {f"{name}.cif" for name in shown})
     bands = texts_of_archives(one.phonon_figures, {f"{name}.svg" for name in shown})
     pages = []
-    for row in best.to_dict("records"):
+    for row in records(best):
         name = str(row["id"])
         cif = cifs.get(f"{name}.cif", "")
         figure = bands.get(f"{name}.svg", "")
@@ -181,7 +182,7 @@ def with_subscripts(formula: str) -> str:
     return formula.translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))
 
 
-def _space_group(number: object) -> str:
+def _space_group(number: float | None) -> str:
     """Return the symbol of a space group with its number."""
     from pymatgen.symmetry.groups import sg_symbol_from_int_number
 

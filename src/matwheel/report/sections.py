@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from matwheel.core.progress import Log
+from matwheel.core.table_rows import records
 from matwheel.figures.figures import GENERATOR_COLOURS, STYLE
 from matwheel.report.blocks import (
     Bars,
@@ -270,7 +271,7 @@ def table2_section(files: ReportFiles) -> Section:
         for path in files.table2_figure
     ]
     for path in files.table2:
-        table = table_of(pd.read_csv(path).to_dict("records"), TABLE2)
+        table = table_of(records(pd.read_csv(path)), TABLE2)
         blocks.append(Folded("The numbers: test errors", (table,)))
     for path in files.table2_contrasts:
         blocks.append(Folded("The numbers: paired differences", (_contrasts_table(path),)))
@@ -324,7 +325,7 @@ def compositions_section(files: ReportFiles) -> Section:
     """Compositions by the GAN: validity, uniqueness and recovery curves, maps."""
     blocks: list[Block] = [_captioned(path) for path in files.composition_figures]
     for path in files.compositions:
-        table = table_of(pd.read_csv(path).to_dict("records"), RECOVERY)
+        table = table_of(records(pd.read_csv(path)), RECOVERY)
         blocks.append(Folded("The numbers: recovery", (table,)))
     return Section(
         "compositions",
@@ -340,9 +341,7 @@ def genes_section(files: ReportFiles, sets: Sequence[JudgedSet], options: Report
     blocks: list[Block] = list(_blocks_of_sets(sets, options))
     blocks += [_captioned(path) for path in files.gene_figures]
     for path in files.gene_yields:
-        blocks.append(
-            Folded("The numbers: yields", (table_of(pd.read_csv(path).to_dict("records"), YIELDS),))
-        )
+        blocks.append(Folded("The numbers: yields", (table_of(records(pd.read_csv(path)), YIELDS),)))
     return Section(
         "genes",
         "Wyckoff genes",
@@ -368,7 +367,7 @@ def perturbed_section(files: ReportFiles) -> Section:
     """Displaced copies of training crystals as further rows."""
     blocks: list[Block] = []
     for path in files.perturbed_table:
-        blocks.append(table_of(pd.read_csv(path).to_dict("records"), PERTURBED))
+        blocks.append(table_of(records(pd.read_csv(path)), PERTURBED))
     blocks += [
         Folded("The numbers: paired differences", (_contrasts_table(p),)) for p in files.perturbed_contrasts
     ]
@@ -390,7 +389,7 @@ def trust_section(files: ReportFiles, titles: Mapping[str, str]) -> Section:
     for path in files.false_negatives:
         rows = [
             row | {"set": titles.get(row["set"].split("/")[1], row["set"])}
-            for row in pd.read_csv(path).to_dict("records")
+            for row in records(pd.read_csv(path))
         ]
         blocks.append(Text("Real crystals, the datasets' own test rows, through the same screens:"))
         blocks.append(table_of(rows, FALSE_NEGATIVES))
@@ -427,7 +426,7 @@ def budget_section(times: pd.DataFrame, settings: str) -> Section:
                 "longest": _hours(row["longest_job_hours"]),
                 "peak_memory_mb": round(row["peak_memory_mb"]) if row["peak_memory_mb"] > 0 else None,
             }
-            for row in times.to_dict("records")
+            for row in records(times)
         ]
         blocks.append(Folded("Times per rule", (table_of(rows, TIMES),)))
     if settings:
@@ -473,7 +472,7 @@ def _blocks_of_sets(sets: Sequence[JudgedSet], options: ReportOptions) -> list[B
 
 
 def _rates_table(rates: pd.DataFrame) -> Table:
-    return table_of(rates.to_dict("records"), RATES)
+    return table_of(records(rates), RATES)
 
 
 def _contrasts_table(path: Path) -> Table:
@@ -481,7 +480,7 @@ def _contrasts_table(path: Path) -> Table:
     figures = ["mean_difference", "interval_low", "interval_high", "p_corrected_t_holm"]
     contrasts.loc[contrasts["better"] == TOO_FEW, [*figures, "minimum_detectable_difference"]] = float("nan")
     return table_of(
-        contrasts.to_dict("records"),
+        records(contrasts),
         CONTRASTS,
         caption="Below zero the first training set has the lower error; better: corrected t-test, Holm over "
         "this table.",

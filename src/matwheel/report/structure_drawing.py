@@ -63,13 +63,19 @@ def conventional_cell(crystal: Crystal, symprec_angstrom: float = _SYMPREC_ANGST
     kinds = sorted(set(crystal.species))
     cell = (crystal.lattice, crystal.frac_coords, [kinds.index(symbol) for symbol in crystal.species])
     try:
-        standard = spglib.standardize_cell(cell, to_primitive=False, symprec=symprec_angstrom)
+        standard = spglib.standardize_cell(
+            cell,  # type: ignore[arg-type]  # takes arrays too
+            to_primitive=False,
+            symprec=symprec_angstrom,
+        )
     except Exception:  # depending on its version, spglib raises or returns None
         standard = None
     if standard is None:
         return crystal
     lattice, positions, numbers = standard
-    return Crystal(crystal.id, tuple(kinds[number] for number in numbers), lattice, positions)
+    return Crystal(
+        crystal.id, tuple(kinds[number] for number in numbers), np.asarray(lattice), np.asarray(positions)
+    )
 
 
 def with_repeated_atoms(crystal: Crystal) -> Crystal:

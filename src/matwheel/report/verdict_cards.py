@@ -9,9 +9,10 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from matwheel.candidates.candidates import METASTABLE, STABLE
 from matwheel.candidates.false_negatives import ALL_SCREENS
+from matwheel.candidates.ranking import METASTABLE, STABLE
 from matwheel.chapters.matwheel.table2 import BASELINES
+from matwheel.core.table_rows import groups, records
 from matwheel.report.blocks import BAD, GOOD, OPEN, PLAIN, Card, in_digits
 from matwheel.statistics.paired_statistics import (
     FEWEST_SPLITS,
@@ -48,7 +49,7 @@ def training_cards(
     """
     cards = []
     family = contrasts["p_corrected_t"].notna().sum()
-    for row in contrasts[contrasts["method"] == method].to_dict("records"):
+    for row in records(contrasts[contrasts["method"] == method]):
         unit = f" {units[row['dataset']]}" if units.get(row["dataset"]) else ""
         about = f"{titles.get(row['dataset'], row['dataset'])}, {row['scheme']} splits, {row['predictor']}"
         answer = {FIRST: "helps", SECOND: "harms", UNDECIDED: UNSEEN}.get(row["better"], row["better"])
@@ -77,7 +78,7 @@ def baseline_cards(scores: pd.DataFrame, titles: Mapping[str, str], units: Mappi
         units: dataset → unit of its target.
     """
     real = scores[scores["training_set"] == "F"]
-    places = {key: part for key, part in real.groupby(["dataset", "scheme"], sort=True)}
+    places = {key: part for key, part in groups(real, ["dataset", "scheme"])}
     errors = {
         key: part.pivot(index="seed", columns="predictor", values="mae") for key, part in places.items()
     }
@@ -106,7 +107,7 @@ def baseline_cards(scores: pd.DataFrame, titles: Mapping[str, str], units: Mappi
             pairs = ", ".join(
                 f"{best} − {row['other']} {_signed(row['mean_difference'])} "
                 f"(p = {in_digits(row['p_corrected_t_holm'], 2)})"
-                for row in own.to_dict("records")
+                for row in records(own)
             )
             evidence = (
                 f"test MAE {shown}{unit}; means over {len(table)} splits; {pairs}; "
@@ -161,7 +162,7 @@ def false_negative_cards(audit: pd.DataFrame, titles: Mapping[str, str]) -> list
     crystals not judged to the end the share of all is a lower bound, and is called one.
     """
     cards = []
-    for row in audit[audit["screen"] == ALL_SCREENS].to_dict("records"):
+    for row in records(audit[audit["screen"] == ALL_SCREENS]):
         dataset = row["set"].split("/")[1]
         crystals = row["judged"] + row["not_judged"]
         evidence = f"{row['killed']} of {crystals} fail at least one screen"
@@ -180,10 +181,10 @@ def leakage_cards(audit: pd.DataFrame, titles: Mapping[str, str]) -> list[Card]:
     """Say how much of the test rows the training rows share, means over the runs."""
     cards = []
     shared = audit[(audit["part"] == "test") & (audit["against"] == "train")]
-    for (dataset, scheme), part in shared.groupby(["dataset", "scheme"], sort=True):
+    for (dataset, scheme), part in groups(shared, ["dataset", "scheme"]):
         means = part.groupby("check", sort=False)["fraction"].mean()
         formula = means.get("same formula", float("nan"))
-        shares = [f"{check.removeprefix('same ')} {_percent(share)}" for check, share in means.items()]
+        shares = [f"{str(check).removeprefix('same ')} {_percent(share)}" for check, share in means.items()]
         cards.append(
             Card(
                 f"{titles.get(dataset, dataset)}, {scheme} splits",
@@ -213,7 +214,7 @@ def composition_cards(table: pd.DataFrame, model: str = "matgan") -> list[Card]:
         nulls = part[part["generator"] != model]
         if not len(nulls):
             continue
-        most = nulls.loc[nulls["held_out_recovery"].idxmax()]
+        most = nulls.iloc[int(nulls["held_out_recovery"].argmax())]
         cards.append(
             Card(
                 f"compositions of {formula_set}",
@@ -236,7 +237,7 @@ def gene_cards(yields: pd.DataFrame) -> list[Card]:
     Args:
         yields: table of `matwheel.chapters.wycryst.gene_yields`, one row per set.
     """
-    rows = yields.to_dict("records")
+    rows = records(yields)
     if not rows:
         return []
     texts = [
@@ -268,7 +269,7 @@ def configuration_cards(contrasts: pd.DataFrame, target: str, unit: str) -> list
     cards = []
     family = contrasts[contrasts["family"] != OTHER_FAMILY]
     here = family[(family["target"] == target) & (family["test_set"] == "thermal")]
-    for row in here.to_dict("records"):
+    for row in records(here):
         words = {FIRST: "yes", SECOND: "no, the other way round", UNDECIDED: UNSEEN}
         evidence = _too_few(row["seeds"])
         if row["better"] != TOO_FEW:

@@ -116,10 +116,10 @@ def certificate(run: Run, results: Path) -> dict[str, Any]:
     outputs = []
     for name in result_files(results):
         path = results / name
-        facts = {"sha256": sha256_of_file(path), "contentSize": str(path.stat().st_size)}
+        about = {"sha256": sha256_of_file(path), "contentSize": str(path.stat().st_size)}
         if name in run.headlines:
-            facts["description"] = "headline result"
-        outputs.append(crate.add(File(crate, dest_path=name, properties=facts)))
+            about["description"] = "headline result"
+        outputs.append(crate.add(File(crate, dest_path=name, properties=about)))
     inputs = [
         add(f"{_INPUT}{path.as_posix()}", "CreativeWork", name=path.as_posix(), sha256=sha256_of_file(path))
         for path in run.inputs

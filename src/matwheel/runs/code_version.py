@@ -159,11 +159,13 @@ def _is_text(node: ast.stmt) -> bool:
 def _take_entries(tree: ast.Module) -> Iterator[tuple[str, str]]:
     """Empty the registries of a file; return each entry, (module, name in it), with its module."""
     for node in tree.body:
-        is_dict = isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Dict)
-        if not is_dict or not ast.unparse(node.annotation).startswith(REGISTRY):
+        if not isinstance(node, ast.AnnAssign) or not isinstance(node.value, ast.Dict):
+            continue
+        if not ast.unparse(node.annotation).startswith(REGISTRY):
             continue
         for key, value in zip(node.value.keys, node.value.values, strict=True):
-            is_pair = isinstance(value, ast.Tuple) and isinstance(value.elts[0], ast.Constant)
-            module = str(value.elts[0].value) if is_pair else ""
-            yield module, f"{ast.unparse(key)}: {ast.unparse(value)}"
+            first = value.elts[0] if isinstance(value, ast.Tuple) else None
+            module = str(first.value) if isinstance(first, ast.Constant) else ""
+            name = ast.unparse(key) if key else "**"
+            yield module, f"{name}: {ast.unparse(value)}"
         node.value.keys, node.value.values = [], []

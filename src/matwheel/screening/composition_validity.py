@@ -119,10 +119,11 @@ class _Judged:
 def _judged_by_screen(judged: _Judged) -> tuple[tuple[str, str], tuple[str, str]]:
     if judged.unjudged:
         return (ERROR, judged.unjudged), (ERROR, judged.unjudged)
-    return tuple(
+    neutral, balanced = (
         (FAIL, reason) if reason else (PASS, judged.shortcut)
         for reason in (judged.unneutral, judged.unbalanced)
     )
+    return neutral, balanced
 
 
 def _judge(

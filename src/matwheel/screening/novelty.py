@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from matwheel.core.processes import map_in_order
+from matwheel.core.table_rows import named_rows
 from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.table import reduced_formula
 from matwheel.screening.reference_sets import FORMULAS, ReferenceSet
@@ -41,8 +42,8 @@ def novelty(crystals: Sequence[Crystal], training: Sequence[Crystal], *, process
             formulas.append("")
             errors.append(f"{type(error).__name__}: {error}")
     members: dict[str, list[int]] = defaultdict(list)
-    for i, (formula, error) in enumerate(zip(formulas, errors, strict=True)):
-        if not error:
+    for i, (formula, fault) in enumerate(zip(formulas, errors, strict=True)):
+        if not fault:
             members[formula].append(i)
     known: dict[str, list[Crystal]] = defaultdict(list)
     known_formulas = set()
@@ -55,8 +56,8 @@ def novelty(crystals: Sequence[Crystal], training: Sequence[Crystal], *, process
     costs = [len(new) + len(old) + 3.0 * len(new) * len(old) for new, old in tasks]
     matches, compared = [""] * len(crystals), [False] * len(crystals)
     for rows, found in zip(members.values(), map_in_order(_known_as, tasks, costs, processes), strict=True):
-        for i, (match, is_comparable, error) in zip(rows, found, strict=True):
-            matches[i], compared[i], errors[i] = match, is_comparable, error
+        for i, (match, is_comparable, fault) in zip(rows, found, strict=True):
+            matches[i], compared[i], errors[i] = match, is_comparable, fault
     return pd.DataFrame(
         {
             "id": [crystal.id for crystal in crystals],
@@ -124,7 +125,7 @@ def _structure_verdicts(
             continue
     table = novelty(crystals, reference.crystals_of(wanted), processes=processes)
     verdicts = []
-    for row in table.itertuples(index=False):
+    for row in named_rows(table):
         if row.known_as:
             verdict, reason = FAIL, f"{words} {row.known_as} of {reference.name}"
         elif not row.comparable:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from matwheel.compositions.formulas import ELEMENTS, parse_formulas, reduce_counts
 from matwheel.core.errors import InputError
+from matwheel.core.table_rows import named_rows
 from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.reader import read_crystal
 from matwheel.crystals.table import COLUMNS, crystal_table, crystals_of_table, reduced_formula
@@ -92,7 +93,7 @@ def reference_of_table(
         table = table[table["id"].isin(set(ids))]
     table = table[[*COLUMNS[:4], "formula"]].reset_index(drop=True)
     digest = sha256()
-    for row in table.sort_values("id", kind="stable").itertuples(index=False):
+    for row in named_rows(table.sort_values("id", kind="stable")):
         digest.update("\x1f".join([str(row.id), *row.species]).encode())
         for numbers in (row.lattice, row.frac_coords):
             digest.update(np.asarray(numbers, dtype="<f8").tobytes())

@@ -290,9 +290,9 @@ def _cell_fault(crystal: Crystal, minimum_volume_angstrom3: float) -> _Finding |
 
 
 def _finding(crystal: Crystal, settings: StructureSettings) -> _Finding:
-    atoms, limit = len(crystal.species), settings.largest_atoms
-    if atoms > limit:
-        return _Finding(FAIL, atoms, limit, f"{atoms} atoms in the cell, more than {limit}")
+    atoms, most = len(crystal.species), settings.largest_atoms
+    if atoms > most:
+        return _Finding(FAIL, atoms, most, f"{atoms} atoms in the cell, more than {most}")
     if fault := _cell_fault(crystal, settings.minimum_volume_angstrom3):
         return fault
     strangers = sorted(symbol for symbol in set(crystal.species) if not _is_element(symbol))
@@ -302,8 +302,8 @@ def _finding(crystal: Crystal, settings: StructureSettings) -> _Finding:
     distances = shortest_distances(crystal.lattice, crystal.frac_coords)
     smallest, limit = float(distances.min()), settings.minimum_distance_angstrom
     if not smallest >= limit:
-        i, j = np.unravel_index(int(distances.argmin()), distances.shape)
-        pair = _pair(crystal, int(i), int(j))
+        one, other = np.unravel_index(int(distances.argmin()), distances.shape)
+        pair = _pair(crystal, int(one), int(other))
         place = "at one place" if smallest < SAME_PLACE_ANGSTROM else f"{smallest:.3g} Å apart"
         return _Finding(FAIL, smallest, limit, f"{pair} {place}, below {limit:g} Å")
     layer = layer_geometry(crystal, settings.vacuum_angstrom)

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from matwheel.core.processes import map_in_order
+from matwheel.core.table_rows import named_rows
 from matwheel.crystals.crystal import Crystal, to_structure
 from matwheel.crystals.table import reduced_formula
 from matwheel.screening.structure_validity import (
@@ -155,8 +156,8 @@ def uniqueness(
     for members, groups in zip(
         buckets.values(), map_in_order(_bucket_groups, tasks, costs, processes), strict=True
     ):
-        for i, (representative, is_comparable, error) in zip(members, groups, strict=True):
-            first[i], compared[i], errors[i] = members[representative], is_comparable, error
+        for i, (representative, is_comparable, fault) in zip(members, groups, strict=True):
+            first[i], compared[i], errors[i] = members[representative], is_comparable, fault
     return pd.DataFrame(
         {
             "id": [crystal.id for crystal in crystals],
@@ -235,7 +236,7 @@ def _group_verdicts(
         for group, ids in members
     }
     verdicts = []
-    for row in groups.itertuples(index=False):
+    for row in named_rows(groups):
         representative = representatives[row.group]
         value = np.nan
         if not row.comparable:
@@ -270,14 +271,16 @@ def uniqueness_curve(groups: pd.DataFrame, points: int = 50) -> pd.DataFrame:
         (its mean over all orders of the rows, Hurlbert, Ecology 52, 577, 1971: free of the order).
     """
     total = len(groups)
-    counts = np.unique(np.linspace(1, total, min(points, total)).round().astype(int)) if total else []
+    counts = (
+        np.unique(np.linspace(1, total, min(points, total)).round().astype(int)).tolist() if total else []
+    )
     seen = np.cumsum(~groups["group"].duplicated().to_numpy())
     sizes = groups["group"].value_counts().value_counts()
+    sizes_and_numbers = list(zip(sizes.index.tolist(), sizes.tolist(), strict=True))
     rows = []
-    for n in map(int, counts):
+    for n in counts:
         expected = sum(
-            many * (1 - comb(total - size, n) / comb(total, n))
-            for size, many in ((int(size), int(many)) for size, many in sizes.items())
+            many * (1 - comb(total - size, n) / comb(total, n)) for size, many in sizes_and_numbers
         )
         rows.append((n, int(seen[n - 1]), seen[n - 1] / n, expected / n))
     columns = ["n", "unique", "fraction_unique", "fraction_expected"]

@@ -33,11 +33,11 @@ def check_predictions(predictions: pd.DataFrame) -> None:
         raise ValueError("no predictions to score; train at least one predictor")
     twice = predictions.duplicated([*RUN_COLUMNS, "id"])
     if twice.any():
-        row = predictions.loc[twice.idxmax()]
+        row = predictions[twice].iloc[0]
         raise ValueError(f"test row {row['id']} occurs twice in {_run_name(row)}; give each run once")
     finite = np.isfinite(predictions["target"]) & np.isfinite(predictions["prediction"])
     if not finite.all():
-        row = predictions.loc[(~finite).idxmax()]
+        row = predictions[~finite].iloc[0]
         raise ValueError(
             f"{_run_name(row)}: target {row['target']} or prediction {row['prediction']} of {row['id']} "
             "is not finite; look at that training's log"

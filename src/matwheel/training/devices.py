@@ -38,7 +38,8 @@ def resolve_device(name: str) -> torch.device:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
     # It is on by default, and fills every new tensor before it is written.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    # A property of the module's class, which the checker cannot see.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return torch.device("cuda")
 
 

@@ -264,7 +264,7 @@ def _checked(
     residual = float(np.abs(charges.sum(axis=0)).max()) / len(cell)
     if residual > LARGEST_CHANGE:
         raise refused(f"charges add up to {residual:.2f} e per atom, not to zero within {LARGEST_CHANGE:g} e")
-    symbols = [symbol.rstrip("0123456789") for symbol in cell.symbols]
+    symbols = tuple(symbol.rstrip("0123456789") for symbol in cell.symbols)
     whole = Crystal(name, symbols, cell.cell * units.distance_to_A, cell.scaled_positions)
     symmetric, change = _symmetrised(whole, charges, dielectric)
     if change > LARGEST_CHANGE:
@@ -273,6 +273,6 @@ def _checked(
             f"{LARGEST_CHANGE:g}: order of atoms or axes are another's"
         )
     primitive = _primitive(_phonopy_atoms(whole), _SYMPREC_ANGSTROM)
-    crystal = Crystal(name, primitive.symbols, primitive.cell, primitive.scaled_positions)
+    crystal = Crystal(name, tuple(primitive.symbols), primitive.cell, primitive.scaled_positions)
     # With one cell as supercell its atoms are those of the file.
     return ChargedCrystal(crystal, replace(symmetric, charges_e=symmetric.charges_e[primitive.p2s_map]))

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,13 +32,9 @@ from matwheel.core.seeds import derive_seed
 from matwheel.core.settings import Positive, settings
 from matwheel.crystals.crystal import Crystal
 
-ABSOLUTE, CUTOFF, CLIP, FREEZE, SELF_CONSISTENT = POLICIES = (
-    "absolute",
-    "cutoff",
-    "clip",
-    "freeze",
-    "self_consistent",
-)
+Policy = Literal["absolute", "cutoff", "clip", "freeze", "self_consistent"]
+POLICIES: tuple[Policy, ...] = get_args(Policy)
+ABSOLUTE, CUTOFF, CLIP, FREEZE, SELF_CONSISTENT = POLICIES
 THERMAL = "thermal"
 UNIFORM_ONE_SIDED, UNIFORM_SYMMETRIC, UNIFORM_SCALED = RANDOM_SETS = (
     "uniform_one_sided",
@@ -67,7 +63,7 @@ class NoVibrationLeft(ValueError):
 class DisplacementSettings:
     """How displaced configurations are made."""
 
-    policy: Literal[POLICIES] = CUTOFF
+    policy: Policy = CUTOFF
     """What is done about imaginary vibrations."""
     cutoff_thz: Positive = 0.5
     """Vibrations with |ω| / 2π below it stand still, for the policy cutoff."""
@@ -199,12 +195,12 @@ def thermal_displacements(
     """
     deviations = amplitude_deviations(modes.frequencies_thz, temperature_kelvin, settings)
     flat = modes.patterns.reshape(len(deviations), -1)
-    displaced = np.empty((len(indices), flat.shape[1]))
+    rows = np.empty((len(indices), flat.shape[1]))
     for place, index in enumerate(indices):
         noise = _generator(seed, THERMAL, temperature_kelvin, index).standard_normal(len(deviations))
         # Products of one row, few rows and many rounded differently: the shape is always the same.
-        displaced[place] = (np.tile(noise * deviations, (_ROWS_OF_PRODUCT, 1)) @ flat)[0]
-    displaced = displaced.reshape(len(indices), -1, 3)
+        rows[place] = (np.tile(noise * deviations, (_ROWS_OF_PRODUCT, 1)) @ flat)[0]
+    displaced = rows.reshape(len(indices), -1, 3)
     return _without_mean(_clipped(displaced, settings) if settings.policy == CLIP else displaced)
 
 

@@ -259,8 +259,10 @@ def force_constants(
     at_rest = forces(to_atoms(crystal))
     phonopy.generate_displacements(distance=displacement_angstrom)
     cell_atom = [phonopy.supercell.u2u_map[atom] for atom in phonopy.supercell.s2u_map]
+    cells = phonopy.supercells_with_displacements
+    assert cells is not None  # generated above
     sets = []
-    for cell in phonopy.supercells_with_displacements:
+    for cell in cells:
         atoms = Atoms(cell.symbols, cell=cell.cell, scaled_positions=cell.scaled_positions, pbc=True)
         sets.append(forces(atoms) - at_rest[cell_atom])
     phonopy.forces = np.array(sets)
@@ -609,7 +611,7 @@ def _point_group_and_conventional_cell(crystal: Crystal) -> tuple[NDArray[np.int
 
     numbers = [sorted(set(crystal.species)).index(symbol) for symbol in crystal.species]
     cell = (crystal.lattice, crystal.frac_coords, numbers)
-    dataset = spglib.get_symmetry_dataset(cell, symprec=IDEAL_SYMPREC_ANGSTROM)
+    dataset = spglib.get_symmetry_dataset(cell, symprec=IDEAL_SYMPREC_ANGSTROM)  # type: ignore[arg-type]  # takes arrays too
     if dataset is None:
         return np.eye(3, dtype=np.int64)[None], np.eye(3, dtype=np.int64)
     conventional = np.linalg.inv(dataset.transformation_matrix).T

@@ -16,7 +16,7 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from math import isfinite, nan
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -32,7 +32,6 @@ from matwheel.crystals.table import crystal_table
 from matwheel.potentials.atoms import to_atoms
 from matwheel.potentials.relaxation import RelaxationSettings, reason_to_refuse
 from matwheel.vibrations.displacements import (
-    CUTOFF,
     UNIFORM_SCALED,
     DisplacementSettings,
     NoVibrationLeft,
@@ -80,7 +79,7 @@ class PerturbationSettings:
     """Tolerance of the symmetry that spares displacements."""
     time_limit_seconds: Seconds = 600.0
     """Wall time of one crystal, a guard against a hang that ends the job."""
-    policy: Literal["absolute", "cutoff", "clip", "freeze"] = CUTOFF
+    policy: Literal["absolute", "cutoff", "clip", "freeze"] = "cutoff"
     """What is done about imaginary vibrations; self_consistent is not offered, it needs hundreds of
     evaluations per crystal.
     """
@@ -97,6 +96,17 @@ class PerturbationSettings:
             cutoff_thz=self.cutoff_thz,
             largest_displacement_angstrom=self.largest_displacement_angstrom,
         )
+
+
+class _Figures(TypedDict, total=False):
+    """Figures of `PerturbationStatus`, as far as a crystal came."""
+
+    evaluations: int
+    largest_force_ev_per_angstrom: float
+    lowest_frequency_thz: float
+    imaginary_fraction: float
+    moved_fraction: float
+    capped: int
 
 
 @dataclass(frozen=True)
@@ -213,7 +223,7 @@ def perturb_crystal(
     elements: Collection[str] | None = None,
 ) -> Perturbation:
     """Return displacements of one crystal; no error of its data or of the potential leaves this function."""
-    figures: dict[str, float] = {"evaluations": 0}
+    figures: _Figures = {"evaluations": 0}
     none = np.zeros((0, len(crystal.species), 3))
     at_rest, thermal, random = crystal, none, none
     status, reason = PERTURBED, ""
@@ -259,7 +269,7 @@ def _thermal(
     settings: PerturbationSettings,
     seed: int,
     elements: Collection[str] | None,
-    figures: dict[str, float],
+    figures: _Figures,
 ) -> tuple[Crystal, NDArray[np.float64]]:
     """Return the crystal at rest and its thermal displacements, shape (copies, atoms, 3), Å.
 

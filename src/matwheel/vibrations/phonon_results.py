@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from matwheel.core.table_rows import named_rows
 from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.table import reduced_formula
 from matwheel.potentials.potentials import PotentialCard
@@ -254,7 +255,7 @@ def phonon_verdicts(table: pd.DataFrame, card: PotentialCard) -> list[Verdict]:
             card,
             (row.formula, int(row.space_group), int(row.dimensionality)),
         )
-        for row in table.itertuples(index=False)
+        for row in named_rows(table)
     ]
 
 

@@ -130,7 +130,9 @@ def _rules(pairs: _Pairs) -> sparse.csr_array:
         row[:, a, b] = products[:, c, d]
         row[:, c, d] = -products[:, a, b]
         huang.append(sparse.csr_array(row.reshape(1, -1)))
-    return sparse.csr_array(sparse.vstack([translations, sum(born_huang), *huang]))
+    return sparse.csr_array(
+        sparse.vstack([translations, born_huang[0] + born_huang[1] + born_huang[2], *huang])
+    )
 
 
 def _pairs(constants: ForceConstants) -> _Pairs:

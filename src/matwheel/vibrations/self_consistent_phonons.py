@@ -378,7 +378,7 @@ class _Mixer:
             if len(self.sampled) > 1:
                 change = self._extrapolated()
         # The fit answers soft with stiff, so the fixed point is no further away than the fit.
-        too_long = np.linalg.norm(change) / np.linalg.norm(residual)
+        too_long = float(np.linalg.norm(change) / np.linalg.norm(residual))
         return replace(fit, matrix_ev_per_angstrom2=sampled + change / max(1.0, too_long))
 
     def _extrapolated(self) -> NDArray[np.float64]:

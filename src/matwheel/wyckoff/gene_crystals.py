@@ -34,7 +34,7 @@ from matwheel.core.settings import Count, Positive, Seconds, Tolerance, settings
 from matwheel.core.time_limits import hang_guard
 from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.symmetry.standard_cells import primitive_standard_cell
-from matwheel.wyckoff.gene_placement import PLACEMENTS, SPREAD
+from matwheel.wyckoff.gene_placement import PLACEMENTS
 from matwheel.wyckoff.lattice_shapes import LatticeShapes, NotBuilt
 from matwheel.wyckoff.space_group_operations import has_operations, is_supergroup
 from matwheel.wyckoff.wyckoff_genes import (
@@ -55,7 +55,7 @@ _EXACT_SYMPREC_ANGSTROM = 1e-3
 class GeneCrystalSettings:
     """How genes become crystals."""
 
-    placement: Literal["spread", "pyxtal"] = SPREAD
+    placement: Literal["spread", "pyxtal"] = "spread"
     """How atoms are placed, see the module."""
     realisations: Annotated[int, Field(ge=1, le=10_000)] = 32
     """Most crystals per gene."""

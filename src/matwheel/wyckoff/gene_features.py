@@ -142,7 +142,7 @@ def _check(arrays: GeneArrays) -> None:
         raise InputError(
             f"gene {wrong[0] + 1}: there is no space group {groups[wrong[0]]}; leave the gene out"
         )
-    taken = arrays.letters.any(axis=1)
+    taken = np.any(arrays.letters, axis=1)
     exists = wyckoff_positions().exists
     for row in np.flatnonzero((taken & ~exists[groups]).any(axis=1))[:1]:
         raise InputError(

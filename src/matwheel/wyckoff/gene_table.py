@@ -139,8 +139,8 @@ def gene_table(
     energy = frame["formation_energy_ev_per_atom"]
     keep(~(energy > settings.largest_formation_energy_ev_per_atom), "formation energy too high")
     found = frame["id"].map(genes["gene"].to_dict())
-    changed = frame["id"].map(genes["space_group"].to_dict()) != frame["space_group"]
-    changed, of = int(changed[found.notna()].sum()), int(found.notna().sum())
+    differs = frame["id"].map(genes["space_group"].to_dict()) != frame["space_group"]
+    changed, of = int(differs[found.notna()].sum()), int(found.notna().sum())
     keep(found.notna(), "no symmetry found")
     known = [parse_gene(text) for text in found.dropna()]
     small = pd.Series([g.atoms_in_primitive_cell <= settings.largest_atoms for g in known], dtype=bool)

@@ -57,6 +57,25 @@ class PropertyWindow:
         return f"{self.low:g} to {self.high:g}"
 
 
+def checked_windows(
+    target: str, windows: Mapping[str, PropertyWindow | Sequence[float | None]]
+) -> Mapping[str, PropertyWindow]:
+    """Return windows of which some may be pairs [low, high], None for no bound.
+
+    Raises:
+        InputError: no mapping, or something that is no window; the message names the target.
+    """
+    if not isinstance(windows, Mapping):
+        raise InputError(f"target {target}: windows are {windows!r}; give property: [low, high]")
+    checked = {}
+    for name, window in windows.items():
+        try:
+            checked[str(name)] = window if isinstance(window, PropertyWindow) else window_of_pair(window)
+        except InputError as error:
+            raise InputError(f"target {target}, {name}: {error}") from None
+    return MappingProxyType(checked)
+
+
 @dataclass(frozen=True)
 class Target:
     """What a generated crystal should be: the window of each property, and its space groups.
@@ -74,15 +93,7 @@ class Target:
     def __post_init__(self) -> None:
         if not self.name or not isinstance(self.name, str):
             raise InputError(f"target: name is {self.name!r}; give it a name")
-        if not isinstance(self.windows, Mapping):
-            raise InputError(f"target {self.name}: windows are {self.windows!r}; give property: [low, high]")
-        windows = {}
-        for name, window in self.windows.items():
-            try:
-                windows[str(name)] = window if isinstance(window, PropertyWindow) else window_of_pair(window)
-            except InputError as error:
-                raise InputError(f"target {self.name}, {name}: {error}") from None
-        object.__setattr__(self, "windows", MappingProxyType(windows))
+        object.__setattr__(self, "windows", checked_windows(self.name, self.windows))
         groups = self.space_groups
         if (
             isinstance(groups, str)

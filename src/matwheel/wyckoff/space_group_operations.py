@@ -53,7 +53,7 @@ def has_operations(crystal: Crystal, space_group: int) -> bool:
         # Rounding up to 1 would lie outside of the periodic box.
         own = crystal.frac_coords[species == element] % 1.0 % 1.0
         images = (np.einsum("oij,nj->oni", rotations, own) + translations[:, None]).reshape(-1, 3) % 1.0 % 1.0
-        distances, _ = cKDTree(own, boxsize=1.0).query(images)
+        distances, _ = cKDTree(own, boxsize=1.0).query(images)  # type: ignore[call-overload]  # one length for all axes is taken too
         if not (distances < _SAME_PLACE).all():
             return False
     return True
@@ -75,7 +75,8 @@ def is_supergroup(found: int, wanted: int) -> bool:
 
 @cache
 def _subgroups(space_group: int) -> frozenset[int]:
-    seen, left = set(), [space_group]
+    seen: set[int] = set()
+    left = [space_group]
     while left:
         group = left.pop()
         left += sorted(_maximal_subgroups(group) - seen)

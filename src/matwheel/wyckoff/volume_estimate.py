@@ -104,7 +104,7 @@ def fit_volume_estimate(counts: ArrayLike, volumes_angstrom3_per_atom: ArrayLike
     bad = np.flatnonzero(~(np.isfinite(volumes) & (volumes > 0)))
     if len(bad):
         raise InputError(f"row {bad[0]}: volume {volumes[bad[0]]} Å³ per atom; it must be positive")
-    has_data = shares.any(axis=0)
+    has_data = np.any(shares, axis=0)
     # Relative errors count, hence rows and targets divided by the volume.
     fitted, _ = nnls(shares[:, has_data] / volumes[:, None], np.ones(len(volumes)))
     element_volumes = np.full(len(ELEMENTS), max(fitted.mean(), _SMALLEST_ATOM_ANGSTROM3))

@@ -12,7 +12,7 @@ from matwheel.candidates.candidate_collection import (
     read_by_set,
     stacked_by_set,
 )
-from matwheel.candidates.candidates import COLUMNS
+from matwheel.candidates.ranking import COLUMNS
 from matwheel.core.archives import write_zip
 from matwheel.core.files import write_csv
 

@@ -365,3 +365,12 @@ def test_a_setting_by_dots_is_told_how_to_write_it(project, crystals, commands, 
     crystals("a.csv")
     assert screen(project, "a.csv", "--config", "validate.relax_at_most=10") == 1
     assert "write 'validate={relax_at_most: 10}'" in capsys.readouterr().err
+
+
+def test_the_project_is_that_of_the_command_where_the_folder_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli._project(None) == ROOT
+    (tmp_path / "Snakefile").touch()
+    assert cli._project(None) == tmp_path.resolve()

@@ -567,7 +567,7 @@ def test_json_without_a_crystal_is_refused_or_named(tmp_path, text):
 CRYSTALS = {
     "a.cif": (CIF, LAPO4),
     "deep/down/b.cif": (CIF, LAPO4),
-    "c.cif.gz": (gzip.compress(CIF.encode()), LAPO4),
+    "c.cif.gz": (gzip.compress(CIF.encode(), mtime=0), LAPO4),
     "d.vasp": (VASP, CS_CL),
     "run/POSCAR": (VASP, CS_CL),
     "e.extxyz": (extxyz(CSCL), CS_CL),

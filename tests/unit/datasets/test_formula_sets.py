@@ -395,7 +395,7 @@ def test_a_formula_set_is_no_crystal_dataset(tmp_path):
         b"formula,target\nNaN,1\nLiF,2\n",
         b"Formula;target\r\nNaN;1,5\r\nLiF;2,5\r\n",
         "# listed\nid\tFORMULA\n1\tNaN\n2\tLiF\n".encode("utf-16"),
-        gzip.compress(b"\xef\xbb\xbfid, formula\n1, NaN\n2, LiF\n\n"),
+        gzip.compress(b"\xef\xbb\xbfid, formula\n1, NaN\n2, LiF\n\n", mtime=0),
     ],
 )
 def test_formulas_of_a_reference_list_however_it_is_written(content):

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import sys
 from hashlib import sha256
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from matminer.datasets import get_all_dataset_info
 from matminer.utils.io import store_dataframe_as_json
 
+from matwheel.core.errors import InputError
 from matwheel.crystals.crystal import to_structure
 from matwheel.datasets import sources
 from matwheel.datasets.registry import Source
@@ -97,3 +99,10 @@ def test_without_the_file_matminers_loader_is_asked(tmp_path, monkeypatch):
     with pytest.raises(SourceUnavailable, match="no network"):
         read_matminer(source_of("jarvis_dft_2d"), [tmp_path])
     assert asked == ["jarvis_dft_2d"]
+
+
+def test_without_matminer_the_message_says_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matminer", None)
+    sources._matminer_datasets.cache_clear()
+    with pytest.raises(InputError, match="the package matminer is not installed; run `make environment`"):
+        matminer_file(source_of("jarvis_dft_2d"))

@@ -31,7 +31,6 @@ from matwheel.potentials.relaxation import (
     relax,
     relaxation_table,
     relaxation_verdicts,
-    shard_ids,
 )
 
 SETTINGS = RelaxationSettings()
@@ -413,16 +412,6 @@ def test_rock_salt_relaxes_with_the_default_potential():
     assert row.energy_ev_per_atom == pytest.approx(-3.39, abs=0.03)
     relaxed_a = (4 * abs(np.linalg.det(np.reshape(row.lattice, (3, 3))))) ** (1 / 3)
     assert relaxed_a == pytest.approx(5.69, abs=0.05)
-
-
-def test_shards_are_consecutive_and_even():
-    ids = [f"c{number}" for number in range(53)]
-    shards = shard_ids(ids, 25)
-    assert [len(shard) for shard in shards] == [17, 18, 18]
-    assert [name for shard in shards for name in shard] == ids
-    assert shard_ids([], 25) == [] and shard_ids(ids, 100) == [ids]
-    with pytest.raises(InputError, match="shard size"):
-        shard_ids(ids, 0)
 
 
 @pytest.mark.parametrize(

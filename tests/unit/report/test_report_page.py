@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from matwheel.candidates.candidates import CandidateSet, candidates_table
 from matwheel.candidates.false_negatives import false_negatives
 from matwheel.candidates.funnel import funnel_counts, sun_rates
+from matwheel.candidates.ranking import JudgedCandidates, candidates_table
 from matwheel.chapters.matwheel.contrasts import decided, paired_contrasts
 from matwheel.chapters.phonon.configuration_transfer import decided_contrasts
 from matwheel.core.archives import write_zip
@@ -153,7 +153,7 @@ def judged(poly_crystals: tuple[list[Crystal], np.ndarray], tmp_path: Path) -> J
     write_zip(
         [(f"{ids[3]}.svg", b"<svg xmlns='http://www.w3.org/2000/svg'><g/></svg>")], tmp_path / "bands.zip"
     )
-    one = CandidateSet(
+    one = JudgedCandidates(
         "poly", table, verdicts, SCREENS, cif_archive="candidates.zip", archived=frozenset(ids)
     )
     return JudgedSet(

@@ -41,7 +41,6 @@ rule fetch_formula_set:
     priority: 100
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=15,
@@ -72,7 +71,6 @@ rule train_composition_generator:
         "logs/train_composition_generator/{formula_set}.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=720,
@@ -104,7 +102,6 @@ rule generate_compositions:
         "logs/generate_compositions/{formula_set}/{shard}.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(3000),
         runtime=60,
@@ -139,7 +136,6 @@ rule join_compositions:
         "logs/join_compositions/{formula_set}.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=15,
@@ -163,7 +159,6 @@ rule generate_null_compositions:
         "logs/generate_null_compositions/{formula_set}/{null}.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(3000),
         runtime=30,
@@ -195,7 +190,6 @@ rule evaluate_compositions:
         "logs/evaluate_compositions/{composition_set}.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=60,
@@ -223,7 +217,6 @@ rule tabulate_compositions:
         "logs/tabulate_compositions/compositions.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=15,
@@ -277,7 +270,6 @@ rule draw_compositions:
         "logs/draw_compositions/compositions.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=15,
@@ -305,7 +297,6 @@ rule map_compositions:
         "logs/map_compositions/{formula_set}.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=60,
@@ -334,7 +325,6 @@ rule train_autoencoder:
         "logs/train_autoencoder/{formula_set}.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=240,
@@ -367,7 +357,6 @@ rule compare_decodable:
         "logs/compare_decodable/{formula_set}.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=60,
@@ -395,7 +384,6 @@ rule train_elemnet:
         "logs/train_elemnet/{formula_set}.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(6000),
         runtime=720,
@@ -428,7 +416,6 @@ rule compare_formation_energies:
         "logs/compare_formation_energies/{formula_set}.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(6000),
         runtime=120,
@@ -460,7 +447,6 @@ rule compare_band_gaps:
         "logs/compare_band_gaps/{formula_set}.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(6000),
         runtime=120,
@@ -491,7 +477,6 @@ rule matgan_report:
         "logs/matgan_report/report.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=15,

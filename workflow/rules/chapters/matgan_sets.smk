@@ -81,6 +81,7 @@ COMPOSITION_FIGURES = [
 ]
 
 
+NAMED_AT_THE_END.append("results/matgan/report")
 HEADLINES += ["results/matgan/report"] if FORMULA_SETS else []
 if FORMULA_SETS:
     REPORT_FILES["compositions"] = ["results/matgan/table1.csv"]

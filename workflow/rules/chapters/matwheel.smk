@@ -6,79 +6,9 @@ out: results/table2.csv, table2_contrasts.csv, table2.json, table2.svg;
      results/candidates.csv, candidates/cifs.zip, funnel.csv, sun.csv, funnel.svg, false_negatives.csv
 """
 
-FUNNEL = config["funnel"]
 
-CANDIDATE_SETS = [
-    f"matwheel/{dataset}/{scheme}/seed{run}/{supervision}"
-    for dataset in DATASETS
-    for scheme in SCHEMES
-    for run in FUNNEL["runs"]
-    for supervision in FUNNEL["supervisions"]
-]
-REAL_SETS = [
-    f"real/{dataset}/{SCHEMES[0]}/seed{run}"
-    for dataset in DATASETS
-    for run in FUNNEL["runs"]
-]
-for run in [run for run in FUNNEL["runs"] if run not in RUNS]:
-    raise WorkflowError(
-        f"config: funnel.runs has run {run}, but split.runs makes runs 0 to {RUNS[-1]} only"
-    )
+include: "matwheel_sets.smk"
 
-
-def flywheel_set(name):
-    """Crystals of the flywheel's generator, with a property that the judge predicts."""
-    dataset, scheme, seed, _ = name.split("/")[1:]
-    return compared_set(
-        name,
-        dataset,
-        training=training_rows(dataset, scheme, seed),
-        predicted=[f"results/{name}/predicted.parquet"],
-    )
-
-
-def title_on_page(name):
-    """What the page calls a set of the flywheel."""
-    dataset, _, seed, supervision = name.split("/")[1:]
-    return f"{short_title(dataset)}, run {seed.removeprefix('seed')}, {supervision}"
-
-
-SETS.register(
-    r"matwheel/[a-z0-9_]+/[a-z0-9]+/seed\d+/(full|semi)",
-    flywheel_set,
-)
-SETS_OF_FUNNEL["results"] = CANDIDATE_SETS
-SHOWN_SETS |= {
-    name: {"title": title_on_page(name), "from_genes": False} for name in CANDIDATE_SETS
-}
-
-CANDIDATES = []
-if CANDIDATE_SETS:
-    CANDIDATES += [
-        "results/candidates.csv",
-        "results/funnel.svg",
-        "results/false_negatives.csv",
-    ]
-    CANDIDATES += ["results/dft.csv"] if VALIDATE["dft"]["backend"] != "none" else []
-INPUT_FILES.append("resources/published_table2.csv")
-HEADLINES += [
-    "results/table2.csv",
-    "results/table2.svg",
-    "results/table2_contrasts.csv",
-    *CANDIDATES,
-    *of_datasets("results/matwheel/{dataset}/{scheme}/generators.svg"),
-]
-REPORT_FILES |= {
-    "table2": ["results/table2.csv"],
-    "table2_scores": ["results/table2_scores.csv"],
-    "table2_contrasts": ["results/table2_contrasts.csv"],
-    "table2_figure": ["results/table2.svg"],
-    "generator_figures": of_datasets(
-        "results/matwheel/{dataset}/{scheme}/generators.svg"
-    ),
-    "false_negatives": ["results/false_negatives.csv"] if CANDIDATE_SETS else [],
-    "uniqueness": [f"results/{name}/uniqueness.csv" for name in CANDIDATE_SETS],
-}
 
 WHERE_NEXT = """Test MAE, mean (standard deviation over the splits). Where to look next:
   results/table2.svg            the table as a figure
@@ -140,15 +70,14 @@ rule table2:
         "logs/table2/table2.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
     params:
         code=code("table2"),
         seed=config["seed"],
-        published="resources/published_table2.csv",
-        published_sha256=sha256_of_file(ROOT / "resources" / "published_table2.csv"),
+        published=PUBLISHED,
+        published_sha256=sha256_of_file(PUBLISHED),
         settings={key: config[key] for key in sorted(config) if key != "mirror_folders"},
         where_next=WHERE_NEXT,
     message:
@@ -176,7 +105,6 @@ rule draw_table2:
         "logs/draw_table2/table2.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=15,
@@ -217,7 +145,6 @@ rule evaluate_generators:
         "logs/evaluate_generators/{dataset}/{scheme}/seed{seed}.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=60,
@@ -260,7 +187,6 @@ rule collect_generator_cards:
         "logs/collect_generator_cards/{dataset}/{scheme}.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=15,
@@ -286,7 +212,6 @@ rule predict_candidates:
         "logs/predict_candidates/{dataset}/{scheme}/seed{seed}/{supervision}.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(2000),
         runtime=30,
@@ -335,7 +260,6 @@ rule collect_candidates:
         "logs/collect_candidates/candidates.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
@@ -370,7 +294,6 @@ rule audit_false_negatives:
         "logs/audit_false_negatives/false_negatives.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,

@@ -30,7 +30,6 @@ rule perturb_crystals:
         "logs/perturb_crystals/{dataset}/shard{shard}.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(3000),
         runtime=60,
@@ -70,7 +69,6 @@ rule collect_perturbed:
         "logs/collect_perturbed/{dataset}.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=15,
@@ -101,7 +99,6 @@ rule take_perturbed:
         training_set="|".join(PERTURBED_TRAINING_SETS),
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=15,
@@ -147,7 +144,6 @@ rule train_on_perturbed:
         training_set="|".join(PERTURBED_TRAINING_SETS),
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=120,
@@ -208,7 +204,6 @@ rule table_perturbed:
         "logs/table_perturbed/table_perturbed.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,

@@ -11,6 +11,7 @@ PERTURBED_TRAINING_SETS = {
 PERTURBED_RUNS = [
     (dataset, scheme, run) for dataset in DATASETS for scheme in SCHEMES for run in RUNS
 ]
+NAMED_AT_THE_END.append("results/perturbed_table.csv")
 if PERTURBATION["predictors"]:
     HEADLINES += ["results/perturbed_table.csv", "results/perturbed_contrasts.csv"]
     REPORT_FILES["perturbed_table"] = ["results/perturbed_table.csv"]

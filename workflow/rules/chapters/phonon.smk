@@ -32,7 +32,6 @@ rule compute_force_constants:
         "logs/compute_force_constants/{compound}.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(3000),
         runtime=60,
@@ -64,7 +63,6 @@ rule find_self_consistent_phonons:
         "logs/find_self_consistent_phonons/{compound}/{temperature}.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(3000),
         runtime=60,
@@ -91,7 +89,6 @@ rule displace_crystal:
         "logs/displace_crystal/{compound}/{family}/shard{shard}.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=20,
@@ -123,7 +120,6 @@ rule label_configurations:
         "logs/label_configurations/{compound}/{family}/shard{shard}.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(3000),
         runtime=120,
@@ -151,7 +147,6 @@ rule collect_configurations:
         "logs/collect_configurations/{compound}.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=20,
@@ -198,7 +193,6 @@ rule draw_displacements:
         "logs/draw_displacements/displacements.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=20,
@@ -229,7 +223,6 @@ if PHONON_DFT["settings"]["backend"] == "none":
             "logs/take_shipped_labels/{compound}.tsv"
         conda:
             "../../../envs/matwheel.yaml"
-        threads: 1
         resources:
             mem_mb=1000,
             runtime=10,
@@ -258,7 +251,6 @@ else:
             "logs/compute_configuration_dft/{compound}/{family}/shard{shard}.tsv"
         conda:
             "../../../envs/matwheel.yaml"
-        threads: 1
         resources:
             mem_mb=grows(4000),
             runtime=240,
@@ -293,7 +285,6 @@ else:
             "logs/collect_dft_labels/{compound}.tsv"
         conda:
             "../../../envs/matwheel.yaml"
-        threads: 1
         resources:
             mem_mb=grows(1000),
             runtime=10,
@@ -319,7 +310,6 @@ rule compare_potential_with_dft:
         "logs/compare_potential_with_dft/agreement.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(3000),
         runtime=60,
@@ -346,7 +336,6 @@ rule learn_from_configurations:
         "logs/learn_from_configurations/{learnt_set}/seed{seed}.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(2000),
         runtime=60,
@@ -396,7 +385,6 @@ rule compare_configurations:
         "logs/compare_configurations/comparison.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=20,
@@ -443,7 +431,6 @@ rule explain_gaps:
         "logs/explain_gaps/explanations.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=60,

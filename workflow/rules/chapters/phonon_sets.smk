@@ -3,7 +3,10 @@
 from matwheel.vibrations.displacements import SETS as KINDS
 from matwheel.vibrations.displacements import DisplacementSettings
 
-PHONON = config["phonon"]
+PHONON = config["phonon"] | {
+    key: {name: shipped(path) for name, path in config["phonon"][key].items()}
+    for key in ("files", "shipped_labels")
+}
 COMPOUNDS = PHONON["compounds"]
 TEMPERATURES = PHONON["temperatures_kelvin"]
 PHONON_LEARNING = PHONON["learning"]
@@ -97,6 +100,7 @@ EXPLAINED_MODELS = [
     for seed in PHONON_RUNS
 ]
 
+NAMED_AT_THE_END.append("results/phonon/cross_table.csv")
 REPORT_OPTIONS["drawn_target"] = PHONON_LEARNING["drawn_target"]
 REPORT_FILES["configuration_figures"] = []
 INPUT_FILES += [

@@ -29,7 +29,6 @@ rule read_archive_crystals:
         "logs/read_archive_crystals/archive.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=30,
@@ -53,7 +52,6 @@ rule find_genes:
         "logs/find_genes/genes.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=60,
@@ -80,7 +78,6 @@ rule tabulate_genes:
         "logs/tabulate_genes/genes.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=30,
@@ -107,7 +104,6 @@ rule train_gene_judges:
         "logs/train_gene_judges/judges.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=60,
@@ -135,7 +131,6 @@ rule fit_cells:
         "logs/fit_cells/cells.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=30,
@@ -160,7 +155,6 @@ rule pretrain_mpvae:
         "logs/pretrain_mpvae/{model}.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=240,
@@ -194,7 +188,6 @@ rule fine_tune_mpvae:
         "logs/fine_tune_mpvae/{model}.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=240,
@@ -231,7 +224,6 @@ rule score_ablation:
         "logs/score_ablation/ablation.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=60,
@@ -260,7 +252,6 @@ rule generate_genes:
         gene_source="mpvae|unconditional",
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=30,
@@ -291,7 +282,6 @@ rule generate_null_genes:
         "logs/generate_null_genes/round{round}/{task}/{gene_null}.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(2000),
         runtime=30,
@@ -328,7 +318,6 @@ rule screen_genes:
         "logs/screen_genes/round{round}/{task}/{gene_source}.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=60,
@@ -359,7 +348,6 @@ rule select_genes:
         "logs/select_genes/round{round}/{task}/{gene_source}.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
@@ -389,7 +377,6 @@ rule build_crystals:
         "logs/build_crystals/round{round}/{task}/{gene_source}/shard{shard}.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(3000),
         runtime=120,
@@ -428,7 +415,6 @@ rule collect_built:
         "logs/collect_built/round{round}/{task}/{gene_source}.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
@@ -455,7 +441,6 @@ rule screen_relaxed_genes:
         "logs/screen_relaxed_genes/round{round}/{task}/{gene_source}.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=30,
@@ -484,7 +469,6 @@ rule extend_training_genes:
         "logs/extend_training_genes/round{round}.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
@@ -524,7 +508,6 @@ rule compare_conditions:
         "logs/compare_conditions/conditions.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=30,
@@ -557,7 +540,6 @@ rule map_latents:
         "logs/map_latents/latents.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=grows(4000),
         runtime=30,
@@ -615,7 +597,6 @@ rule collect_gene_funnels:
         "logs/collect_gene_funnels/funnels.tsv"
     conda:
         "../../../envs/matwheel.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,

@@ -52,6 +52,7 @@ GENE_FUNNELS = [
     for number in GENE_ROUNDS
     for source in ("mpvae", *(WYCRYST["nulls"] if number == 1 else []))
 ]
+NAMED_AT_THE_END.append("results/wycryst/candidates.csv")
 if TASKS:
     HEADLINES += [
         f"results/wycryst/{name}"

@@ -205,8 +205,8 @@ def draw_distributions(
             places = np.arange(most_elements + 1) + (number - (len(series) - 1) / 2) * width
             upper.bar(places, shares, width=width, color=colour, label=name)
             marker = "_" if name == TRAINING_ROWS else GENERATOR_MARKERS[(number - 1) % 7]
-            size = 9 if name == TRAINING_ROWS else 3.5
-            lower.plot(np.array(elements)[order] / n, marker, color=colour, ms=size, ls="none", mew=1.4)
+            points = 9.0 if name == TRAINING_ROWS else 3.5
+            lower.plot(np.array(elements)[order] / n, marker, color=colour, ms=points, ls="none", mew=1.4)
         labels = [*map(str, range(most_elements)), f"{most_elements} or more"]
         upper.set_xticks(range(most_elements + 1), labels)
         upper.set_xlabel("number of elements")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import pandas as pd
@@ -292,7 +292,7 @@ def kernel_density(
         # Bins are laid out from the edge, so that mirroring maps bins onto bins.
         bins = int(np.ceil((last - lowest) / step))
         edges = lowest + step * np.arange(bins + 1)
-        mode = "reflect"
+        mode: Literal["reflect", "constant"] = "reflect"
     else:
         bins = int(np.ceil((last - first) / step))
         edges = first + step * np.arange(bins + 1)
@@ -318,9 +318,9 @@ def _describe(
     )
     lines = [f"{len(numbers):,} rows, median {np.median(numbers):.3g}"]
     if distances is not None:
-        row = distances[distances["set"].isin([name, f"{name}, two halves"])]
-        if len(row):
-            row = row.iloc[0]
+        rows = distances[distances["set"].isin([name, f"{name}, two halves"])]
+        if len(rows):
+            row = rows.iloc[0]
             what = "distance" if row["set"] == name else "its two halves apart"
             lines.append(
                 f"{what} {row['distance']:.3g} ({row['distance_low']:.3g} to {row['distance_high']:.3g})"

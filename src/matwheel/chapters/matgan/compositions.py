@@ -272,15 +272,15 @@ def evaluation_table(evaluation: CompositionEvaluation) -> pd.DataFrame:
         add("unique", n, unique, n)
     for part in PARTS:
         add(f"recovery_{part}", "", *evaluation.recovered(part))
-    for item in evaluation.recovery:
-        add(f"recovery_{item.part}", item.n_elements, item.recovered, item.n)
+    for found in evaluation.recovery:
+        add(f"recovery_{found.part}", found.n_elements, found.recovered, found.n)
     add("new", "", evaluation.new, evaluation.n)
     for size, unique in enumerate(evaluation.unique_by_elements):
         if unique:
             add("new_of_unique", size, evaluation.new_by_elements[size], unique)
-    for item in evaluation.confirmed:
-        add("confirmed_of_new", item.by, item.confirmed, evaluation.new)
-        add("confirmed_of_known", item.by, item.confirmed, item.candidates)
+    for said in evaluation.confirmed:
+        add("confirmed_of_new", said.by, said.confirmed, evaluation.new)
+        add("confirmed_of_known", said.by, said.confirmed, said.candidates)
     training = sum(evaluation.training_n_elements)
     for size, count in enumerate(evaluation.n_elements):
         add("n_elements", size, count, evaluation.n)
@@ -342,7 +342,7 @@ class _Known:
             part >= 0,
             part,
             {name: np.unique(place) for name, place in zip(others, places[1:], strict=True)},
-            np.stack(training.to_numpy()),
+            np.stack(training.to_list()),
         )
 
     def recovery(self, seen: NDArray[np.bool_]) -> tuple[Recovery, ...]:
@@ -451,7 +451,7 @@ def _validity(
 def _keys_of(table: pd.DataFrame, elements: Sequence[str], name: str) -> ReducedKeys:
     if not len(table):
         raise InputError(f"formula set {name} has no rows")
-    counts = np.stack(table["counts"].to_numpy())
+    counts = np.stack(table["counts"].to_list())
     if counts.shape[1] != len(elements):
         raise InputError(
             f"formula set {name} has {counts.shape[1]} elements and the samples {len(elements)}; "

@@ -10,6 +10,7 @@ import pandas as pd
 
 from matwheel.chapters.matwheel.table2 import TRAINING_SETS
 from matwheel.core.seeds import derive_seed
+from matwheel.core.table_rows import groups
 from matwheel.statistics.paired_statistics import (
     BOOTSTRAP_REPLICATES,
     corrected_standard_error,
@@ -89,7 +90,7 @@ def paired_contrasts(
     rows = []
     for predictor in predictors:
         own = predictions[predictions["predictor"] == predictor]
-        for (dataset, scheme), part in own.groupby(["dataset", "scheme"], sort=True):
+        for (dataset, scheme), part in groups(own, ["dataset", "scheme"]):
             ratio = test_to_train[dataset, scheme] if isinstance(test_to_train, Mapping) else test_to_train
             for method, reference in contrasts:
                 own_seed = derive_seed(seed, dataset, scheme, method, reference)
@@ -131,7 +132,8 @@ def _contrast(
         "note": "",
     }
     runs = {
-        name: dict(iter(part[part["training_set"] == name].groupby("seed"))) for name in (method, reference)
+        name: {number: rows for (number,), rows in groups(part[part["training_set"] == name], ["seed"])}
+        for name in (method, reference)
     }
     missing = [TRAINING_SETS[name] for name in (method, reference) if not runs[name]]
     if missing:

@@ -252,10 +252,13 @@ def _distances(
 
     dense = [crystal for crystal, valid in zip(generated, structure_valid, strict=True) if valid]
     with_atoms = [crystal for crystal in generated if crystal.species]
-    samples = {
+    samples: dict[str, tuple[Sequence[float], Sequence[float]]] = {
         "density": (_densities(dense), _densities(training)),
-        "number_of_elements": tuple([len(set(c.species)) for c in part] for part in (with_atoms, training)),
-        "atoms_per_cell": tuple([len(c.species) for c in part] for part in (with_atoms, training)),
+        "number_of_elements": (
+            [len(set(c.species)) for c in with_atoms],
+            [len(set(c.species)) for c in training],
+        ),
+        "atoms_per_cell": ([len(c.species) for c in with_atoms], [len(c.species) for c in training]),
     }
     return {
         name: {

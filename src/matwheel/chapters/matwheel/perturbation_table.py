@@ -14,6 +14,7 @@ import pandas as pd
 
 from matwheel.chapters.matwheel.contrasts import COLUMNS, decided, paired_contrasts
 from matwheel.core.seeds import derive_seed
+from matwheel.core.table_rows import groups
 from matwheel.statistics.paired_statistics import BOOTSTRAP_REPLICATES
 from matwheel.statistics.scores import RUN_COLUMNS, check_predictions, run_scores
 
@@ -150,7 +151,7 @@ def refuse_other_test_rows(predictions: pd.DataFrame, splits: Iterable[Mapping[s
     expected = {
         (split["dataset"], split["scheme"], int(split["run"])): sorted(split["test"]) for split in splits
     }
-    for run, rows in predictions.groupby(list(RUN_COLUMNS)):
+    for run, rows in groups(predictions, RUN_COLUMNS):
         dataset, scheme, _, _, number = run
         if (dataset, scheme, int(number)) not in expected:
             raise ValueError(f"run {run}: no split of this dataset, scheme and number was given")

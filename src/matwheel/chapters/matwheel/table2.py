@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from matwheel.core.table_rows import named_rows
 from matwheel.statistics.scores import run_scores
 
 TRAINING_SETS = {"F": "F", "GF": "G_F", "F_GF": "F+G_F", "S": "S", "GS": "G_S", "S_GS": "S+G_S"}
@@ -85,10 +86,10 @@ def table2_text(table: pd.DataFrame) -> pd.DataFrame:
         set, empty where there is no figure.
     """
     rows: dict[tuple[str, str, str], dict[str, str]] = {}
-    for row in table.itertuples(index=False):
+    for row in named_rows(table):
         place = rows.setdefault((row.dataset, row.scheme, row.predictor), {})
         place[TRAINING_SETS[row.training_set]] = _mean_and_std(row.mae_mean, row.mae_std)
-    for row in table.dropna(subset=["published_mean"]).itertuples(index=False):
+    for row in named_rows(table.dropna(subset=["published_mean"])):
         place = rows.setdefault((row.dataset, row.scheme, "published"), {})
         place[TRAINING_SETS[row.training_set]] = _mean_and_std(row.published_mean, row.published_std)
     shown = [

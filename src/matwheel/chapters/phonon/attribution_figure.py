@@ -114,8 +114,9 @@ def draw_explanations(
         _draw_importance(upper, by_pair, models, pairs, colours, measure)
         _draw_sensitivities(beside, sensitivities, pairs, colours, sensitivity_words)
         highest = 1.05 * float(over_distance["share_high"].max()) if len(over_distance) else 1.0
-        for place, part in enumerate(below[0].subgridspec(1, len(models), wspace=0.06)):
-            axes = figure.add_subplot(part)
+        strip = below[0].subgridspec(1, len(models), wspace=0.06)
+        for place in range(len(models)):
+            axes = figure.add_subplot(strip[place])
             own = (
                 over_distance[over_distance["model"] == models[place]]
                 if len(over_distance)

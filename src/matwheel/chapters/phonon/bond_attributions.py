@@ -166,7 +166,7 @@ def bond_table(bonds: Bonds, values: NDArray[np.float64], **labels: Any) -> pd.D
 def importance(
     table: pd.DataFrame,
     *,
-    distance_bins_angstrom: Sequence[float] | None = None,
+    distance_bins_angstrom: Sequence[float] | NDArray[np.float64] | None = None,
     seed: int,
     level: float = 0.95,
     replicates: int = BOOTSTRAP_REPLICATES,
@@ -280,10 +280,10 @@ def importance_contrast(
 
     rows = []
     for pair in pairs:
-        (one, one_drawn), (other, other_drawn) = of(first, pair), of(second, pair)
+        (share, drawn), (second_share, second_drawn) = of(first, pair), of(second, pair)
         rows.append(
             {"first": first, "second": second, "pair": pair}
-            | with_interval("difference", one - other, one_drawn - other_drawn, level)
+            | with_interval("difference", share - second_share, drawn - second_drawn, level)
         )
     return pd.DataFrame(rows)
 
@@ -306,7 +306,9 @@ class _ShareCube:
     blocks: NDArray[np.int64]
 
 
-def _share_cubes(table: pd.DataFrame, bins: Sequence[float] | None) -> dict[str, _ShareCube]:
+def _share_cubes(
+    table: pd.DataFrame, bins: Sequence[float] | NDArray[np.float64] | None
+) -> dict[str, _ShareCube]:
     for name in ("model", "seed", "configuration", "pair", "attribution"):
         if name not in table:
             raise InputError(f"the table of bonds has no column {name!r}; give it to bond_table")
@@ -388,5 +390,5 @@ def _variance_shares(
         return np.where(variance > 1e-12 * scale, covariance / variance, np.nan)
 
 
-def _bin_columns(place: int, bins: Sequence[float]) -> dict[str, float]:
+def _bin_columns(place: int, bins: Sequence[float] | NDArray[np.float64]) -> dict[str, float]:
     return {"distance_low_angstrom": float(bins[place]), "distance_high_angstrom": float(bins[place + 1])}

@@ -85,7 +85,8 @@ class Bonds:
 
     def of_bonds(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the sum of an edge quantity over the edges of each bond, shape (bonds,)."""
-        return np.bincount(self.bond, weights=values, minlength=len(self.first_edges))
+        sums = np.bincount(self.bond, weights=values, minlength=len(self.first_edges))
+        return np.asarray(sums, dtype=np.float64)
 
     def pieces(self, configurations: int) -> Iterator[tuple[Bonds, slice]]:
         """Yield the bonds of so many configurations at a time, with the slice of their edges."""
@@ -153,8 +154,11 @@ def bonds_of(
         bonds += int(own.max(initial=-1)) + 1
     if not bonds:
         raise InputError(f"no bond within {cutoff_angstrom:g} Å; take a larger cut-off")
+    numbers, owner, first, second, distance, rest_distance, bond_of_edge = (
+        np.concatenate(column) for column in zip(*parts, strict=True)
+    )
     return Bonds(
-        *(np.concatenate(column) for column in zip(*parts, strict=True)), len(crystals), cutoff_angstrom
+        numbers, owner, first, second, distance, rest_distance, bond_of_edge, len(crystals), cutoff_angstrom
     )
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from matwheel.chapters.phonon.labelled_configurations import TARGETS
 from matwheel.core.errors import InputError
 from matwheel.core.seeds import derive_seed
+from matwheel.core.table_rows import groups
 from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.table import crystals_of_table
 from matwheel.statistics.paired_statistics import (
@@ -294,11 +295,11 @@ def check_transfer_predictions(predictions: pd.DataFrame) -> None:
         raise InputError("no predictions to score; train at least one training set")
     twice = predictions.duplicated([*_RUN, "target", "id"])
     if twice.any():
-        row = predictions.loc[twice.idxmax()]
+        row = predictions[twice].iloc[0]
         raise InputError(f"{row['id']} occurs twice in {_run_name(row)}; give each run once")
     finite = np.isfinite(predictions["truth"]) & np.isfinite(predictions["prediction"])
     if not finite.all():
-        row = predictions.loc[(~finite).idxmax()]
+        row = predictions[~finite].iloc[0]
         raise InputError(
             f"{_run_name(row)}: truth {row['truth']} or prediction {row['prediction']} of {row['id']} is not "
             "finite; look at that training's log"
@@ -306,7 +307,7 @@ def check_transfer_predictions(predictions: pd.DataFrame) -> None:
     if (predictions.groupby(["target", "id"])["truth"].nunique() > 1).any():
         raise InputError("one configuration has two truths; collect predictions of one table only")
     for (target, seed), part in predictions.groupby(["target", "seed"], sort=True):
-        rows = part.groupby(["training_set", "size", "method"])["id"].agg(lambda ids: tuple(sorted(ids)))
+        rows = part.groupby(["training_set", "size", "method"])["id"].agg(lambda ids: tuple(sorted(ids)))  # type: ignore[type-var]  # a cell may hold a tuple
         if rows.nunique() > 1:
             raise InputError(
                 f"seed {seed}, {target}: runs were scored on different test rows; they must come from one "
@@ -366,7 +367,7 @@ def learning_curves(predictions: pd.DataFrame) -> pd.DataFrame:
         for key, part in predictions.groupby(_CELL)
     }
     rows = []
-    for key, part in scores.groupby(_CELL, sort=True):
+    for key, part in groups(scores, _CELL):
         cell = dict(zip(_CELL, key, strict=True))
         compared = (
             cell["method"] == MAIN_METHOD and cell["training_set"] == THERMAL and cell["test_set"] == THERMAL
@@ -449,7 +450,7 @@ def contrasts(predictions: pd.DataFrame, seed: int = 0, replicates: int = 2000) 
     absolute = predictions.assign(error=(predictions["prediction"] - predictions["truth"]).abs())
     runs = {
         key: part.set_index(["seed", "id"])["error"].sort_index()
-        for key, part in absolute.groupby(["method", "training_set", "size", "target", "test_set"])
+        for key, part in groups(absolute, ["method", "training_set", "size", "target", "test_set"])
     }
     rows = []
     for first, second in pairs:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import nan
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,7 @@ from matwheel.vibrations.displacements import (
     UNIFORM_SYMMETRIC,
     DisplacementSettings,
     NoVibrationLeft,
+    Policy,
     Vibrations,
     displaced_crystal,
     random_displacements,
@@ -60,7 +61,7 @@ class ConfigurationSet:
     """
 
     kind: str
-    policy: str = ""
+    policy: Policy | Literal[""] = ""
     temperature_kelvin: float = nan
 
     @classmethod
@@ -78,7 +79,8 @@ class ConfigurationSet:
                 f"unknown set of configurations {name!r}; examples: thermal_cutoff_300, "
                 "uniform_scaled_cutoff_300, uniform_one_sided, uniform_symmetric"
             )
-        return cls(found[1], found[2], float(found[3]))
+        policy = next(name for name in POLICIES if name == found[2])
+        return cls(found[1], policy, float(found[3]))
 
     def __str__(self) -> str:
         return "_".join([self.kind, *([self.policy, f"{self.temperature_kelvin:g}"] if self.policy else [])])
@@ -208,7 +210,7 @@ def configurations(
             "temperature_kelvin": [wanted.temperature_kelvin] * len(crystals),
             "index": list(indices),
             "block": [index // block_size for index in indices],
-            "rms_displacement_angstrom": rms_displacement(displaced),
+            "rms_displacement_angstrom": rms_displacement(displaced).tolist(),
         },
     )
 
@@ -239,7 +241,7 @@ def _potential_labels(crystal: Crystal, calculator: Calculator) -> dict[str, Any
     try:
         atoms = to_atoms(crystal)
         atoms.calc = calculator
-        found = {
+        found: dict[str, Any] = {
             "energy_ev_per_atom": float(atoms.get_potential_energy()) / len(atoms),
             "stress_gpa": float(atoms.get_stress(voigt=True)[:3].mean()) * EV_PER_ANGSTROM3_IN_GPA,
             "forces_ev_per_angstrom": np.asarray(atoms.get_forces(), dtype=np.float64).ravel().tolist(),

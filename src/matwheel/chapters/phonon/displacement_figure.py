@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from matwheel.core.errors import InputError
+from matwheel.core.table_rows import groups
 from matwheel.figures.figures import BLUE, GREEN, GREY, ORANGE, STYLE, save_figure
 from matwheel.vibrations.displacements import POLICIES, RANDOM_SETS, THERMAL
 from matwheel.vibrations.force_constants import ForceConstants, bands_along_path
@@ -251,10 +252,10 @@ def _groups(frame: pd.DataFrame) -> list[tuple[tuple[str, str, str, float], pd.D
     # A random set has no policy and a temperature only where it is scaled to a thermal set.
     usable["policy"] = usable["policy"].fillna("").astype(str)
     usable["temperature_kelvin"] = usable["temperature_kelvin"].astype(float)
-    parts = usable.groupby(_GROUP, sort=False, dropna=False)
+    parts = groups(usable, _GROUP, sort=False, dropna=False)
     compounds = list(dict.fromkeys(usable["compound"]))
 
-    def order(key: tuple[str, str, str, float]) -> tuple:
+    def order(key: tuple[Any, ...]) -> tuple:
         compound, kind, policy, temperature = key
         place = POLICIES.index(policy) if policy in POLICIES else len(POLICIES)
         return (
@@ -264,7 +265,7 @@ def _groups(frame: pd.DataFrame) -> list[tuple[tuple[str, str, str, float], pd.D
             np.inf if np.isnan(temperature) else temperature,
         )
 
-    return sorted(((key, part) for key, part in parts), key=lambda group: order(group[0]))
+    return sorted(parts, key=lambda group: order(group[0]))
 
 
 def _draw_compound(axes: Axes, groups: list, markers: dict[float, str]) -> None:

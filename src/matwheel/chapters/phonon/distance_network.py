@@ -182,6 +182,8 @@ def _element_properties() -> NDArray[np.float32]:
 class RadialBasis(nn.Module):
     """Gaussians of the distance, times a function that fades from 1 to 0 before the cutoff."""
 
+    centres: Tensor
+
     def __init__(self, settings: DistanceNetworkSettings) -> None:
         super().__init__()
         self.step = settings.basis_step_angstrom
@@ -210,6 +212,9 @@ class FixedScale(nn.Module):
     The deviation is one number for all features of a group: scaled one by one, features that hardly vary, and
     so hold mostly noise, would count as much as the others.
     """
+
+    mean: Tensor
+    deviation: Tensor
 
     def __init__(self, groups: int, width: int) -> None:
         super().__init__()
@@ -249,9 +254,10 @@ class DistanceConvolution(nn.Module):
         nn.init.normal_(self.of_source.weight, std=width**-0.5)
         self.scale = FixedScale(_LARGEST_ATOMIC_NUMBER + 1, width)
         self.share = nn.Parameter(torch.tensor(first_share))
-        self.update = nn.Sequential(nn.Linear(2 * width, width), nn.SiLU(), nn.Linear(width, width))
-        nn.init.zeros_(self.update[-1].weight)
-        nn.init.zeros_(self.update[-1].bias)
+        first, last = nn.Linear(2 * width, width), nn.Linear(width, width)
+        self.update = nn.Sequential(first, nn.SiLU(), last)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
 
     def messages(self, nodes: Tensor, batch: EdgeBatch, basis: Tensor, edge_weight: Tensor | None) -> Tensor:
         """Return the sum of the messages to each atom, shape (atoms, width)."""
@@ -268,6 +274,8 @@ class DistanceConvolution(nn.Module):
 
 class FilterNetwork(nn.Module):
     """Embedding of the elements → rounds of messages → mean over atoms → targets, standardised."""
+
+    properties: Tensor
 
     def __init__(self, settings: DistanceNetworkSettings, targets: int) -> None:
         super().__init__()
@@ -311,6 +319,7 @@ class FilterNetwork(nn.Module):
 
         nodes = self._elements(batch)
         for convolution in self.convolutions:
+            assert isinstance(convolution, DistanceConvolution)  # a ModuleList names no type
             received = convolution.messages(nodes, batch, basis, None)
             convolution.scale.set_from(received, batch.atomic_numbers)
             nodes = convolution(nodes, batch, basis, None)

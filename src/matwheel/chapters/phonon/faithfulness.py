@@ -155,8 +155,9 @@ def faithfulness_curves(
     wide, codes = _measured(table, measure, blocks)
     weights = drawn_weights(codes, replicates, np.random.default_rng(derive_seed(seed, "faithfulness")))
     rows = []
-    for (choice, count), column in wide.items():
-        values = column.to_numpy()
+    choices, counts = (wide.columns.get_level_values(name) for name in ("choice", "count"))
+    for place, (choice, count) in enumerate(zip(choices, counts, strict=True)):
+        values = wide.iloc[:, place].to_numpy()
         rows.append(
             {"choice": choice, "count": int(count)}
             | with_interval("mean", values.mean(), weights @ values, level)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -116,14 +116,20 @@ def explain_gaps(
     altered: dict[tuple[str, str], list[pd.DataFrame]] = {}
     for one in networks:
         network, learnt_set = one.network, one.learnt_set
-        output = network.target_names.index(GAP)
+        names = network.target_names or ()
+        if GAP not in names:
+            raise InputError(
+                f"the network of {learnt_set}, seed {one.number}, does not say that it predicts {GAP}; name "
+                "its targets"
+            )
+        output = names.index(GAP)
         own = np.flatnonzero(explained["id"].isin(one.test_ids))
         if not len(own):
             raise InputError(
                 f"no thermal test row for the network of {learnt_set}, seed {one.number}; label more "
                 "thermal configurations"
             )
-        of_model = {"model": learnt_set, "seed": one.number, "block": blocks[own]}
+        of_model: dict[str, Any] = {"model": learnt_set, "seed": one.number, "block": blocks[own]}
         bonds = bonds_of([crystals[row] for row in own], at_rest, network.settings.cutoff_angstrom)
         attributions = integrated_gradients_of_distances(network.forward, bonds, output=output)
         missing.append(attributions.largest_missing)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import permutations
-from math import factorial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -156,7 +154,7 @@ def sensitivity_from_labels(
         wanted = [_parsed_pair(pair) for pair in pairs]
         for pair in wanted:
             if pair not in features:
-                raise InputError(_absent(pair, list(features)))
+                raise InputError(_absent(pair, list(features.columns)))
         features = features[wanted]
     blocks = np.unique(_block_names(table), return_inverse=True)[1].ravel()
     truth = table[label].to_numpy(dtype=np.float64)
@@ -171,7 +169,7 @@ def sensitivity_from_labels(
     residual = lengths - groups @ np.linalg.lstsq(groups, lengths, rcond=None)[0]
     within = truth - groups @ np.linalg.lstsq(groups, truth, rcond=None)[0]
     spread = residual.std(axis=0)
-    for pair, sd in zip(features, spread, strict=True):
+    for pair, sd in zip(features.columns, spread, strict=True):
         if sd < 1e-9:
             raise InputError(
                 f"bonds {pair} have the same mean length in all configurations; leave the pair out"
@@ -217,7 +215,7 @@ def sensitivity_from_labels(
             | with_interval("effect_ev", joint[i] * spread[i], joint_drawn[:, i] * spread[i], level)
             | with_interval("alone_ev_per_angstrom", alone[i], alone_drawn[:, i], level)
             | common
-            for i, pair in enumerate(features)
+            for i, pair in enumerate(features.columns)
         ]
     )
 
@@ -236,7 +234,8 @@ def _length_features(
     if "compound" not in table:
         raise InputError("crystals at rest are given by compound, but the table has no column 'compound'")
     compounds = table["compound"].to_numpy(dtype=object)
-    parts, every = [], {}
+    parts: list[pd.DataFrame] = []
+    every: dict[str, Shell] = {}
     for compound in sorted(set(compounds)):
         if compound not in at_rest:
             raise InputError(
@@ -248,7 +247,7 @@ def _length_features(
         parts.append(part.set_index(rows))
         every |= {pair: shell for pair, shell in shells.items() if pair not in every}
     features = pd.concat(parts).sort_index().fillna(0.0)
-    return features[sorted(features)], every, compounds
+    return features[sorted(features.columns)], every, compounds
 
 
 def _block_names(table: pd.DataFrame) -> NDArray[np.object_]:
@@ -399,29 +398,6 @@ def sensitivity_of_stretched(stretched: StretchedBonds, values_ev: ArrayLike) ->
     )
 
 
-def finite_sensitivity(
-    predict: Callable[[Sequence[Crystal]], ArrayLike],
-    crystal: Crystal,
-    pair: str,
-    step_angstrom: float = 0.02,
-    *,
-    at_rest: Crystal | None = None,
-    cutoff_angstrom: float = 5.5,
-) -> FiniteSensitivity:
-    """Return what a prediction does when a bond of a pair is stretched; see `stretched_crystals`.
-
-    Args:
-        predict: crystals → values, eV.
-
-    Raises:
-        InputError: see `stretched_crystals` and `sensitivity_of_stretched`.
-    """
-    stretched = stretched_crystals(
-        crystal, pair, step_angstrom, at_rest=at_rest, cutoff_angstrom=cutoff_angstrom
-    )
-    return sensitivity_of_stretched(stretched, predict(stretched.crystals))
-
-
 def network_sensitivities(
     network: Network,
     bonds: Bonds,
@@ -456,7 +432,7 @@ def network_sensitivities(
     shortest = table.groupby(["configuration", "pair"])["rest_distance_angstrom"].transform("min")
     shell = table[table["rest_distance_angstrom"] <= shortest + tolerance_angstrom]
     keys = [*labels, "configuration", "pair"]
-    slopes = shell.groupby(keys, as_index=False, sort=True)["attribution"].sum()
+    slopes = shell.groupby(keys, as_index=False, sort=True)[["attribution"]].sum()
     return slopes.rename(columns={"attribution": "slope_ev_per_angstrom"})
 
 
@@ -546,71 +522,3 @@ def _parsed_pair(pair: str) -> str:
 
 def _absent(pair: str, known: Sequence[str]) -> str:
     return f"no bond {pair} within the cut-off; there are {', '.join(known)}"
-
-
-@dataclass(frozen=True, eq=False)
-class RankingAgreement:
-    """Do two rankings of the bond types agree?
-
-    Attributes:
-        table: pair, importance, sensitivity (absolute), importance_rank, sensitivity_rank (1 the largest).
-        spearman: rank correlation; NaN for fewer than three pairs or a constant column.
-        p: share of all orders of the pairs with a |rank correlation| at least as large; NaN as above.
-        smallest_p: the least p that so few pairs can give.
-        words: the result in a sentence, with a warning where pairs are few.
-    """
-
-    table: pd.DataFrame
-    spearman: float
-    p: float
-    smallest_p: float
-    words: str
-
-
-def ranking_agreement(
-    importance_by_pair: Mapping[str, float] | pd.Series, sensitivity_by_pair: Mapping[str, float] | pd.Series
-) -> RankingAgreement:
-    """Compare the rankings of bond types by attribution and by |physical sensitivity|.
-
-    Pairs that only one of them knows are left out. The p value is exact for up to eight pairs, else from
-    20,000 random orders.
-
-    Raises:
-        InputError: no pair in common.
-    """
-    from scipy.stats import rankdata
-
-    pairs = [pair for pair in importance_by_pair.keys() if pair in sensitivity_by_pair.keys()]  # noqa: SIM118
-    if not pairs:
-        raise InputError("attributions and sensitivities have no bond type in common")
-    table = pd.DataFrame(
-        {
-            "pair": pairs,
-            "importance": [float(importance_by_pair[pair]) for pair in pairs],
-            "sensitivity": [abs(float(sensitivity_by_pair[pair])) for pair in pairs],
-        }
-    ).sort_values(["importance", "pair"], ascending=[False, True], ignore_index=True)
-    for name in ("importance", "sensitivity"):
-        table[f"{name}_rank"] = rankdata(-table[name].to_numpy())
-    one, other = (
-        table[f"{name}_rank"].to_numpy() - (len(pairs) + 1) / 2 for name in ("importance", "sensitivity")
-    )
-    norm = np.sqrt((one @ one) * (other @ other))
-    if len(pairs) < 3 or norm == 0:
-        words = f"{len(pairs)} bond types with distinct values are too few for a rank correlation"
-        return RankingAgreement(table, float("nan"), float("nan"), float("nan"), words)
-    spearman = float(one @ other / norm)
-    if len(pairs) <= _ALL_ORDERS_UP_TO:
-        orders = np.array(list(permutations(range(len(pairs)))))
-        smallest = 2 / factorial(len(pairs))
-    else:
-        generator = np.random.default_rng(derive_seed(0, "orders"))
-        orders = np.argsort(generator.random((20_000, len(pairs))), axis=1)
-        orders = np.vstack([np.arange(len(pairs)), orders])
-        smallest = 1 / len(orders)
-    reached = np.abs(other[orders] @ one / norm) >= abs(spearman) - 1e-9
-    p = float(reached.mean())
-    words = f"Spearman {spearman:+.2f} over {len(pairs)} bond types, exact p = {p:.2g}"
-    if len(pairs) < 10:
-        words += f" (so few points: no p below {smallest:.2g} is possible; read the two columns instead)"
-    return RankingAgreement(table, spearman, p, smallest, words)

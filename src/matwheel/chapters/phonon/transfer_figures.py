@@ -17,6 +17,7 @@ from matwheel.chapters.phonon.configuration_transfer import (
     TEST_SETS,
     TRAINING_SETS,
 )
+from matwheel.core.table_rows import records
 from matwheel.figures.figures import BLUE, GREEN, GREY, ORANGE, STYLE
 from matwheel.vibrations.displacements import THERMAL, UNIFORM_ONE_SIDED, UNIFORM_SCALED
 
@@ -151,14 +152,15 @@ def draw_cross_table(
         colours = matplotlib.colormaps["RdYlBu_r"]
         norm = Normalize(0.0, 2.0)
         for place, (axes, target) in enumerate(zip(grid, panels, strict=True)):
-            cells = here[here["target"] == target].set_index(["training_set", "test_set"])
+            own = here[here["target"] == target]
+            cells = {(row["training_set"], row["test_set"]): row for row in records(own)}
             label, unit, factor = TARGET_LABEL.get(target, (target.replace("_", " "), "", 1.0))
             shade = np.full((len(rows), len(columns)), np.nan)
             for y, training_set in enumerate(rows):
                 for x, test_set in enumerate(columns):
-                    if (training_set, test_set) not in cells.index:
+                    if (training_set, test_set) not in cells:
                         continue
-                    cell = cells.loc[(training_set, test_set)]
+                    cell = cells[training_set, test_set]
                     shade[y, x] = cell["mae_over_constant"]
                     spread = "" if pd.isna(cell["r2_std"]) else f" ± {cell['r2_std']:.2f}"
                     dark = abs(np.nan_to_num(shade[y, x], nan=1.0) - 1.0) > 0.75

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from matwheel.core.errors import InputError
+from matwheel.core.table_rows import records
 from matwheel.figures.figures import BLUE, GENERATOR_COLOURS, GREY, ORANGE, STYLE
 from matwheel.statistics.paired_statistics import (
     FIRST,
@@ -165,17 +166,17 @@ def ablation_contrasts(
     table = table.astype({name: float for name in CONTRAST_COLUMNS[4:16]})
     about = table["claim"] != ""
     table.loc[about, "p_claim"] = [
-        _p_of_claim(row, claims[row["metric"]], level) for row in table[about].to_dict("records")
+        _p_of_claim(row, claims[row["metric"]], level) for row in records(table[about])
     ]
     table["p_claim"] = table["p_claim"].astype(float)
     table["p_claim_holm"] = holm(table["p_claim"])
     table.loc[about, "claim_met"] = [
         claims[row["metric"]].met(row["relative_change_percent"], row["p_claim_holm"], row["seeds"])
-        for row in table[about].to_dict("records")
+        for row in records(table[about])
     ]
     for test in ("p_t", "p_sign_flip"):
-        for _, family in table.groupby("family"):
-            table.loc[family.index, f"{test}_holm"] = holm(family[test])
+        for _, part in table.groupby("family"):
+            table.loc[part.index, f"{test}_holm"] = holm(part[test])
     return table
 
 
@@ -259,7 +260,7 @@ def _draw_metric(
 ) -> None:
     colours = (GREY, BLUE, ORANGE, GENERATOR_COLOURS[2])
     baseline = values["neither"].mean()
-    low, high = values.min(axis=None), values.max(axis=None)
+    low, high = float(values.min().min()), float(values.max().max())
     if claim and not np.isnan(baseline):
         bound = baseline * (1 + claim.weakest_percent / 100)
         low, high = min(low, bound), max(high, bound)

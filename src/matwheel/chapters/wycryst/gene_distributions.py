@@ -6,15 +6,15 @@ unconditional ones, and what that costs in diversity. Properties are predictions
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from matwheel.chapters.wycryst.gene_screens import reduced_formula_keys
-from matwheel.compositions.formulas import ELEMENTS
 from matwheel.core.errors import InputError
 from matwheel.core.proportions import proportion
 from matwheel.wyckoff.gene_rows import arrays_of_drawn
@@ -38,7 +38,6 @@ DIVERSITY_COLUMNS = (
     "distinct_space_groups", "space_group_entropy_nats", "effective_space_groups",
 )  # fmt: skip
 NOVELTY_COLUMNS = ("set", "reference", "what", "genes", "novel", "share", "share_low", "share_high")
-COVERAGE_COLUMNS = ("set", "element", "genes", "share", "baseline_share", "difference")
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +75,7 @@ def judged_genes(table: pd.DataFrame, properties: Sequence[str]) -> JudgedGenes:
     Genes without atoms are left out; where there is no key, the canonical one is computed.
     """
     arrays = arrays_of_drawn(table)
-    filled = arrays.counts().any(axis=1)
+    filled = np.any(arrays.counts(), axis=1)
     keys = table["key"].to_numpy(dtype=np.uint64) if "key" in table else canonical_keys(arrays)
     values = {name: table[name].to_numpy(dtype=np.float64)[filled] for name in properties}
     return JudgedGenes(arrays[filled], keys[filled], values)
@@ -213,6 +212,7 @@ def novelty_table(sets: Mapping[str, JudgedGenes], references: Mapping[str, Know
     for name, genes in sets.items():
         formulas = np.unique(reduced_formula_keys(genes.arrays.counts()))
         for reference, known in references.items():
+            kinds: list[tuple[str, NDArray[Any], NDArray[Any]]]
             kinds = [("formula", formulas, reduced_formula_keys(known.counts))]
             if known.keys is not None:
                 kinds.insert(0, ("gene", np.unique(genes.keys), known.keys))
@@ -227,63 +227,6 @@ def novelty_table(sets: Mapping[str, JudgedGenes], references: Mapping[str, Know
                     (name, reference, what, len(own), novel, share["value"], share["low"], share["high"])
                 )
     return pd.DataFrame(rows, columns=list(NOVELTY_COLUMNS))
-
-
-def element_coverage(
-    sets: Mapping[str, JudgedGenes], *, baseline: str = "training", elements: Collection[str] | None = None
-) -> pd.DataFrame:
-    """Count how often each element occurs in each set, beside a baseline.
-
-    Args:
-        sets: name → genes.
-        baseline: the set that shares are compared with.
-        elements: those counted; where not given, the ones that occur in any set.
-
-    Returns:
-        Columns `COVERAGE_COLUMNS`, sets in their order and elements by atomic number: `genes` hold the
-        element, `share` of the genes of the set do, `difference` is share − baseline_share.
-
-    Raises:
-        InputError: no such baseline, or an empty set.
-    """
-    if baseline not in sets:
-        raise InputError(f"baseline {baseline!r} is none of the sets {', '.join(sets)}; name one of them")
-    holding = {name: _genes_with_element(name, genes.arrays) for name, genes in sets.items()}
-    if elements is None:
-        occurs = np.sum(list(holding.values()), axis=0) > 0
-        elements = [symbol for symbol, here in zip(ELEMENTS, occurs, strict=True) if here]
-    chosen = [column for column, symbol in enumerate(ELEMENTS) if symbol in set(elements)]
-    base = holding[baseline] / len(sets[baseline].arrays)
-    rows = []
-    for name, numbers in holding.items():
-        shares = numbers / len(sets[name].arrays)
-        rows += [
-            (name, ELEMENTS[column], int(numbers[column]), shares[column], base[column],
-             shares[column] - base[column])
-            for column in chosen
-        ]  # fmt: skip
-    return pd.DataFrame(rows, columns=list(COVERAGE_COLUMNS))
-
-
-def coverage_summary(coverage: pd.DataFrame) -> pd.DataFrame:
-    """Return how many elements each set uses, and how far its shares of elements are from the baseline's.
-
-    Returns:
-        Columns set, elements (that occur), missing (occur in the baseline only) and total_variation: half the
-        sum of |p − p₀| of the distributions over elements, 0 for the same and 1 for disjoint ones.
-    """
-    rows = []
-    for name, part in coverage.groupby("set", sort=False):
-        own, base = part["share"].to_numpy(), part["baseline_share"].to_numpy()
-        distance = 0.5 * np.abs(own / own.sum() - base / base.sum()).sum()
-        rows.append((name, int((own > 0).sum()), int(((own == 0) & (base > 0)).sum()), float(distance)))
-    return pd.DataFrame(rows, columns=["set", "elements", "missing", "total_variation"])
-
-
-def _genes_with_element(name: str, arrays: GeneArrays) -> NDArray[np.int64]:
-    if not len(arrays):
-        raise InputError(f"set {name} has no genes; leave it out")
-    return (arrays.counts() > 0).sum(axis=0)
 
 
 def _complete_table(name: str, genes: JudgedGenes, properties: Sequence[str]) -> pd.DataFrame:

@@ -356,13 +356,16 @@ def _draw_coloured(
 
     words, unit = PROPERTY_WORDS.get(name, (name, ""))
     known = np.isfinite(values)
-    axes.scatter(*points[~known].T, s=0.4 * size, c="#d0d0d0", linewidths=0, rasterized=True)
+    x, y = points[~known].T
+    axes.scatter(x, y, s=0.4 * size, c="#d0d0d0", linewidths=0, rasterized=True)
     low, high = np.quantile(values[known], [0.02, 0.98]) if known.any() else (0.0, 1.0)
-    colours = ScalarMappable(Normalize(low, high), "viridis")
+    scale = Normalize(low, high)
+    colours = ScalarMappable(scale, "viridis")
     # Drawn in an order that favours no value.
     order = np.random.default_rng(0).permutation(np.flatnonzero(known))
+    x, y = points[order].T
     axes.scatter(
-        *points[order].T, s=size, c=values[order], cmap=colours.cmap, norm=colours.norm, linewidths=0,
+        x, y, s=size, c=values[order], cmap=colours.cmap, norm=scale, linewidths=0,
         rasterized=True,
     )  # fmt: skip
     bar = axes.figure.colorbar(colours, cax=bar_axes, orientation="horizontal", extend="both")
@@ -374,7 +377,8 @@ def _draw_systems(axes: Axes, points: NDArray[np.float64], groups: NDArray[np.in
     systems = np.array([crystal_system(group) for group in groups.tolist()])
     colours = np.array(GENERATOR_COLOURS, dtype=object)
     order = np.random.default_rng(0).permutation(len(points))
-    axes.scatter(*points[order].T, s=size, c=list(colours[systems[order]]), linewidths=0, rasterized=True)
+    x, y = points[order].T
+    axes.scatter(x, y, s=size, c=list(colours[systems[order]]), linewidths=0, rasterized=True)
     for place, system in enumerate(CRYSTAL_SYSTEMS):
         if (systems == place).any():
             axes.plot([], [], "o", color=colours[place], ms=4, ls="none", label=system)

@@ -24,7 +24,7 @@ from matwheel.chapters.wycryst.gene_screens import (
 )
 from matwheel.compositions.charge_balance import CompositionSettings
 from matwheel.verdicts import PASS, join_verdicts
-from matwheel.wyckoff.gene_targets import Target
+from matwheel.wyckoff.gene_targets import PropertyWindow, Target
 from matwheel.wyckoff.wyckoff_genes import GeneArrays
 from matwheel.wyckoff.wyckoff_permutations import canonical_keys
 from matwheel.wyckoff.wyckoff_positions import pyxtal_version
@@ -126,6 +126,7 @@ def screen_genes(
     ids = list(judged["id"])
     keys = judged["key"].to_numpy()
     values = {name: judged[name].to_numpy() for name in (*target.windows, "space_group")}
+    windows: dict[str, PropertyWindow | Sequence[float | None]]
     windows = {**target.windows, "space_group": target.space_groups}
     version = f"pyxtal {pyxtal_version()}"
     tables = [

@@ -22,7 +22,7 @@ from matwheel.compositions.oxidation_states import metals, pauling_electronegati
 from matwheel.core.errors import InputError
 from matwheel.screening.composition_validity import CHARGE_NEUTRALITY, ELECTRONEGATIVITY
 from matwheel.verdicts import COLUMNS, ERROR, FAIL, PASS
-from matwheel.wyckoff.gene_targets import PropertyWindow, Target
+from matwheel.wyckoff.gene_targets import PropertyWindow, Target, checked_windows
 from matwheel.wyckoff.wyckoff_genes import GeneArrays, element_order
 from matwheel.wyckoff.wyckoff_positions import LETTERS, SPACE_GROUPS, pyxtal_version, wyckoff_positions
 
@@ -93,16 +93,16 @@ def gene_validity(
         len(arrays),
         [
             (no_group, lambda row: f"there is no space group {arrays.space_group[row]}"),
-            (~has_element.any(axis=1), lambda row: "no element"),
+            (~np.any(has_element, axis=1), lambda row: "no element"),
             (
-                foreign.any(axis=1),
+                np.any(foreign, axis=1),
                 lambda row: f"space group {group[row]} has no position {letter(row, foreign)}",
             ),
-            ((has_site & ~has_element).any(axis=1), lambda row: "a site is without an element"),
-            (empty.any(axis=1), lambda row: f"{symbol(row, empty)} is without a site"),
-            (repeated.any(axis=1), lambda row: f"{symbol(row, repeated)} is listed twice"),
+            (np.any(has_site & ~has_element, axis=1), lambda row: "a site is without an element"),
+            (np.any(empty, axis=1), lambda row: f"{symbol(row, empty)} is without a site"),
+            (np.any(repeated, axis=1), lambda row: f"{symbol(row, repeated)} is listed twice"),
             (
-                crowded.any(axis=1),
+                np.any(crowded, axis=1),
                 lambda row: (
                     f"position {letter(row, crowded)} of space group {group[row]} is fixed, but taken "
                     f"{taken[row, crowded[row].argmax()]} times"
@@ -261,7 +261,7 @@ def novel_formula(
     known = np.unique(known)
     counts = arrays.counts()
     found = np.isin(reduced_formula_keys(counts), known)
-    nothing = ~counts.any(axis=1)
+    nothing = ~np.any(counts, axis=1)
     reasons = _first_reasons(
         len(arrays),
         [
@@ -302,7 +302,7 @@ def property_window(
         InputError: a window without values, or values of another length.
     """
     started = time.perf_counter()
-    checked = Target(screen, windows).windows
+    checked = checked_windows(screen, windows)
     n = len(ids)
     judged, bounds = np.full(n, np.nan), np.full(n, np.nan)
     reasons, verdict = np.full(n, "", dtype=object), np.full(n, PASS, dtype=object)
@@ -329,7 +329,7 @@ def property_window(
 
 
 def space_group_window(
-    ids: Sequence[str], space_group: NDArray[np.integer], space_groups: Sequence[int]
+    ids: Sequence[str], space_group: NDArray[np.integer], space_groups: tuple[int, int]
 ) -> pd.DataFrame:
     """Judge whether the space group is from the first to the last of `space_groups`, both included.
 
@@ -337,7 +337,7 @@ def space_group_window(
         InputError: no such space groups.
     """
     started = time.perf_counter()
-    first, last = Target(SPACE_GROUP_WINDOW, {}, tuple(space_groups)).space_groups
+    first, last = Target(SPACE_GROUP_WINDOW, {}, space_groups).space_groups
     group = np.asarray(space_group, dtype=np.int64)
     inside = (group >= first) & (group <= last)
     reasons = _first_reasons(
@@ -393,7 +393,7 @@ def score_screen(
     )  # fmt: skip
 
 
-def reduced_formula_keys(counts: NDArray[np.integer]) -> NDArray[np.void]:
+def reduced_formula_keys(counts: NDArray[np.integer | np.bool_]) -> NDArray[np.void]:
     """Return reduced compositions as one item each, shape (n,): the bytes of their counts, exact.
 
     Args:
@@ -410,7 +410,7 @@ def _composition_screen(
     settings = settings or CompositionSettings()
     table = settings.table()
     counts = arrays.counts()
-    nothing, huge = ~counts.any(axis=1), (counts > LARGEST_AMOUNT).any(axis=1)
+    nothing, huge = ~np.any(counts, axis=1), np.any(counts > LARGEST_AMOUNT, axis=1)
     neutral, balanced = charge_balance(np.where(huge[:, None], 0, counts), ELEMENTS, settings)
     present = counts > 0
     stateless = np.array([symbol not in table.states for symbol in ELEMENTS])

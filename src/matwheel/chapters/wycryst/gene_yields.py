@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from matwheel.core.proportions import proportion
-from matwheel.verdicts import PASS, UNDECIDED
+from matwheel.verdicts import PASS, ROUNDING_EV_PER_ATOM, UNDECIDED
 
 _HULLS = ("e_above_hull_dft_ev_per_atom", "e_above_hull_potential_ev_per_atom")
 
@@ -38,7 +38,7 @@ class GeneFunnel:
     def near_hull(self, largest_ev_per_atom: float) -> set[str]:
         """Return the ids within a limit above both hulls; a candidate without an energy is not."""
         energies = self.hull.set_index("id")[list(_HULLS)].to_numpy(dtype=np.float64)
-        near = (energies <= largest_ev_per_atom).all(axis=1)  # NaN is not
+        near = (energies <= largest_ev_per_atom + ROUNDING_EV_PER_ATOM).all(axis=1)  # NaN is not
         return set(self.hull["id"].to_numpy()[near])
 
 
@@ -64,7 +64,7 @@ def gene_yields(funnels: Sequence[GeneFunnel], largest_e_above_hull_ev_per_atom:
         asked = [screen for screen in funnel.screens if screen in said]
         # A required screen that judged nobody let nobody through.
         complete = len(asked) == len(funnel.screens)
-        passed = set(said.index[said[asked].eq(PASS).all(axis=1)]) if complete else set()
+        passed = set(said.index[(said[asked] == PASS).all(axis=1)]) if complete else set()
         before = [screen for screen in asked if screen in _gene_screens(funnel.verdicts)]
         near = passed & funnel.near_hull(largest_e_above_hull_ev_per_atom)
         phonons = said["phonons"] if "phonons" in said else pd.Series(None, index=said.index, dtype=object)
@@ -77,7 +77,7 @@ def gene_yields(funnels: Sequence[GeneFunnel], largest_e_above_hull_ev_per_atom:
             {
                 "set": funnel.name,
                 "genes": len(funnel.genes),
-                "passed_gene_screens": int(said[before].eq(PASS).all(axis=1).sum()),
+                "passed_gene_screens": int((said[before] == PASS).all(axis=1).sum()),
                 "built": int(said["build"].eq(PASS).sum()) if "build" in said else 0,
                 "relaxed": len(relaxed),
                 "symmetry_kept": int(funnel.relaxed_genes["kept"].isin(["same", "higher"]).sum()),

@@ -12,6 +12,7 @@ import pandas as pd
 from matwheel.chapters.wycryst.gene_funnel import JUDGE
 from matwheel.chapters.wycryst.gene_screens import property_window
 from matwheel.core.errors import InputError
+from matwheel.core.table_rows import named_rows
 from matwheel.crystals.crystal import Crystal
 from matwheel.verdicts import ERROR, FAIL, PASS, Verdict, join_verdicts, verdict_table
 from matwheel.wyckoff.gene_targets import PropertyWindow, Target
@@ -66,13 +67,13 @@ def relaxed_genes(
         rows.append((crystal.id, str(gene or ""), str(wanted), kept, group, wanted.space_group))
     columns = ["id", "gene", "asked", "kept", "space_group", "space_group_asked"]
     frame = pd.DataFrame(rows, columns=columns)
-    known = [place for place, gene in enumerate(found) if gene is not None]
+    known = {place: gene for place, gene in enumerate(found) if gene is not None}
     for name in ("formation_energy_ev_per_atom", "band_gap_ev"):
         frame[name] = np.nan
     if known:
-        predicted = predictors.predict(gene_arrays([found[place] for place in known]))
+        predicted = predictors.predict(gene_arrays(list(known.values())))
         for name in ("formation_energy_ev_per_atom", "band_gap_ev"):
-            frame.loc[known, name] = predicted[name].to_numpy()
+            frame.loc[list(known), name] = predicted[name].to_numpy()
     return frame
 
 
@@ -100,7 +101,7 @@ def relaxed_gene_verdicts(genes: pd.DataFrame, target: Target) -> pd.DataFrame:
             "spglib",
             version("spglib"),
         )
-        for row in genes.itertuples(index=False)
+        for row in named_rows(genes)
     )
     window = target.windows.get("band_gap_ev", PropertyWindow(None, None))
     gaps = property_window(

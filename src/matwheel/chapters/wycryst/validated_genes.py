@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from matwheel.core.table_rows import named_rows
+from matwheel.verdicts import ROUNDING_EV_PER_ATOM
 from matwheel.wyckoff.gene_rows import COLUMNS, GENE_PROPERTIES, PARTS
 from matwheel.wyckoff.wyckoff_genes import parse_gene
 
@@ -34,13 +36,14 @@ def validated_rows(
     energies = hull.set_index("id")
     said = verdicts.pivot(index="candidate_id", columns="screen", values="verdict")
     rows = []
-    for row in genes[genes["gene"] != ""].itertuples(index=False):
+    for row in named_rows(genes[genes["gene"] != ""]):
         if row.id not in energies.index:
             continue
         energy = energies.loc[row.id]
         heights = [energy["e_above_hull_dft_ev_per_atom"], energy["e_above_hull_potential_ev_per_atom"]]
         # NaN is no validated energy.
-        if not all(height <= largest_e_above_hull_ev_per_atom for height in heights):
+        largest = largest_e_above_hull_ev_per_atom + ROUNDING_EV_PER_ATOM
+        if not all(height <= largest for height in heights):
             continue
         if "phonons" in said and said["phonons"].get(row.id) == "fail":
             continue

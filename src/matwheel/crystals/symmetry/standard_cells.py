@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from matwheel.crystals.crystal import Crystal
 
 
@@ -20,10 +22,16 @@ def primitive_standard_cell(crystal: Crystal, symprec_angstrom: float) -> Crysta
     numbers = [elements.index(symbol) for symbol in crystal.species]
     cell = (crystal.lattice, crystal.frac_coords, numbers)
     try:
-        standard = spglib.standardize_cell(cell, to_primitive=True, symprec=symprec_angstrom)
+        standard = spglib.standardize_cell(
+            cell,  # type: ignore[arg-type]  # takes arrays too
+            to_primitive=True,
+            symprec=symprec_angstrom,
+        )
     except Exception:  # depending on its version, spglib raises or returns None
         return None
     if standard is None:
         return None
     lattice, positions, kinds = standard
-    return Crystal(crystal.id, tuple(elements[kind] for kind in kinds), lattice, positions)
+    return Crystal(
+        crystal.id, tuple(elements[kind] for kind in kinds), np.asarray(lattice), np.asarray(positions)
+    )

@@ -33,7 +33,8 @@ def symmetry_dataset(crystal: Crystal, symprec_angstrom: float) -> SpglibDataset
     numbers = [elements.index(symbol) for symbol in crystal.species]
     try:
         return spglib.get_symmetry_dataset(
-            (crystal.lattice, crystal.frac_coords, numbers), symprec=symprec_angstrom
+            (crystal.lattice, crystal.frac_coords, numbers),  # type: ignore[arg-type]  # takes arrays too
+            symprec=symprec_angstrom,
         )
     except (
         Exception

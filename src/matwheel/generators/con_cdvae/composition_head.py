@@ -25,8 +25,9 @@ def electronegativity_ranks(elements: int) -> Tensor:
 
     def key(number: int) -> tuple[float, int]:
         value = Element.from_Z(number).data.get("X")
-        known = isinstance(value, (int, float)) and value == value
-        return (float(value) if known else 9.0, number)
+        if isinstance(value, (int, float)) and value == value:
+            return float(value), number
+        return 9.0, number
 
     order = sorted(range(1, elements + 1), key=key)
     ranks = torch.empty(elements, dtype=torch.long)
@@ -37,6 +38,8 @@ def electronegativity_ranks(elements: int) -> Tensor:
 
 class CompositionHead(nn.Module):
     """Element of the next atom, given z_con and the atoms before it."""
+
+    ranks: Tensor
 
     def __init__(self, joined_width: int, width: int, elements: int, max_atoms: int) -> None:
         super().__init__()

@@ -29,6 +29,11 @@ class _Block(nn.Module):
 class DiffusionPrior(nn.Module):
     """Draws z (standardised per dimension inside) given labels."""
 
+    mean: Tensor
+    deviation: Tensor
+    betas: Tensor
+    kept: Tensor
+
     def __init__(self, settings: ConCDVAESettings) -> None:
         super().__init__()
         self.settings = settings

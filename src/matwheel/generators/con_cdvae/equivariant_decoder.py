@@ -51,6 +51,8 @@ class EquivariantLayer(nn.Module):
 class EquivariantDecoder(nn.Module):
     """Displacements and elements of noisy crystals, given a vector per crystal and the noise level."""
 
+    centres: Tensor
+
     def __init__(
         self,
         *,

@@ -160,13 +160,13 @@ class ConCDVAE:
         generator = cls(
             ConCDVAESettings(**(settings | {"device": device or loading_device(settings["device"])}))
         )
-        device = resolve_device(generator.settings.device)
+        own_device = resolve_device(generator.settings.device)
         with torch.random.fork_rng(devices=[]):
             autoencoder = ConditionalAutoencoder(generator.settings, content["max_atoms"])
             prior = DiffusionPrior(generator.settings)
         autoencoder.load_state_dict(content["autoencoder"])
         prior.load_state_dict(content["prior"])
-        generator._models = autoencoder.to(device).eval(), prior.to(device).eval()
+        generator._models = autoencoder.to(own_device).eval(), prior.to(own_device).eval()
         return generator
 
     def _fitted(self) -> tuple[ConditionalAutoencoder, DiffusionPrior]:

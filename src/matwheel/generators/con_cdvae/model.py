@@ -61,6 +61,10 @@ def _signed_log(labels: Tensor) -> Tensor:
 class ConditionEmbedding(nn.Module):
     """A label → standardised sign(y) log(1 + |y|) → Gaussians → two layers."""
 
+    mean: Tensor
+    deviation: Tensor
+    centres: Tensor
+
     def __init__(self, width: int, centres: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(()))
@@ -90,6 +94,8 @@ class ConditionEmbedding(nn.Module):
 class Encoder(nn.Module):
     """Crystal graph convolutions → mean and log variance of z."""
 
+    element_features: Tensor
+
     def __init__(self, settings: ConCDVAESettings) -> None:
         super().__init__()
         table = torch.from_numpy(element_features().copy())
@@ -117,6 +123,14 @@ class Encoder(nn.Module):
 
 class ConditionalAutoencoder(nn.Module):
     """All of Con-CDVAE but the latent prior."""
+
+    lattice_mean: Tensor
+    lattice_deviation: Tensor
+    lattice_minimum: Tensor
+    lattice_maximum: Tensor
+    seen_elements: Tensor
+    noise: Tensor
+    type_noise: Tensor
 
     def __init__(self, settings: ConCDVAESettings, max_atoms: int) -> None:
         super().__init__()

@@ -66,7 +66,7 @@ def draw_blueprints(
     of times; after that its six numbers are clamped to the range of the training cells.
     """
     settings, device = autoencoder.settings, conditions.device
-    found: list[Blueprint | None] = [None] * len(conditions)
+    found: dict[int, Blueprint] = {}
     report = {"redrawn": 0, "clamped": 0}
     waiting = list(range(len(conditions)))
     for attempt in range(settings.resampling_attempts + 1):
@@ -122,7 +122,7 @@ def draw_blueprints(
         report["redrawn"] += len(degenerate)
         log(f"{len(degenerate)} degenerate cells drawn anew")
         waiting = degenerate
-    return found, report
+    return [found[i] for i in range(len(conditions))], report
 
 
 def _draw_atom_counts(logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:

@@ -16,7 +16,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -36,8 +36,9 @@ _WARM_UP = 0.15
 _FIRST_RATE = 1 / 25
 
 Losses = dict[str, Tensor]
-StepLoss = Callable[[nn.Module, int, torch.Generator], tuple[Tensor, Losses]]
-Evaluation = Callable[[nn.Module], dict[str, float]]
+Model = TypeVar("Model", bound=nn.Module)
+StepLoss = Callable[[Model, int, torch.Generator], tuple[Tensor, Losses]]
+Evaluation = Callable[[Model], dict[str, float]]
 
 
 def one_cycle(step: int, steps: int, largest: float) -> float:
@@ -80,7 +81,9 @@ def fit_autoencoder_and_prior(
     stages = _Stages(checkpoint, settings, log)
     report: dict[str, Any] = {"settings": asdict(settings), "crystals": len(train), "stages": {}}
 
-    def all_losses(model: nn.Module, step: int, generator: torch.Generator) -> tuple[Tensor, Losses]:
+    def all_losses(
+        model: ConditionalAutoencoder, step: int, generator: torch.Generator
+    ) -> tuple[Tensor, Losses]:
         rows = rows_of_step(len(train), settings.batch_size, step, derive_seed(seed, "autoencoder"))
         batch = train.batch(rows, device)
         mean, log_variance = model.encoder(batch.graphs)
@@ -91,7 +94,8 @@ def fit_autoencoder_and_prior(
         losses |= model.decoder_losses(model.dropped(joined, generator), batch, generator)
         return model.total_loss(losses), losses
 
-    def validation_losses(model: nn.Module) -> dict[str, float]:
+    def validation_losses(model: ConditionalAutoencoder) -> dict[str, float]:
+        assert validation is not None  # or nobody evaluates
         return _validation_losses(model, validation, device, derive_seed(seed, "validation"))
 
     report["stages"]["autoencoder"] = stages.run(
@@ -137,7 +141,7 @@ def fit_autoencoder_and_prior(
 
     prior.set_ranges(mean, log_variance, train_labels)
 
-    def prior_loss(model: nn.Module, step: int, generator: torch.Generator) -> tuple[Tensor, Losses]:
+    def prior_loss(model: DiffusionPrior, step: int, generator: torch.Generator) -> tuple[Tensor, Losses]:
         rows = rows_of_step(len(train), settings.prior_batch_size, step, derive_seed(seed, "prior"))
         index = torch.from_numpy(rows).to(device)
         latent = mean[index] + (0.5 * log_variance[index]).exp() * _normal(mean[index], generator)
@@ -168,12 +172,12 @@ class _Stages:
     def run(
         self,
         name: str,
-        model: nn.Module,
-        loss_of: StepLoss,
+        model: Model,
+        loss_of: StepLoss[Model],
         steps: int,
         seed: int,
         *,
-        evaluate: Evaluation | None = None,
+        evaluate: Evaluation[Model] | None = None,
         patience: int | None = None,
     ) -> dict[str, Any]:
         """Train `model` for `steps` and put the kept weights into it; return the stage's report.

@@ -60,35 +60,28 @@ class DenseAutoencoder(nn.Module):
         super().__init__()
         self.shape = (MOST_ATOMS, elements)
         cells = MOST_ATOMS * elements
-        self.encoder = nn.Sequential(
-            nn.Linear(cells, hidden_width),
-            nn.BatchNorm1d(hidden_width),
-            nn.ReLU(),
-            nn.Linear(hidden_width, latent_width),
-        )
-        self.decoder = nn.Sequential(
-            nn.Linear(latent_width, hidden_width),
-            nn.BatchNorm1d(hidden_width),
-            nn.ReLU(),
-            nn.Linear(hidden_width, cells),
-            nn.Sigmoid(),
-        )
-        self._start_near_the_identity()
+        first, last = nn.Linear(cells, hidden_width), nn.Linear(hidden_width, latent_width)
+        back, output = nn.Linear(latent_width, hidden_width), nn.Linear(hidden_width, cells)
+        self.encoder = nn.Sequential(first, nn.BatchNorm1d(hidden_width), nn.ReLU(), last)
+        self.decoder = nn.Sequential(back, nn.BatchNorm1d(hidden_width), nn.ReLU(), output, nn.Sigmoid())
+        self._start_near_the_identity(first, last, back, output)
 
+    @staticmethod
     @torch.no_grad()
-    def _start_near_the_identity(self) -> None:
+    def _start_near_the_identity(
+        first: nn.Linear, last: nn.Linear, back: nn.Linear, output: nn.Linear
+    ) -> None:
         """Give the decoder the transposed weights of the encoder, and every cell a value near 0.
 
         Under the Dice loss a cell that is rarely 1 is pushed to 0 by all other rows, long before the network
         can tell the rows apart, and a sigmoid near 0 has no gradient to come back: with the usual random
         weights a third of the OQMD rows is never decoded. Transposed random weights already tell them apart.
         """
-        first, last = self.encoder[0], self.encoder[-1]
         nn.init.normal_(first.weight, std=first.out_features**-0.5)
         nn.init.normal_(last.weight, std=last.out_features**-0.5)
-        self.decoder[0].weight.copy_(last.weight.T)
-        self.decoder[3].weight.copy_(_OUTPUT_SCALE * first.weight.T)
-        nn.init.constant_(self.decoder[3].bias, _OUTPUT_BIAS)
+        back.weight.copy_(last.weight.T)
+        output.weight.copy_(_OUTPUT_SCALE * first.weight.T)
+        nn.init.constant_(output.bias, _OUTPUT_BIAS)
 
     def forward(self, cells: Tensor) -> Tensor:
         """Return decoded matrices, shape (n, 8, elements), values between 0 and 1."""
@@ -113,7 +106,8 @@ class ConvolutionalAutoencoder(nn.Module):
         decoder: list[nn.Module] = []
         for before, after, stride in zip(widths[:-1], widths[1:], self._STRIDES, strict=True):
             encoder += [nn.Conv2d(before, after, 3, stride, padding=1), nn.BatchNorm2d(after), nn.ReLU()]
-            sides.append(tuple(-(-side // stride) for side in sides[-1]))
+            high, wide = sides[-1]
+            sides.append((-(-high // stride), -(-wide // stride)))
             missing = tuple(
                 large - ((small - 1) * stride + 1) for large, small in zip(*sides[-2:], strict=True)
             )
@@ -290,6 +284,7 @@ class CompositionAutoencoder:
 
     def _new_network(self) -> nn.Module:
         settings = self.settings
+        network: nn.Module
         if settings.network == "dense":
             network = DenseAutoencoder(len(self.elements), settings.hidden_width, settings.latent_width)
         else:

@@ -10,14 +10,13 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from matwheel.compositions.composition_keys import reduced_keys
 from matwheel.core.errors import InputError
 from matwheel.core.files import atomic_path
 from matwheel.core.progress import Log, Progress, log_to_stderr
 from matwheel.core.seeds import derive_seed
-from matwheel.generators.matgan.networks import make_generator_network
+from matwheel.generators.matgan.networks import GeneratorNetwork, make_generator_network
 from matwheel.generators.matgan.representation import MOST_ATOMS
 from matwheel.generators.matgan.settings import MatGANSettings
 from matwheel.generators.matgan.training import train
@@ -37,7 +36,7 @@ class MatGAN:
         self.settings = settings or MatGANSettings()
         self.device = resolve_device(self.settings.device)
         self.elements: tuple[str, ...] = ()
-        self._network: nn.Module | None = None
+        self._network: GeneratorNetwork | None = None
         self._known = torch.zeros(0, 0, dtype=torch.uint8)
 
     @classmethod
@@ -94,7 +93,7 @@ class MatGAN:
             self._network = make_generator_network(len(elements), self.settings).to(self.device)
         sought = np.unique(reduced_keys(validation_counts, elements).keys, axis=0)
 
-        def judge(network: nn.Module) -> tuple[float, float]:
+        def judge(network: GeneratorNetwork) -> tuple[float, float]:
             drawn = self._draw(network, self.settings.evaluation_samples, derive_seed(seed, "judge"))
             keys = np.unique(reduced_keys(drawn, elements).keys, axis=0)
             # Both are sets, so a key that is in both is a neighbour of itself in their union.
@@ -119,7 +118,9 @@ class MatGAN:
         return self._draw(self._network, n, seed, log)
 
     @torch.no_grad()
-    def _draw(self, network: nn.Module, n: int, seed: int, log: Log | None = None) -> NDArray[np.uint8]:
+    def _draw(
+        self, network: GeneratorNetwork, n: int, seed: int, log: Log | None = None
+    ) -> NDArray[np.uint8]:
         drawn = np.zeros((n, len(self.elements)), dtype=np.uint8)
         progress = Progress("composition", n, log) if log else None
         network.eval()

@@ -16,7 +16,6 @@ arXiv:1611.01144).
 from __future__ import annotations
 
 import math
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -33,16 +32,16 @@ PLACES = 8
 _EXCLUDED = -1e4  # a logit that is never drawn
 
 
-class GeneratorNetwork(Protocol):
+class GeneratorNetwork(nn.Module):
     """What training and sampling need of a generator."""
 
-    def __call__(self, noise: Tensor, known: Tensor) -> Tensor:
+    def forward(self, noise: Tensor, known: Tensor) -> Tensor:
         """Return matrices (n, 8, elements) from noise (n, latent width) and training rows (n, elements)."""
-        ...
+        raise NotImplementedError
 
     def compositions(self, noise: Tensor, known: Tensor) -> Tensor:
         """Return what the same inputs give as counts, int64, shape (n, elements)."""
-        ...
+        raise NotImplementedError
 
 
 def cells_of(counts: Tensor) -> Tensor:
@@ -50,7 +49,7 @@ def cells_of(counts: Tensor) -> Tensor:
     return one_hot(counts, MOST_ATOMS + 1)[..., 1:].to(torch.get_default_dtype()).transpose(1, 2)
 
 
-class InfillGenerator(nn.Module):
+class InfillGenerator(GeneratorNetwork):
     """Replaces one element of a known composition, chosen at random, by one that it draws; the amount stays.
 
     The noise is that of the draw, so `noise` is not used.
@@ -95,7 +94,7 @@ class InfillGenerator(nn.Module):
         return rest, removed.squeeze(1), amount, self.element(hidden).masked_fill(rest > 0, _EXCLUDED)
 
 
-class DenseGenerator(nn.Module):
+class DenseGenerator(GeneratorNetwork):
     """Draws an element, or none, and an amount for each of `PLACES` places, from noise alone."""
 
     def __init__(self, elements: int, settings: MatGANSettings) -> None:
@@ -123,7 +122,7 @@ class DenseGenerator(nn.Module):
         return decode(self(noise, known)).long()
 
 
-class ConvolutionalGenerator(nn.Module):
+class ConvolutionalGenerator(GeneratorNetwork):
     """One fully connected and seven transposed-convolution layers, batch-normalised, from noise alone."""
 
     def __init__(self, elements: int, settings: MatGANSettings) -> None:
@@ -169,7 +168,7 @@ class ConvolutionalGenerator(nn.Module):
         return decode(self(noise, known)).long()
 
 
-def make_generator_network(elements: int, settings: MatGANSettings) -> nn.Module:
+def make_generator_network(elements: int, settings: MatGANSettings) -> GeneratorNetwork:
     """Return the generator of the settings.
 
     Raises:
@@ -179,6 +178,7 @@ def make_generator_network(elements: int, settings: MatGANSettings) -> nn.Module
         raise InputError(
             f"MatGAN network conv needs {MOST_ATOMS} elements or more, not {elements}; use dense"
         )
+    networks: dict[str, type[GeneratorNetwork]]
     networks = {"infill": InfillGenerator, "dense": DenseGenerator, "conv": ConvolutionalGenerator}
     return networks[settings.network](elements, settings)
 

@@ -28,12 +28,12 @@ from matwheel.training.checkpoints import TrainingCheckpoint
 _CHECKPOINT_SECONDS = 20.0
 _BETAS = (0.5, 0.9)
 
-Judgement = Callable[[nn.Module], tuple[float, float]]
+Judgement = Callable[[GeneratorNetwork], tuple[float, float]]
 """Returns recovery of the validation rows and uniqueness of a generator's samples."""
 
 
 def train(
-    generator: nn.Module,
+    generator: GeneratorNetwork,
     counts: NDArray[np.uint8],
     settings: MatGANSettings,
     judge: Judgement,
@@ -68,10 +68,11 @@ def train(
         torch.manual_seed(derive_seed(seed, "critic"))
         critic = make_critic(rows.shape[1], settings).to(device)
     average = copy.deepcopy(generator)
-    optimisers = {
+    optimisers: dict[str, torch.optim.Optimizer] = {
         "generator": torch.optim.Adam(generator.parameters(), settings.generator_rate, betas=_BETAS),
         "critic": torch.optim.Adam(critic.parameters(), settings.critic_rate, betas=_BETAS),
     }
+    stateful: dict[str, nn.Module | torch.optim.Optimizer]
     stateful = {"generator": generator, "critic": critic, "average": average}
     stateful |= {f"{name}_optimiser": optimiser for name, optimiser in optimisers.items()}
     state: dict[str, Any] = {"step": 0, "curve": [], "best": [-1.0, -1.0], "kept_step": 0}
@@ -178,5 +179,5 @@ def _average(average: nn.Module, generator: nn.Module, decay: float) -> None:
     """Move the averaged weights towards the generator's; running statistics are taken as they are."""
     for mean, value in zip(average.parameters(), generator.parameters(), strict=True):
         mean.lerp_(value, 1 - decay)
-    for mean, value in zip(average.buffers(), generator.buffers(), strict=True):
-        mean.copy_(value)
+    for kept, latest in zip(average.buffers(), generator.buffers(), strict=True):
+        kept.copy_(latest)

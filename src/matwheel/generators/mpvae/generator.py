@@ -372,7 +372,7 @@ class MPVAE:
         settings = self.settings
         genes, values = genes.to(self.device), values.to(self.device)
         mean, log_variance = network.encode(genes)
-        noise = 0.0
+        noise: Tensor | float = 0.0
         if noisy:
             noise = random_draws.normal(*mean.shape, device=self.device) * (log_variance / 2).exp()
         parts = network.reconstruction(mean + noise, genes)
@@ -391,7 +391,7 @@ class MPVAE:
             loss = loss + settings.formula_weight * parts["formula"]
         return loss.mean()
 
-    def _fitted(self) -> nn.Module:
+    def _fitted(self) -> SiteNetwork | PublishedNetwork:
         if self._network is None:
             raise InputError("MPVAE has no weights; call pretrain first")
         return self._network

@@ -33,6 +33,9 @@ _ATOM_SCALE = 10.0
 class PublishedNetwork(nn.Module):
     """Convolutional encoder and decoder, a branch for the space group, and a property head."""
 
+    multiplicity: Tensor
+    element_features: Tensor
+
     def __init__(self, settings: MPVAESettings, properties: int, slots: int) -> None:
         super().__init__()
         self.settings, self.properties, self.slots = settings, properties, slots

@@ -140,7 +140,7 @@ def draw_genes(
     noise = rng.standard_normal((wanted, means.shape[1]), dtype=np.float32)
     latents = means[rows] + np.float32(settings.latent_noise) * deviations[rows] * noise
     predicted, _ = model.predict(latents)
-    if factor > 1:
+    if target is not None and factor > 1:
         values = dict(zip(PROPERTIES, predicted.T, strict=True))
         distance = violation(values, target, model.property_scales(), wanted)
         chosen = np.sort(np.argsort(distance, kind="stable")[:n])

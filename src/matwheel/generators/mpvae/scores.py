@@ -56,5 +56,5 @@ def _positions(gene: WyckoffGene) -> tuple[object, ...]:
     return gene.space_group, tuple((place[element], letter, number) for element, letter, number in gene.sites)
 
 
-def _mean(values: Sequence[float] | NDArray[np.generic]) -> float:
+def _mean(values: Sequence[float] | NDArray[np.float64] | NDArray[np.int64]) -> float:
     return float(np.mean(values)) if len(values) else float("nan")

@@ -34,6 +34,13 @@ class SiteNetwork(nn.Module):
     All methods take space groups, elements and letters as `SiteSequences` has them.
     """
 
+    primitive_atoms: Tensor
+    fixed: Tensor
+    exists: Tensor
+    features: Tensor
+    groups: Tensor
+    element_features: Tensor
+
     def __init__(self, settings: MPVAESettings, properties: int) -> None:
         super().__init__()
         width, vector, latent = settings.width, settings.embedding_width, settings.latent_width

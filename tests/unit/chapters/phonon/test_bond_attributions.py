@@ -30,11 +30,9 @@ from matwheel.chapters.phonon.faithfulness import (
 )
 from matwheel.chapters.phonon.gap_explanations import ExplainedNetwork, explain_gaps
 from matwheel.chapters.phonon.gap_sensitivity import (
-    finite_sensitivity,
     mean_bond_length_changes,
     mean_sensitivities,
     network_sensitivities,
-    ranking_agreement,
     sensitivity_from_labels,
     sensitivity_of_stretched,
     shells_at_rest,
@@ -298,6 +296,9 @@ def test_gaps_are_explained_on_the_test_rows_of_each_network_and_no_others(at_re
     with pytest.raises(InputError, match="no thermal test row"):
         foreign = ExplainedNetwork("thermal", 2, networks[0].network, frozenset({"nobody"}))
         explain_gaps([foreign], frame, at_rest, pairs=["Ag-S"], seed=0)
+    with pytest.raises(InputError, match="does not say that it predicts band_gap_ev"):
+        unnamed = ExplainedNetwork("thermal", 0, DistanceNetwork(DistanceNetworkSettings()), test_ids[0])
+        explain_gaps([unnamed], frame, at_rest, pairs=["Ag-S"], seed=0)
 
 
 def test_importance_over_distance_adds_up(bonds):
@@ -508,17 +509,6 @@ def lengths_law(at_rest, law):
     return predict
 
 
-def test_finite_sensitivity_of_a_linear_law_is_its_slope():
-    molecules = dimers()
-    predict = lengths_law(molecules, {"Ag-S": 2.5, "Ag-Br": -1.5})
-    for pair, slope in (("Ag-S", 2.5), ("S-Ag", 2.5), ("Ag-Br", -1.5)):
-        found = finite_sensitivity(predict, molecules, pair, 0.03)
-        assert found.slope_ev_per_angstrom == pytest.approx(slope)
-        assert found.rms_slope_ev_per_angstrom == pytest.approx(abs(slope))
-        assert found.curvature_ev_per_angstrom2 == pytest.approx(0, abs=1e-8)
-        assert (found.distinct_bonds, found.bonds) == (1, 1)
-
-
 def test_symmetric_bonds_are_computed_once(at_rest, crystals):
     stretched = stretched_crystals(at_rest, "Ag-S", 0.1)
     assert len(stretched.crystals) == 3 and list(stretched.multiplicity) == [48]
@@ -582,22 +572,6 @@ def test_sensitivities_of_networks_are_those_of_their_law(bonds):
     assert rows.loc["S-Br", "slope_ev_per_angstrom"] == pytest.approx(-0.5)
     assert rows.loc["Ag-Ag", "slope_ev_per_angstrom_high"] == 0
     assert set(rows["seeds"]) == {2} and set(rows["configurations"]) == {8}
-
-
-def test_rankings_of_few_pairs_say_so():
-    importances = {"Ag-S": 0.5, "Ag-Br": 0.3, "Ag-Ag": 0.15, "S-Br": 0.05, "S-S": 0.0}
-    same = ranking_agreement(
-        importances, {"Ag-S": -3.0, "Ag-Br": 2.0, "Ag-Ag": 1.0, "S-Br": 0.1, "Br-Br": 9.0}
-    )
-    assert same.spearman == pytest.approx(1) and same.p == pytest.approx(2 / 24) == same.smallest_p
-    assert list(same.table["pair"]) == ["Ag-S", "Ag-Br", "Ag-Ag", "S-Br"]
-    assert same.table["sensitivity"].iloc[0] == 3.0 and "no p below 0.083" in same.words
-    opposite = ranking_agreement(importances, {"Ag-S": 0.1, "Ag-Br": 1.0, "Ag-Ag": 2.0, "S-Br": 3.0})
-    assert opposite.spearman == pytest.approx(-1) and opposite.p == pytest.approx(2 / 24)
-    few = ranking_agreement(importances, {"Ag-S": 1.0, "Ag-Br": 2.0})
-    assert np.isnan(few.spearman) and "too few" in few.words
-    with pytest.raises(InputError, match="in common"):
-        ranking_agreement(importances, {"Ag-I": 1.0})
 
 
 def test_figure_shows_models_side_by_side(bonds, at_rest, tmp_path):

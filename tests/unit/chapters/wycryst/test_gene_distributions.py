@@ -11,15 +11,12 @@ import pandas as pd
 import pytest
 
 from matwheel.chapters.wycryst.gene_distributions import (
-    COVERAGE_COLUMNS,
     DIVERSITY_COLUMNS,
     NOVELTY_COLUMNS,
     PROPERTY_COLUMNS,
     JudgedGenes,
     KnownCrystals,
-    coverage_summary,
     diversity_table,
-    element_coverage,
     novelty_table,
     property_distributions,
     risk_ratio,
@@ -153,25 +150,6 @@ def test_novelty_counts_distinct_genes_and_formulas():
         assert row["share_low"] < row["share"] == len(novel) / len(distinct) < row["share_high"]
 
 
-def test_elements_beside_the_training_rows():
-    table = element_coverage(SETS)
-    assert tuple(table.columns) == COVERAGE_COLUMNS
-    for row in table.to_dict("records"):
-        shares = {
-            name: np.mean([row["element"] in gene.elements for gene in genes_of_arrays(genes.arrays)])
-            for name, genes in SETS.items()
-        }
-        assert row["share"] == pytest.approx(shares[row["set"]])
-        assert row["difference"] == pytest.approx(shares[row["set"]] - shares["training"])
-    assert set(table["element"]) == {element for gene in GENES for element in gene.elements}
-    assert set(element_coverage(SETS, elements=["O", "F"])["element"]) == {"O", "F"}
-    summary = coverage_summary(table).set_index("set")
-    assert summary.loc["training", ["missing", "total_variation"]].tolist() == [0, 0]
-    assert 0 < summary.loc["conditional", "total_variation"] < 1
-    used = table[(table["set"] == "conditional") & (table["genes"] > 0)]
-    assert summary.loc["conditional", "elements"] == len(used)
-
-
 def test_wrong_input_is_refused():
     with pytest.raises(InputError, match="baseline 'other'"):
         property_distributions(SETS, TARGET, baseline="other")
@@ -179,8 +157,6 @@ def test_wrong_input_is_refused():
         property_distributions(SETS, TARGET, properties=["e_above_hull_ev_per_atom"])
     with pytest.raises(InputError, match="no genes"):
         property_distributions({**SETS, "empty": judged_nothing()}, TARGET)
-    with pytest.raises(InputError, match="no genes"):
-        element_coverage({**SETS, "empty": judged_nothing()})
     with pytest.raises(InputError, match="keys for 60 genes"):
         JudgedGenes(ARRAYS, np.zeros(3, dtype=np.uint64))
     with pytest.raises(InputError, match=GAP):

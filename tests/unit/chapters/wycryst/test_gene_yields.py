@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
-from matwheel.candidates.candidates import COLUMNS as CANDIDATE_COLUMNS
+from matwheel.candidates.ranking import COLUMNS as CANDIDATE_COLUMNS
 from matwheel.chapters.wycryst.gene_yields import GeneFunnel, energy_pairs, gene_yields, with_genes
 from matwheel.verdicts import Verdict, verdict_table
 
@@ -151,6 +151,11 @@ def test_near_hull_asks_both_hulls():
     near = planted().near_hull(LIMIT)
     assert near == {"stable", "undecided", "unstable", "no-budget-for-phonons", "phonons-broke", "other-gene"}
     assert planted().near_hull(-1.0) == set()
+
+
+def test_near_hull_is_near_within_the_rounding_of_the_hull_as_in_its_verdict():
+    rows = {"at": ("ppppp", LIMIT + 1e-7, LIMIT, "pass"), "above": ("ppppp", LIMIT + 1e-5, LIMIT, "pass")}
+    assert planted(rows=rows).near_hull(LIMIT) == {"at"}
 
 
 def candidates(*ids: str) -> pd.DataFrame:

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from matwheel.candidates.candidates import (
+from matwheel.candidates.ranking import (
     COLUMNS,
     OVERALL,
-    CandidateSet,
+    JudgedCandidates,
     candidates_table,
     judge_candidate,
     ranked,
@@ -104,7 +104,7 @@ def test_the_table_is_ranked_by_class_then_energy_then_how_far_then_id():
         Verdict("row-7", "structure", "error", reason="no crystal"),
     ]
     names = [name for name in dict.fromkeys(verdict.candidate_id for verdict in verdicts) if name != "row-7"]
-    one = CandidateSet("salts", crystal_rows(names, condition=2.5), verdict_table(verdicts), SCREENS)
+    one = JudgedCandidates("salts", crystal_rows(names, condition=2.5), verdict_table(verdicts), SCREENS)
     table = candidates_table([one])
     assert table["id"].tolist() == [
         "best", "stable-a", "stable-b", "meta", "unsure", "open", "row-7", "high", "late", "early",
@@ -114,7 +114,7 @@ def test_the_table_is_ranked_by_class_then_energy_then_how_far_then_id():
     row = table.set_index("id").loc["row-7"]
     assert row["verdict"] == "error" and row["formula"] == "" and pd.isna(row["space_group"])
     # The order of the input does not matter.
-    shuffled = CandidateSet(
+    shuffled = JudgedCandidates(
         "salts", one.crystals.iloc[::-1], one.verdicts.sample(frac=1, random_state=0), SCREENS
     )
     pd.testing.assert_frame_equal(candidates_table([shuffled]), table)
@@ -125,7 +125,7 @@ def test_every_figure_is_where_it_belongs():
         *verdicts_of("a", dft=0.02, potential=0.03, hull_potential="pass", hull="pass"),
         *verdicts_of("b", structure="fail", unique=None, relaxation=None, hull_dft=None, phonons=None),
     ]
-    one = CandidateSet(
+    one = JudgedCandidates(
         "salts",
         crystal_rows(["a", "b"], condition=[1.5, 2.5], species=[["Na"], ["K"]]),
         verdict_table(verdicts),
@@ -147,11 +147,22 @@ def test_every_figure_is_where_it_belongs():
     assert np.isnan(b["predicted_property"]) and b["reason"] == "structure: structure says"
 
 
+def test_without_named_screens_both_hulls_together_decide():
+    """A test of names against a column, which asks its index, once let each hull reject by itself."""
+    verdicts = verdicts_of(
+        "a", dft=0.2, potential=0.01, hull_dft="fail", hull_potential="pass", hull="undecided"
+    )
+    (row,) = candidates_table(
+        [JudgedCandidates("salts", crystal_rows(["a"]), verdict_table(verdicts))]
+    ).to_dict("records")
+    assert (row["verdict"], row["reason"]) == ("undecided", "hull: hull says")
+
+
 def test_tables_of_several_sets_are_ranked_as_one(tmp_path):
     sets = []
     for name, x, y in (("one", 0.02, -0.1), ("two", 0.02, 0.01)):
         verdicts = verdict_table([*verdicts_of("x", dft=x), *verdicts_of("y", dft=y)])
-        sets.append(CandidateSet(name, crystal_rows(["x", "y"]), verdicts, SCREENS))
+        sets.append(JudgedCandidates(name, crystal_rows(["x", "y"]), verdicts, SCREENS))
     together = candidates_table(sets)
     paths = [tmp_path / f"{one.dataset}.csv" for one in sets]
     for path, one in zip(paths, sets, strict=True):
@@ -182,7 +193,9 @@ def test_a_known_candidate_names_what_it_is_known_as():
         Verdict("f", "novel_mp", "error", reason="not comparable: no atoms"),
         Verdict("g", "unique", "fail", reason="is a copy of a"),
     ]
-    table = candidates_table([CandidateSet("salts", crystal_rows([]), verdict_table(verdicts), ["novel_mp"])])
+    table = candidates_table(
+        [JudgedCandidates("salts", crystal_rows([]), verdict_table(verdicts), ["novel_mp"])]
+    )
     known = table.set_index("id")["known_as"].to_dict()
     assert known == {
         "a": "mp-22862 of mp",

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from matwheel.candidates.funnel import HULL_SCREENS, STABLE_EV_PER_ATOM, deciding_screens
+from matwheel.core.table_rows import records
 from matwheel.verdicts import ERROR, FAIL, PASS, ROUNDING_EV_PER_ATOM, UNDECIDED
 
 STABLE, METASTABLE, PASSED = "stable", "metastable", "passed"
@@ -40,7 +41,7 @@ _BULKY = ["species", "lattice", "frac_coords"]
 
 
 @dataclass(frozen=True, eq=False)
-class CandidateSet:
+class JudgedCandidates:
     """One set of candidates with what is known of them.
 
     Attributes:
@@ -68,7 +69,7 @@ class CandidateSet:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class OverallJudgement:
     """What all screens together say of one candidate.
 
     Attributes:
@@ -89,7 +90,7 @@ def judge_candidate(
     screens: Sequence[str],
     *,
     stable_ev_per_atom: float = STABLE_EV_PER_ATOM,
-) -> Judgement:
+) -> OverallJudgement:
     """Return the overall verdict of one candidate.
 
     The first failed screen rejects it. Without one, the first screen that it did not pass says what it is.
@@ -105,27 +106,30 @@ def judge_candidate(
     blamed = said.index(FAIL) if FAIL in said else passed
     if blamed < len(said):
         screen = screens[blamed]
-        if said[blamed] is None:
+        blaming = said[blamed]
+        if blaming is None:
             left = [screen for screen, verdict in zip(screens, said, strict=True) if verdict is None]
-            return Judgement(UNFINISHED, f"not judged: {', '.join(map(in_words, left))}", screen, passed)
+            return OverallJudgement(
+                UNFINISHED, f"not judged: {', '.join(map(in_words, left))}", screen, passed
+            )
         reason = str(verdicts[screen].get("reason") or "") or "no reason given"
-        overall = {FAIL: REJECTED, ERROR: ERROR, UNDECIDED: UNDECIDED}[said[blamed]]
-        return Judgement(overall, f"{in_words(screen)}: {reason}", screen, passed)
+        overall = {FAIL: REJECTED, ERROR: ERROR, UNDECIDED: UNDECIDED}[blaming]
+        return OverallJudgement(overall, f"{in_words(screen)}: {reason}", screen, passed)
     both = verdicts.get("hull", {})
     if both and both["verdict"] != PASS:
         reason = str(both["reason"]) or "the hulls disagree"
-        return Judgement(UNDECIDED, f"hull: {reason}", "hull", passed)
+        return OverallJudgement(UNDECIDED, f"hull: {reason}", "hull", passed)
     energies = {
         words: energy
         for screen, words in (("hull_dft", "DFT"), ("hull_potential", "potential"))
         if not np.isnan(energy := _value(verdicts.get(screen, {})))
     }
     if not energies:
-        return Judgement(PASSED, "passed every screen; no energy above hull", "", passed)
+        return OverallJudgement(PASSED, "passed every screen; no energy above hull", "", passed)
     stable = max(energies.values()) <= stable_ev_per_atom + ROUNDING_EV_PER_ATOM
     heights = ", ".join(f"{energy:.3f} ({words})" for words, energy in energies.items())
     untested = "" if PHONON_SCREEN in screens else "; dynamical stability not tested"
-    return Judgement(
+    return OverallJudgement(
         STABLE if stable else METASTABLE,
         f"passed every screen; {heights} eV/atom above the hull{untested}",
         "",
@@ -133,7 +137,7 @@ def judge_candidate(
     )
 
 
-def candidates_table(sets: Sequence[CandidateSet]) -> pd.DataFrame:
+def candidates_table(sets: Sequence[JudgedCandidates]) -> pd.DataFrame:
     """Rank the candidates of one or several sets.
 
     First by overall verdict in the order of `OVERALL`; within it the lowest energy above the DFT reference
@@ -182,7 +186,7 @@ def ranked(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 def rows_by_screen(verdicts: pd.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:
     """Return a verdict table as candidate → screen → row, both in the order of the table."""
     result: dict[str, dict[str, dict[str, Any]]] = {}
-    for row in verdicts.to_dict("records"):
+    for row in records(verdicts):
         result.setdefault(row["candidate_id"], {})[row["screen"]] = row
     return result
 
@@ -210,12 +214,11 @@ def in_words(screen: str) -> str:
     return screen.replace("_", " ")
 
 
-def _rows_of_set(one: CandidateSet) -> list[dict[str, Any]]:
+def _rows_of_set(one: JudgedCandidates) -> list[dict[str, Any]]:
     judged = rows_by_screen(one.verdicts)
-    screens = list(one.screens) if one.screens is not None else deciding_screens(one.verdicts["screen"])
-    crystals = {
-        row["id"]: row for row in one.crystals.drop(columns=_BULKY, errors="ignore").to_dict("records")
-    }
+    judged_by = one.verdicts["screen"].tolist()
+    screens = list(one.screens) if one.screens is not None else deciding_screens(judged_by)
+    crystals = {row["id"]: row for row in records(one.crystals.drop(columns=_BULKY, errors="ignore"))}
     rows = []
     for candidate in dict.fromkeys([*crystals, *judged]):
         crystal, verdicts = crystals.get(candidate, {}), judged.get(candidate, {})

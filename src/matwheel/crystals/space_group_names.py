@@ -178,6 +178,7 @@ def _settings_by_key() -> dict[str, list[gemmi.SpaceGroup]]:
             add(" ".join(part for part in group.hm.split() if part != "1"), group)
     for hall_number in range(1, 531):
         kind = spglib.get_spacegroup_type(hall_number)
+        assert kind is not None  # spglib knows 530 settings
         group = gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(kind.hall_symbol))
         if group is not None:
             add(kind.international_full, group)

@@ -1,0 +1,40 @@
+"""What came with the project, and which settings belong to which chapter; no rules."""
+
+from pathlib import Path
+
+import yaml
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import update_config
+
+# Each chapter with its section of the settings.
+SECTION_OF_CHAPTER = {
+    "matwheel": "funnel",
+    "perturb": "perturbation",
+    "matgan": "matgan",
+    "wycryst": "wycryst",
+    "phonon": "phonon",
+}
+
+# Where the project lies; a run's folder is another one with `--directory`, or where the workflow is a module.
+ROOT = Path(str(workflow.current_basedir)).resolve().parents[1]
+if not (ROOT / "src").is_dir():
+    raise WorkflowError(
+        "matwheel needs its library and its resources beside its rules: clone the repository, and name "
+        "workflow/Snakefile of the clone as the module's snakefile"
+    )
+
+
+def shipped(path):
+    """A file that came with the project, or the one of that name in the run's folder."""
+    return (
+        path if Path(path).exists() or not (ROOT / path).exists() else f"{ROOT}/{path}"
+    )
+
+
+def fill_in(path):
+    """Take what the config does not say from a file in the run's folder, and then from that of the project."""
+    for place in dict.fromkeys((Path(path).resolve(), ROOT / path)):
+        if place.exists():
+            settings = yaml.safe_load(place.read_text(encoding="utf-8"))
+            update_config(settings, config)
+            config.update(settings)
