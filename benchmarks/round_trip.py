@@ -289,7 +289,8 @@ def summary_of(rows: list[Row]) -> pd.DataFrame:
     medians = (1000 * seconds.median()).round(2).set_axis(["reader_ms", "pymatgen_ms"], axis=1)
     sums = seconds.sum()
     summary = counts.assign(texts=counts.sum(axis=1)).join(medians)
-    summary["ratio"] = (sums["reader_seconds"] / sums["pymatgen_seconds"]).round(2)
+    # Without pymatgen's times there is no ratio.
+    summary["ratio"] = (sums["reader_seconds"] / sums["pymatgen_seconds"].replace(0, np.nan)).round(2)
     order = list(dict.fromkeys(table["writer"]))
     columns = ["texts", *OUTCOMES, "reader_ms", "pymatgen_ms", "ratio"]
     return summary.loc[order, columns].reset_index().rename(columns=lambda name: name.replace(" ", "_"))
