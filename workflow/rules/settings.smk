@@ -4,12 +4,7 @@ The main process refuses what is wrong (`matwheel.configuration`); jobs, on a cl
 own, take it as checked and only read the types.
 """
 
-import sys
-
 import yaml
-
-sys.path.insert(0, str(ROOT / "src"))
-
 from matwheel.core.config_values import conformed, survives_hand_over
 
 # With LibYAML where there is, since every job reads it.

@@ -1,19 +1,11 @@
 """What came with the project, and which settings belong to which chapter; no rules."""
 
+import sys
 from pathlib import Path
 
 import yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
-
-# Each chapter with its section of the settings.
-SECTION_OF_CHAPTER = {
-    "matwheel": "funnel",
-    "perturb": "perturbation",
-    "matgan": "matgan",
-    "wycryst": "wycryst",
-    "phonon": "phonon",
-}
 
 # Where the project lies; a run's folder is another one with `--directory`, or where the workflow is a module.
 ROOT = Path(str(workflow.current_basedir)).resolve().parents[1]
@@ -22,6 +14,9 @@ if not (ROOT / "src").is_dir():
         "matwheel needs its library and its resources beside its rules: clone the repository, and name "
         "workflow/Snakefile of the clone as the module's snakefile"
     )
+sys.path.insert(0, str(ROOT / "src"))
+
+from matwheel.configuration.sections import SECTION_OF_CHAPTER
 
 
 def shipped(path):

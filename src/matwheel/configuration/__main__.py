@@ -6,9 +6,10 @@ from pathlib import Path
 
 import yaml
 
-from matwheel.configuration.configuration import SECTION_OF_CHAPTER, Configuration
+from matwheel.configuration.configuration import Configuration
 from matwheel.configuration.documents import schema_text, settings_page
 from matwheel.configuration.registry import Registry
+from matwheel.configuration.sections import SECTION_OF_CHAPTER
 
 
 def documents(root: Path) -> dict[Path, str]:

@@ -21,16 +21,8 @@ from matwheel.configuration.loop import (
     Validate,
 )
 from matwheel.configuration.parts import Name, PathText, Section
+from matwheel.configuration.sections import SECTION_OF_CHAPTER
 from matwheel.core.settings import DISTINCT, WrongSetting, fault_of
-
-SECTION_OF_CHAPTER = {
-    "matwheel": "funnel",
-    "perturb": "perturbation",
-    "matgan": "matgan",
-    "wycryst": "wycryst",
-    "phonon": "phonon",
-}
-"""Each chapter with its section, which is there when the chapter is."""
 
 
 class Configuration(Section):

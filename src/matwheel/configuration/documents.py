@@ -10,8 +10,9 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from matwheel.configuration.configuration import SECTION_OF_CHAPTER, Configuration
+from matwheel.configuration.configuration import Configuration
 from matwheel.configuration.registry import Registry
+from matwheel.configuration.sections import SECTION_OF_CHAPTER
 from matwheel.core.settings import in_words
 
 HEAD = "# Written by `python -m matwheel.configuration`; change the classes of the settings instead.\n"
