@@ -16,6 +16,7 @@ arXiv:1611.01144).
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -32,16 +33,16 @@ PLACES = 8
 _EXCLUDED = -1e4  # a logit that is never drawn
 
 
-class GeneratorNetwork(nn.Module):
+class GeneratorNetwork(nn.Module, ABC):
     """What training and sampling need of a generator."""
 
+    @abstractmethod
     def forward(self, noise: Tensor, known: Tensor) -> Tensor:
         """Return matrices (n, 8, elements) from noise (n, latent width) and training rows (n, elements)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def compositions(self, noise: Tensor, known: Tensor) -> Tensor:
         """Return what the same inputs give as counts, int64, shape (n, elements)."""
-        raise NotImplementedError
 
 
 def cells_of(counts: Tensor) -> Tensor:
