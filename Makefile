@@ -13,7 +13,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 export OMP_NUM_THREADS := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: environment quickstart test slurm-test lint format benchmark gpaw
+.PHONY: environment quickstart test test-all slurm-test lint format benchmark gpaw
 
 environment: $(VENV)/.ready
 
@@ -34,6 +34,10 @@ quickstart: environment
 
 test: environment
 	python -m pytest -n 2 --durations=25
+
+# With the slow variants of the end-to-end tests.
+test-all: environment
+	python -m pytest -n 2 --durations=25 -m "slow or not slow"
 
 # As root, on a machine without a SLURM of its own: starts a cluster, and disturbs a run on it in every way.
 # SLURM_TESTS=tests/slurm runs the whole quickstart on it too, which takes half an hour more, a local run included.

@@ -89,7 +89,7 @@ def test_the_small_case_that_ships_is_planned_to_its_end() -> None:
 @pytest.mark.parametrize(
     ("chapters", "words"),
     [
-        (["matwheel", "matgam"], "chapters names 'matgam', which is none of matwheel, perturb, matgan"),
+        (["matwheel", "matgam"], "chapters.1 is 'matgam'; give one of matwheel, perturb, matgan"),
         ("matgan", "chapters is 'matgan'; give a list"),
     ],
 )

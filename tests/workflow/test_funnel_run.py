@@ -234,7 +234,7 @@ def test_a_killed_shard_is_the_only_one_made_again(judged_copy: Path) -> None:
         path.unlink()
     log = judged_copy / "logs/relax_candidates/imported/mine/shard1.log"
     log.unlink()
-    kill_when(judged_copy, "logs/relax_candidates/imported/mine/shard1.log", "", target=TARGET)
+    kill_when(judged_copy, "logs/relax_candidates/imported/mine/shard1.log", "", TARGET)
     assert not missing.exists()
     done = snakemake(judged_copy, TARGET)
     assert done.returncode == 0, done.stdout + done.stderr

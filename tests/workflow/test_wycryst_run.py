@@ -172,7 +172,7 @@ def test_a_second_round_learns_from_the_first(wycryst_copy: Path) -> None:
 
 
 def test_a_funnel_that_no_gene_passes_ends_with_empty_tables(wycryst_copy: Path) -> None:
-    nobody = {"metal_threshold": -1.0, "require": ["gene_validity", "metal"], "nulls": []}
+    nobody = {"metal_threshold": 0.0, "require": ["gene_validity", "metal"], "nulls": []}
     changed = SETTINGS | {"wycryst": SETTINGS["wycryst"] | nobody}
     (wycryst_copy / "changed.yaml").write_text(yaml.safe_dump(changed))
     done = snakemake(wycryst_copy, TARGETS[0], config="changed.yaml")
