@@ -143,64 +143,19 @@ def sensitivity_from_labels(
     Raises:
         InputError: no such column, a pair without bonds, too few rows or blocks, lengths that do not change.
     """
-    for name in ("block", label, "species"):
-        if name not in table:
-            raise InputError(f"the configuration table has no column {name!r}")
-    table = table[np.isfinite(table[label].to_numpy(dtype=np.float64))]
-    if not len(table):
-        raise InputError(f"no configuration has a finite {label}; label some first")
+    table = _labelled(table, label)
     features, shells, compounds = _length_features(table, at_rest, cutoff_angstrom)
     if pairs is not None:
-        wanted = [_parsed_pair(pair) for pair in pairs]
-        for pair in wanted:
-            if pair not in features:
-                raise InputError(_absent(pair, list(features.columns)))
-        features = features[wanted]
+        features = _of_pairs(features, pairs)
     blocks = np.unique(_block_names(table), return_inverse=True)[1].ravel()
-    truth = table[label].to_numpy(dtype=np.float64)
-    number, columns = features.shape
-    groups = pd.get_dummies(pd.Series(compounds)).to_numpy(dtype=np.float64)
-    if number < columns + groups.shape[1] + 2 or blocks.max(initial=0) < 1:
-        raise InputError(
-            f"{number} labelled configurations in {blocks.max(initial=-1) + 1} blocks are too few for "
-            f"{columns} slopes; label more, or name fewer pairs"
-        )
-    lengths = features.to_numpy()
-    residual = lengths - groups @ np.linalg.lstsq(groups, lengths, rcond=None)[0]
-    within = truth - groups @ np.linalg.lstsq(groups, truth, rcond=None)[0]
-    spread = residual.std(axis=0)
-    for pair, sd in zip(features.columns, spread, strict=True):
-        if sd < 1e-9:
-            raise InputError(
-                f"bonds {pair} have the same mean length in all configurations; leave the pair out"
-            )
-
-    def slopes(rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:
-        """Return joint slopes, slopes alone and intercepts, of the rows given."""
-        joint, intercepts = _least_squares(lengths[rows] / spread, groups[rows], truth[rows], ridge)
-        alone = [
-            _least_squares(lengths[rows, i : i + 1] / spread[i], groups[rows], truth[rows], 0.0)[0][0]
-            for i in range(columns)
-        ]
-        return joint / spread, np.array(alone) / spread, intercepts
-
-    joint, alone, _ = slopes(np.arange(number))
-    generator = np.random.default_rng(derive_seed(seed, "blocks"))
+    fit = _length_fit(features, compounds, table[label].to_numpy(dtype=np.float64), blocks, ridge)
+    joint, alone, _ = fit.slopes(np.arange(len(table)))
     members = [np.flatnonzero(blocks == block) for block in range(blocks.max() + 1)]
-    drawn = [
-        slopes(np.concatenate([members[i] for i in generator.integers(len(members), size=len(members))]))[:2]
-        for _ in range(replicates)
-    ]
-    joint_drawn, alone_drawn = (np.array(values) for values in zip(*drawn, strict=True))
-    left_out = np.empty(number)
-    for rows in members:
-        others = np.setdiff1d(np.arange(number), rows)
-        slope, _, intercepts = slopes(others)
-        left_out[rows] = lengths[rows] @ slope + groups[rows] @ intercepts
+    joint_drawn, alone_drawn = _drawn_slopes(fit, members, derive_seed(seed, "blocks"), replicates)
     common = {
-        "condition_number": float(np.linalg.cond(residual / spread)),
-        "r2": float(1 - ((truth - left_out) ** 2).sum() / (within**2).sum()),
-        "configurations": number,
+        "condition_number": float(np.linalg.cond(fit.residual / fit.spread)),
+        "r2": _r2_of_blocks_left_out(fit, members),
+        "configurations": len(table),
         "blocks": len(members),
     }
     return pd.DataFrame(
@@ -209,15 +164,117 @@ def sensitivity_from_labels(
                 "pair": pair,
                 "bonds": len(shells[pair].first),
                 "rest_distance_angstrom": shells[pair].distance_angstrom,
-                "sd_angstrom": spread[i],
+                "sd_angstrom": sd,
             }
             | with_interval("slope_ev_per_angstrom", joint[i], joint_drawn[:, i], level)
-            | with_interval("effect_ev", joint[i] * spread[i], joint_drawn[:, i] * spread[i], level)
+            | with_interval("effect_ev", joint[i] * sd, joint_drawn[:, i] * sd, level)
             | with_interval("alone_ev_per_angstrom", alone[i], alone_drawn[:, i], level)
             | common
-            for i, pair in enumerate(features.columns)
+            for i, (pair, sd) in enumerate(zip(features.columns, fit.spread, strict=True))
         ]
     )
+
+
+def _labelled(table: pd.DataFrame, label: str) -> pd.DataFrame:
+    """Return the rows with a finite label."""
+    for name in ("block", label, "species"):
+        if name not in table:
+            raise InputError(f"the configuration table has no column {name!r}")
+    table = table[np.isfinite(table[label].to_numpy(dtype=np.float64))]
+    if not len(table):
+        raise InputError(f"no configuration has a finite {label}; label some first")
+    return table
+
+
+def _of_pairs(features: pd.DataFrame, pairs: Sequence[str]) -> pd.DataFrame:
+    wanted = [_parsed_pair(pair) for pair in pairs]
+    for pair in wanted:
+        if pair not in features:
+            raise InputError(_absent(pair, list(features.columns)))
+    return features[wanted]
+
+
+@dataclass(frozen=True, eq=False)
+class _LengthFit:
+    """Least squares of a label against mean bond lengths, with an intercept per compound.
+
+    Attributes:
+        lengths: changes of mean lengths, shape (configurations, pairs).
+        groups: 1 in the column of the compound, shape (configurations, compounds).
+        truth: the label, shape (configurations,).
+        residual: lengths without their mean over the compound; `spread` is its standard deviation by pair.
+        ridge: penalty on squared slopes of lengths over their spread.
+    """
+
+    lengths: NDArray[np.float64]
+    groups: NDArray[np.float64]
+    truth: NDArray[np.float64]
+    residual: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    ridge: float
+
+    def slopes(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:
+        """Return joint slopes, slopes alone and intercepts, of the rows given."""
+        lengths, groups, truth, spread = self.lengths, self.groups[rows], self.truth[rows], self.spread
+        joint, intercepts = _least_squares(lengths[rows] / spread, groups, truth, self.ridge)
+        alone = [
+            _least_squares(lengths[rows, i : i + 1] / spread[i], groups, truth, 0.0)[0][0]
+            for i in range(lengths.shape[1])
+        ]
+        return joint / spread, np.array(alone) / spread, intercepts
+
+
+def _length_fit(
+    features: pd.DataFrame,
+    compounds: NDArray[np.object_],
+    truth: NDArray[np.float64],
+    blocks: NDArray[np.int64],
+    ridge: float,
+) -> _LengthFit:
+    """Make a fit ready; refuse too few rows or blocks and lengths that do not change."""
+    number, columns = features.shape
+    groups = pd.get_dummies(pd.Series(compounds)).to_numpy(dtype=np.float64)
+    if number < columns + groups.shape[1] + 2 or blocks.max(initial=0) < 1:
+        raise InputError(
+            f"{number} labelled configurations in {blocks.max(initial=-1) + 1} blocks are too few for "
+            f"{columns} slopes; label more, or name fewer pairs"
+        )
+    lengths = features.to_numpy()
+    residual = _within(groups, lengths)
+    spread = residual.std(axis=0)
+    for pair, sd in zip(features.columns, spread, strict=True):
+        if sd < 1e-9:
+            raise InputError(
+                f"bonds {pair} have the same mean length in all configurations; leave the pair out"
+            )
+    return _LengthFit(lengths, groups, truth, residual, spread, ridge)
+
+
+def _within(groups: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return values without their mean over the group."""
+    return values - groups @ np.linalg.lstsq(groups, values, rcond=None)[0]
+
+
+def _drawn_slopes(
+    fit: _LengthFit, members: Sequence[NDArray[np.int64]], seed: int, replicates: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return joint slopes and slopes alone of blocks drawn with replacement, shape (replicates, pairs)."""
+    generator = np.random.default_rng(seed)
+    drawn = [
+        fit.slopes(np.concatenate([members[i] for i in generator.integers(len(members), size=len(members))]))
+        for _ in range(replicates)
+    ]
+    return np.array([joint for joint, _, _ in drawn]), np.array([alone for _, alone, _ in drawn])
+
+
+def _r2_of_blocks_left_out(fit: _LengthFit, members: Sequence[NDArray[np.int64]]) -> float:
+    """Return R² within compounds, each block predicted from the others."""
+    left_out = np.empty(len(fit.truth))
+    for rows in members:
+        slope, _, intercepts = fit.slopes(np.setdiff1d(np.arange(len(fit.truth)), rows))
+        left_out[rows] = fit.lengths[rows] @ slope + fit.groups[rows] @ intercepts
+    within = _within(fit.groups, fit.truth)
+    return float(1 - ((fit.truth - left_out) ** 2).sum() / (within**2).sum())
 
 
 def _length_features(
