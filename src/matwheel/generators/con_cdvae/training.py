@@ -14,9 +14,9 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -188,78 +188,123 @@ class _Stages:
         if name in self.finished:
             model.load_state_dict(self.finished[name]["kept"])
             return self.finished[name]["report"]
-        settings = self.settings
-        parameters = list(model.parameters())
-        optimiser = torch.optim.Adam(parameters, lr=settings.learning_rate)
-        average = copy.deepcopy(model).eval().requires_grad_(False)
-        kept: dict[str, Tensor] = {}
-        state: dict[str, Any] = {"step": 0, "best": float("inf"), "best_step": 0, "sums": {}, "curve": []}
+        stage = _Stage(name, model, self.settings, evaluate, patience)
         if self.current is not None and self.current["name"] == name:
-            saved = self.current
-            model.load_state_dict(saved["model"])
-            average.load_state_dict(saved["average"])
-            optimiser.load_state_dict(saved["optimiser"])
-            kept, state = saved["kept"], saved["state"]
-            self.log(f"{name}: resumed at step {state['step']}")
+            stage.resume(self.current)
+            self.log(f"{name}: resumed at step {stage.step}")
         self.current = None
-        progress = Progress(f"{name} step", steps, self.log, done=state["step"])
+        progress = Progress(f"{name} step", steps, self.log, done=stage.step)
         model.train()
-        while state["step"] < steps:
-            step = state["step"]
-            for group in optimiser.param_groups:
-                group["lr"] = one_cycle(step, steps, settings.learning_rate)
-            generator = torch.Generator().manual_seed(derive_seed(seed, step))
-            loss, losses = loss_of(model, step, generator)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            norm = nn.utils.clip_grad_norm_(parameters, settings.gradient_norm)
-            if not (torch.isfinite(loss) and torch.isfinite(norm)):
-                shown = ", ".join(f"{key} {value.item():.3g}" for key, value in losses.items())
-                raise FloatingPointError(
-                    f"Con-CDVAE stage {name}, step {step}: the loss or its gradient is not finite ({shown}); "
-                    "lower learning_rate or look for a strange training crystal or label"
-                )
-            optimiser.step()
-            _follow(average, model, min(settings.average_decay, (1 + step) / (10 + step)))
-            step += 1
-            state["step"] = step
-            for key, value in losses.items():
-                state["sums"][key] = state["sums"].get(key, 0.0) + float(value.detach())
-            if step % settings.evaluate_every == 0 or step == steps:
-                since = step - (state["curve"][-1]["step"] if state["curve"] else 0)
-                entry: dict[str, Any] = {"step": step}
-                entry["train"] = {key: value / since for key, value in state["sums"].items()}
-                state["sums"] = {}
-                if evaluate is not None:
-                    entry["validation"] = evaluate(average)
-                    heads = entry["validation"].get("heads", float("inf"))
-                    if patience is not None and heads < state["best"]:
-                        state["best"], state["best_step"] = heads, step
-                        kept = _copy(average)
-                state["curve"].append(entry)
-                if kept and patience is not None and step - state["best_step"] >= patience:
+        while stage.step < steps:
+            loss = stage.take_step(loss_of, steps, seed)
+            if stage.step % self.settings.evaluate_every == 0 or stage.step == steps:
+                stage.look()
+                if stage.is_past_patience():
                     break
-            progress.report(step, loss=loss.item())
+            progress.report(stage.step, loss=loss.item())
             if self.checkpoint is not None and time.monotonic() - self.saved_at > _CHECKPOINT_SECONDS:
-                self.save(
-                    {
-                        "name": name,
-                        "model": model.state_dict(),
-                        "average": average.state_dict(),
-                        "optimiser": optimiser.state_dict(),
-                        "kept": kept,
-                        "state": state,
-                    }
-                )
-        if not kept:
-            kept, state["best_step"] = _copy(average), state["step"]
-        model.load_state_dict(kept)
-        model.eval()
-        report = {"steps": state["step"], "kept_step": state["best_step"], "curve": state["curve"]}
-        self.log(f"{name}: {state['step']} steps, kept the weights of step {state['best_step']}")
-        self.finished[name] = {"kept": kept, "report": report}
+                self.save(stage.to_save())
+        self.finished[name] = stage.finish(self.log)
         self.save(None)
-        return report
+        return self.finished[name]["report"]
+
+
+class _Stage(Generic[Model]):
+    """One stage under way: a model, the moving average of its weights, its optimiser and what is kept."""
+
+    def __init__(
+        self,
+        name: str,
+        model: Model,
+        settings: ConCDVAESettings,
+        evaluate: Evaluation[Model] | None,
+        patience: int | None,
+    ) -> None:
+        self.name, self.model, self.settings = name, model, settings
+        self.evaluate, self.patience = evaluate, patience
+        self.parameters = list(model.parameters())
+        self.optimiser = torch.optim.Adam(self.parameters, lr=settings.learning_rate)
+        self.average = copy.deepcopy(model).eval().requires_grad_(False)
+        self.kept: dict[str, Tensor] = {}
+        self.state: dict[str, Any] = {
+            "step": 0, "best": float("inf"), "best_step": 0, "sums": {}, "curve": [],
+        }  # fmt: skip
+
+    @property
+    def step(self) -> int:
+        """Number of steps taken."""
+        return self.state["step"]
+
+    def to_save(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "kept": self.kept,
+            "state": self.state,
+        }
+
+    def resume(self, saved: Mapping[str, Any]) -> None:
+        """Go on from what `to_save` returned."""
+        self.model.load_state_dict(saved["model"])
+        self.average.load_state_dict(saved["average"])
+        self.optimiser.load_state_dict(saved["optimiser"])
+        self.kept, self.state = saved["kept"], saved["state"]
+
+    def take_step(self, loss_of: StepLoss[Model], steps: int, seed: int) -> Tensor:
+        """Move the weights down the gradient and the average after them; return the loss."""
+        step, settings = self.step, self.settings
+        for group in self.optimiser.param_groups:
+            group["lr"] = one_cycle(step, steps, settings.learning_rate)
+        generator = torch.Generator().manual_seed(derive_seed(seed, step))
+        loss, losses = loss_of(self.model, step, generator)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.parameters, settings.gradient_norm)
+        if not (torch.isfinite(loss) and torch.isfinite(norm)):
+            shown = ", ".join(f"{key} {value.item():.3g}" for key, value in losses.items())
+            raise FloatingPointError(
+                f"Con-CDVAE stage {self.name}, step {step}: the loss or its gradient is not finite ({shown})"
+                "; lower learning_rate or look for a strange training crystal or label"
+            )
+        self.optimiser.step()
+        _follow(self.average, self.model, min(settings.average_decay, (1 + step) / (10 + step)))
+        self.state["step"] = step + 1
+        sums = self.state["sums"]
+        for key, value in losses.items():
+            sums[key] = sums.get(key, 0.0) + float(value.detach())
+        return loss
+
+    def look(self) -> None:
+        """Note the mean losses since the last look and evaluate the average; keep it if it is the best."""
+        state = self.state
+        since = self.step - (state["curve"][-1]["step"] if state["curve"] else 0)
+        entry: dict[str, Any] = {"step": self.step}
+        entry["train"] = {key: value / since for key, value in state["sums"].items()}
+        state["sums"] = {}
+        if self.evaluate is not None:
+            entry["validation"] = self.evaluate(self.average)
+            heads = entry["validation"].get("heads", float("inf"))
+            if self.patience is not None and heads < state["best"]:
+                state["best"], state["best_step"] = heads, self.step
+                self.kept = _copy(self.average)
+        state["curve"].append(entry)
+
+    def is_past_patience(self) -> bool:
+        since_best = self.step - self.state["best_step"]
+        return bool(self.kept) and self.patience is not None and since_best >= self.patience
+
+    def finish(self, log: Log) -> dict[str, Any]:
+        """Put the kept weights into the model; return them and the report."""
+        state = self.state
+        if not self.kept:
+            self.kept, state["best_step"] = _copy(self.average), self.step
+        self.model.load_state_dict(self.kept)
+        self.model.eval()
+        log(f"{self.name}: {self.step} steps, kept the weights of step {state['best_step']}")
+        report = {"steps": self.step, "kept_step": state["best_step"], "curve": state["curve"]}
+        return {"kept": self.kept, "report": report}
 
 
 def _normal(like: Tensor, generator: torch.Generator) -> Tensor:
