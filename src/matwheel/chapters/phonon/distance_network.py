@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -591,69 +591,112 @@ def _train(
     average = {name: value.detach().clone() for name, value in network.named_parameters()}
 
     def validation_error() -> float:
-        if validation is None or not np.isfinite(validation_labels).any():
-            return math.nan
-        with torch.no_grad():
-            predicted = torch.func.functional_call(
-                network, average, (validation,), {"basis": validation_basis}
-            )
-        return _mean_error(predicted.double().numpy(), validation_labels)
+        return _error_of(average, network, validation, validation_basis, validation_labels)
 
-    best_error, chosen_step = validation_error(), 0
-    best = {name: value.clone() for name, value in average.items()}
-    curve: list[dict[str, float | None]] = [{"step": 0, "validation_error": _or_none(best_error)}]
+    choice = _Choice(validation_error(), average)
     losses: list[float] = []
-    order = np.random.default_rng(seed)
-    waiting: list[NDArray[np.int64]] = []
-    for step in range(1, settings.steps + 1):
-        if not waiting:
-            batches = math.ceil(train.n / settings.batch_size)
-            waiting = np.array_split(order.permutation(train.n), batches)
-        rows = waiting.pop(0)
+    batches = _shuffled_batches(train.n, settings.batch_size, seed)
+    for step, rows in zip(range(1, settings.steps + 1), batches, strict=False):
         batch, basis = _joined([parts[row] for row in rows])
-        for group in optimiser.param_groups:
-            group["lr"] = settings.learning_rate * _rate_share(step, settings.steps)
-        loss = _masked_loss(network(batch, basis=basis), labels[torch.from_numpy(rows)], settings.loss)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise FloatingPointError(
-                f"loss is {value} at step {step} of {settings.steps}: lower learning_rate "
-                f"({settings.learning_rate:g})"
-            )
-        losses.append(value)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), settings.largest_gradient_norm)
-        optimiser.step()
-        # Early steps weigh less than the decay says, or the random start would stay in the average.
-        decay = min(settings.average_decay, step / (step + 10.0)) if settings.average_decay else 0.0
-        with torch.no_grad():
-            for name, parameter in network.named_parameters():
-                average[name].lerp_(parameter, 1.0 - decay)
-        if step % settings.validate_every_steps and step != settings.steps:
-            continue
-        error = validation_error()
-        curve.append(
-            {"step": step, "training_loss": float(np.mean(losses)), "validation_error": _or_none(error)}
-        )
-        losses = []
-        # Without validation rows there is nothing to choose by: the last state is kept.
-        if error < best_error or math.isnan(error):
-            best_error, chosen_step = error, step
-            best = {name: value.clone() for name, value in average.items()}
+        losses.append(_step(network, optimiser, step, batch, basis, labels[torch.from_numpy(rows)]))
+        _follow(average, network, step)
+        if step % settings.validate_every_steps == 0 or step == settings.steps:
+            choice.consider(step, losses, validation_error(), average)
+            losses = []
     with torch.no_grad():
         for name, parameter in network.named_parameters():
-            parameter.copy_(best[name])
+            parameter.copy_(choice.state[name])
     network.eval()
     network.zero_grad(set_to_none=True)
-    return {
-        "steps": settings.steps,
-        "chosen_step": chosen_step,
-        "start_validation_error": curve[0]["validation_error"],
-        "best_validation_error": _or_none(best_error),
-        "curve": curve,
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
-    }
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return {"steps": settings.steps, **choice.report(), "parameters": parameters}
+
+
+class _Choice:
+    """The state with the smallest validation error so far, and the curve that it was chosen on."""
+
+    def __init__(self, error: float, start: Mapping[str, Tensor]) -> None:
+        self.curve: list[dict[str, float | None]] = [{"step": 0, "validation_error": _or_none(error)}]
+        self._choose(0, error, start)
+
+    def _choose(self, step: int, error: float, state: Mapping[str, Tensor]) -> None:
+        self.step, self.error = step, error
+        self.state = {name: value.clone() for name, value in state.items()}
+
+    def consider(self, step: int, losses: Sequence[float], error: float, state: Mapping[str, Tensor]) -> None:
+        """Note a step with the training losses since the last one, and take its state if it is better."""
+        self.curve.append(
+            {"step": step, "training_loss": float(np.mean(losses)), "validation_error": _or_none(error)}
+        )
+        # Without validation rows there is nothing to choose by: the last state is kept.
+        if error < self.error or math.isnan(error):
+            self._choose(step, error, state)
+
+    def report(self) -> dict[str, Any]:
+        return {
+            "chosen_step": self.step,
+            "start_validation_error": self.curve[0]["validation_error"],
+            "best_validation_error": _or_none(self.error),
+            "curve": self.curve,
+        }
+
+
+def _shuffled_batches(rows: int, batch_size: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """Yield rows batch by batch without end, each epoch in a new order."""
+    order = np.random.default_rng(seed)
+    while True:
+        yield from np.array_split(order.permutation(rows), math.ceil(rows / batch_size))
+
+
+def _step(
+    network: FilterNetwork,
+    optimiser: torch.optim.Optimizer,
+    step: int,
+    batch: EdgeBatch,
+    basis: Tensor,
+    labels: Tensor,
+) -> float:
+    """Take one step down the gradient of the loss of a batch; return the loss."""
+    settings = network.settings
+    for group in optimiser.param_groups:
+        group["lr"] = settings.learning_rate * _rate_share(step, settings.steps)
+    loss = _masked_loss(network(batch, basis=basis), labels, settings.loss)
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise FloatingPointError(
+            f"loss is {value} at step {step} of {settings.steps}: lower learning_rate "
+            f"({settings.learning_rate:g})"
+        )
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(network.parameters(), settings.largest_gradient_norm)
+    optimiser.step()
+    return value
+
+
+def _follow(average: Mapping[str, Tensor], network: FilterNetwork, step: int) -> None:
+    """Move the average of the weights on to those of a step."""
+    kept = network.settings.average_decay
+    # Early steps weigh less than the decay says, or the random start would stay in the average.
+    decay = min(kept, step / (step + 10.0)) if kept else 0.0
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            average[name].lerp_(parameter, 1.0 - decay)
+
+
+def _error_of(
+    state: dict[str, Tensor],
+    network: FilterNetwork,
+    crystals: EdgeBatch | None,
+    basis: Tensor | None,
+    labels: NDArray[np.float64],
+) -> float:
+    """Return the mean error of the network with other weights; NaN where no label is known."""
+    if crystals is None or not np.isfinite(labels).any():
+        return math.nan
+    with torch.no_grad():
+        predicted = torch.func.functional_call(network, state, (crystals,), {"basis": basis})
+    return _mean_error(predicted.double().numpy(), labels)
 
 
 def _or_none(error: float) -> float | None:
