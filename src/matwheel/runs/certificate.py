@@ -11,12 +11,17 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from matwheel.core.errors import InputError
 from matwheel.core.files import sha256_of_content, sha256_of_file
+
+if TYPE_CHECKING:
+    from rocrate.model.contextentity import ContextEntity
+    from rocrate.model.file import File
+    from rocrate.rocrate import ROCrate
 
 NAME = "certificate.json"
 RUN_TERMS = "https://w3id.org/ro/terms/workflow-run/context"
@@ -95,8 +100,6 @@ def certificate(run: Run, results: Path) -> dict[str, Any]:
         run: what is known of it.
         results: folder with its files; all of them are hashed.
     """
-    from rocrate.model.contextentity import ContextEntity
-    from rocrate.model.file import File
     from rocrate.rocrate import ROCrate
 
     crate = ROCrate(version="1.2")
@@ -106,12 +109,37 @@ def certificate(run: Run, results: Path) -> dict[str, Any]:
         "Every file of a results folder with its SHA-256, and what the run was made of and with."
     )
     crate.datePublished = run.written
+    # In this order: it is that of the entities in the file.
+    outputs = _outputs(crate, run, results)
+    inputs = _inputs(crate, run)
+    workflow = _workflow(crate, run)
+    facts = _facts(crate, run)
+    rules = [_rule(crate, row) for row in run.times.to_dict("records")]
+    action = _add(
+        crate, RUN, "CreateAction", name="run of the workflow", instrument=workflow, endTime=run.written,
+        object=inputs, result=outputs, additionalProperty=facts, step=rules,
+    )  # fmt: skip
+    crate.root_dataset["mentions"] = [action]
+    content = crate.metadata.generate()
+    digest = _digest(content)
+    seal = {"@id": DIGEST, "@type": "PropertyValue", "name": "sha256 of all else", "value": digest}
+    content["@graph"].append(seal)
+    return content
 
-    def add(entity_id: str, kind: str, **properties: Any) -> ContextEntity:
-        return crate.add(ContextEntity(crate, entity_id, properties={"@type": kind, **properties}))
 
-    def value(entity_id: str, name: str, content: Any) -> ContextEntity:
-        return add(entity_id, "PropertyValue", name=name, value=content)
+def _add(crate: ROCrate, entity_id: str, kind: str, **properties: Any) -> ContextEntity:
+    from rocrate.model.contextentity import ContextEntity
+
+    return crate.add(ContextEntity(crate, entity_id, properties={"@type": kind, **properties}))
+
+
+def _value(crate: ROCrate, entity_id: str, name: str, content: Any) -> ContextEntity:
+    return _add(crate, entity_id, "PropertyValue", name=name, value=content)
+
+
+def _outputs(crate: ROCrate, run: Run, results: Path) -> list[File]:
+    """Add the files of the results."""
+    from rocrate.model.file import File
 
     outputs = []
     for name in result_files(results):
@@ -120,63 +148,78 @@ def certificate(run: Run, results: Path) -> dict[str, Any]:
         if name in run.headlines:
             about["description"] = "headline result"
         outputs.append(crate.add(File(crate, dest_path=name, properties=about)))
-    inputs = [
-        add(f"{_INPUT}{path.as_posix()}", "CreativeWork", name=path.as_posix(), sha256=sha256_of_file(path))
+    return outputs
+
+
+def _inputs(crate: ROCrate, run: Run) -> list[ContextEntity]:
+    """Add the files that went in, where fetched ones are from, and the configuration."""
+    files = [
+        _add(
+            crate, f"{_INPUT}{path.as_posix()}", "CreativeWork", name=path.as_posix(),
+            sha256=sha256_of_file(path),
+        )
         for path in run.inputs
-    ]
-    inputs += [
-        add(f"#origin/{name}", "Dataset", name=name, description=json.dumps(facts, sort_keys=True))
+    ]  # fmt: skip
+    origins = [
+        _add(
+            crate, f"#origin/{name}", "Dataset", name=name, description=json.dumps(facts, sort_keys=True)
+        )
         for name, facts in run.origins.items()
-    ]
-    configuration = add(
-        CONFIGURATION, "CreativeWork", name="configuration with overlays", encodingFormat="application/json",
-        text=json.dumps(run.settings, sort_keys=True), sha256=sha256_of_content(run.settings),
+    ]  # fmt: skip
+    configuration = _add(
+        crate, CONFIGURATION, "CreativeWork", name="configuration with overlays",
+        encodingFormat="application/json", text=json.dumps(run.settings, sort_keys=True),
+        sha256=sha256_of_content(run.settings),
     )  # fmt: skip
+    return [*files, *origins, configuration]
+
+
+def _workflow(crate: ROCrate, run: Run) -> ContextEntity:
+    """Add the libraries, the files of code, and the workflow that they make up."""
     libraries = [
-        add(f"#library/{name}", "SoftwareApplication", name=name, version=version)
+        _add(crate, f"#library/{name}", "SoftwareApplication", name=name, version=version)
         for name, version in run.versions.items()
     ]
     code = {path.as_posix(): sha256_of_file(path) for path in run.code}
     sources = [
-        add(f"{_CODE}{name}", "SoftwareSourceCode", name=name, sha256=digest) for name, digest in code.items()
+        _add(crate, f"{_CODE}{name}", "SoftwareSourceCode", name=name, sha256=digest)
+        for name, digest in code.items()
     ]
-    workflow = add(
-        WORKFLOW, "ComputationalWorkflow", name="matwheel", version=run.versions["matwheel"],
+    return _add(
+        crate, WORKFLOW, "ComputationalWorkflow", name="matwheel", version=run.versions["matwheel"],
         sha256=sha256_of_content(code), identifier=run.repository["commit"], softwareRequirements=libraries,
         hasPart=sources,
         description=f"changes of tracked files since that commit: {run.repository['changes']}",
     )  # fmt: skip
-    facts = [
-        value("#seed", "seed", run.settings["seed"]),
-        value("#oxidation", "oxidation states", run.settings["screen"]["composition"]["oxidation_table"]),
-        *(value(f"#potential/{role}", f"potential, {role}", name) for role, name in run.potentials.items()),
-        *(value(f"#machine/{name}", name, text) for name, text in run.machine.items()),
+
+
+def _facts(crate: ROCrate, run: Run) -> list[ContextEntity]:
+    """Add the seed, the oxidation states, the potentials and the machine."""
+    oxidation_table = run.settings["screen"]["composition"]["oxidation_table"]
+    return [
+        _value(crate, "#seed", "seed", run.settings["seed"]),
+        _value(crate, "#oxidation", "oxidation states", oxidation_table),
+        *(
+            _value(crate, f"#potential/{role}", f"potential, {role}", name)
+            for role, name in run.potentials.items()
+        ),
+        *(_value(crate, f"#machine/{name}", name, text) for name, text in run.machine.items()),
     ]
-    rules = [
-        add(
-            f"#rule/{row['rule']}", "HowToStep", name=row["rule"], description=f"stage {row['stage']}",
-            additionalProperty=[
-                value(f"#rule/{row['rule']}/{name}", name, content)
-                for name, content in (
-                    ("jobs", int(row["jobs"])),
-                    ("wall seconds", round(3600 * row["wall_hours"], 1)),
-                    ("CPU seconds", round(3600 * row["cpu_hours"], 1)),
-                    ("largest memory, MB", round(row["peak_memory_mb"]) if row["peak_memory_mb"] > 0 else 0),
-                )
-            ],
-        )
-        for row in run.times.to_dict("records")
-    ]  # fmt: skip
-    action = add(
-        RUN, "CreateAction", name="run of the workflow", instrument=workflow, endTime=run.written,
-        object=[*inputs, configuration], result=outputs, additionalProperty=facts, step=rules,
+
+
+def _rule(crate: ROCrate, row: Mapping[Any, Any]) -> ContextEntity:
+    """Add what the jobs of one rule took, a row of the table of times."""
+    entity_id = f"#rule/{row['rule']}"
+    took = {
+        "jobs": int(row["jobs"]),
+        "wall seconds": round(3600 * row["wall_hours"], 1),
+        "CPU seconds": round(3600 * row["cpu_hours"], 1),
+        "largest memory, MB": round(row["peak_memory_mb"]) if row["peak_memory_mb"] > 0 else 0,
+    }
+    return _add(
+        crate, entity_id, "HowToStep", name=row["rule"], description=f"stage {row['stage']}",
+        additionalProperty=[_value(crate, f"{entity_id}/{name}", name, much) for name, much in took.items()],
     )  # fmt: skip
-    crate.root_dataset["mentions"] = [action]
-    content = crate.metadata.generate()
-    digest = _digest(content)
-    seal = {"@id": DIGEST, "@type": "PropertyValue", "name": "sha256 of all else", "value": digest}
-    content["@graph"].append(seal)
-    return content
 
 
 def read_certificate(path: Path) -> dict[str, Any]:
