@@ -228,61 +228,26 @@ def filter_formulas(
         DatasetError: an unreadable formula, by its row counted from 1.
         InputError: wrong `elements` or `most_atoms`, or a filter by target without targets.
     """
-    import pandas as pd
-
     filters = filters or FormulaFilters()
     if not 1 <= most_atoms <= 255:
         raise InputError(f"most_atoms is {most_atoms}; give a whole number from 1 to 255")
-    if targets is None and (filters.target_above is not None or filters.target_sigmas is not None):
+    if targets is None and _needs_targets(filters):
         raise InputError(f"{source}: a filter by target needs a column of targets")
     parsed = parse_formulas(formulas, ELEMENTS)
     if parsed.errors and refuse_unreadable:
-        row, complaint = next(iter(parsed.errors.items()))
-        more = f" ({len(parsed.errors) - 1} more rows cannot be read)" if len(parsed.errors) > 1 else ""
-        raise DatasetError(f"{source}, row {row + 1}: {complaint}; correct or delete the row{more}")
+        raise DatasetError(_first_unreadable(parsed.errors, source))
     counts = reduce_counts(parsed.counts)
     values = np.full(len(counts), np.nan) if targets is None else np.asarray(targets, dtype=np.float64)
     columns = [_element_index(symbol) for symbol in elements]
     outside = np.setdiff1d(np.arange(len(ELEMENTS)), columns)
-    left = np.ones(len(counts), dtype=bool)
-    lost: dict[str, int] = {}
-
-    def drop(reason: str, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        dropped = left & rows
-        lost[reason] = int(dropped.sum())
-        left[dropped] = False
-        return dropped
-
-    unreadable = np.zeros(len(counts), dtype=bool)
-    unreadable[list(parsed.errors)] = True
-    drop("unreadable", unreadable)
-    if filters.target_above is not None or filters.target_sigmas is not None:
-        drop("without_target", np.isnan(values))
-    if filters.target_above is not None:
-        drop("target_not_above", ~(values > filters.target_above))
-    drop("one_element", (counts > 0).sum(axis=1) < 2)
-    foreign = drop("outside_elements", np.any(counts[:, outside] > 0, axis=1))
-    by_element = (counts[foreign][:, outside] > 0).sum(axis=0)
-    drop("too_many_atoms", np.any(counts > most_atoms, axis=1))
-    kept = counts[:, columns][left].astype(np.uint8)
-    frame = pd.DataFrame({"formula": formula_texts(kept, elements), "target": values[left]})
-    # NaN is no target: pandas leaves it out of both.
-    merged = frame.groupby("formula", sort=True)["target"].agg(
-        "min" if filters.merged_target == "lowest" else "mean"
-    )
-    first = ~frame["formula"].duplicated().to_numpy()
-    lost["duplicates"] = int((~first).sum())
-    order = np.flatnonzero(first)[np.argsort(frame["formula"].to_numpy()[first], kind="stable")]
-    table = pd.DataFrame(
-        {
-            "formula": frame["formula"].to_numpy()[order],
-            "counts": list(kept[order]),
-            "target": merged.loc[frame["formula"].to_numpy()[order]].to_numpy(),
-        }
-    )
+    reasons = _reasons(counts, list(parsed.errors), values, filters, outside, most_atoms)
+    left, first_met = _sifted(len(counts), reasons)
+    by_element = (counts[first_met["outside_elements"]][:, outside] > 0).sum(axis=0)
+    lost = {reason: int(rows.sum()) for reason, rows in first_met.items()}
+    table = _merged(counts[:, columns][left].astype(np.uint8), values[left], elements, filters)
+    lost["duplicates"] = int(left.sum()) - len(table)
     if filters.target_sigmas is not None:
-        distance = (table["target"] - table["target"].mean()).abs().to_numpy()
-        beyond = distance > filters.target_sigmas * table["target"].std(ddof=0)
+        beyond = _beyond(table["target"], filters.target_sigmas)
         lost["beyond_sigmas"] = int(beyond.sum())
         table = table[~beyond].reset_index(drop=True)
     report = FormulaSetReport(
@@ -297,6 +262,73 @@ def filter_formulas(
         **lost,
     )
     return table, report
+
+
+def _first_unreadable(errors: Mapping[int, str], source: str) -> str:
+    row, complaint = next(iter(errors.items()))
+    more = f" ({len(errors) - 1} more rows cannot be read)" if len(errors) > 1 else ""
+    return f"{source}, row {row + 1}: {complaint}; correct or delete the row{more}"
+
+
+def _reasons(
+    counts: NDArray[np.integer],
+    unreadable: Sequence[int],
+    values: NDArray[np.float64],
+    filters: FormulaFilters,
+    outside: NDArray[np.integer],
+    most_atoms: int,
+) -> dict[str, NDArray[np.bool_]]:
+    """Return by reason which rows it meets, reasons in the order of `FormulaSetReport`."""
+    reasons = {"unreadable": np.isin(np.arange(len(counts)), unreadable)}
+    if _needs_targets(filters):
+        reasons["without_target"] = np.isnan(values)
+    if filters.target_above is not None:
+        reasons["target_not_above"] = ~(values > filters.target_above)
+    reasons["one_element"] = (counts > 0).sum(axis=1) < 2
+    reasons["outside_elements"] = np.any(counts[:, outside] > 0, axis=1)
+    reasons["too_many_atoms"] = np.any(counts > most_atoms, axis=1)
+    return reasons
+
+
+def _sifted(
+    rows: int, reasons: Mapping[str, NDArray[np.bool_]]
+) -> tuple[NDArray[np.bool_], dict[str, NDArray[np.bool_]]]:
+    """Return which rows no reason meets, and by reason the rows that it is the first to meet."""
+    left = np.ones(rows, dtype=bool)
+    first_met = {}
+    for reason, met in reasons.items():
+        first_met[reason] = left & met
+        left &= ~met
+    return left, first_met
+
+
+def _merged(
+    counts: NDArray[np.uint8], values: NDArray[np.float64], elements: Sequence[str], filters: FormulaFilters
+) -> pd.DataFrame:
+    """Return formula, counts and target of each formula once, sorted; its target as the filters merge it."""
+    import pandas as pd
+
+    frame = pd.DataFrame({"formula": formula_texts(counts, elements), "target": values})
+    # NaN is no target: pandas leaves it out of both.
+    merged = frame.groupby("formula", sort=True)["target"].agg(
+        "min" if filters.merged_target == "lowest" else "mean"
+    )
+    first = ~frame["formula"].duplicated().to_numpy()
+    order = np.flatnonzero(first)[np.argsort(frame["formula"].to_numpy()[first], kind="stable")]
+    texts = frame["formula"].to_numpy()[order]
+    return pd.DataFrame(
+        {"formula": texts, "counts": list(counts[order]), "target": merged.loc[texts].to_numpy()}
+    )
+
+
+def _beyond(targets: pd.Series, sigmas: float) -> NDArray[np.bool_]:
+    """Return which targets are further from their mean than so many standard deviations."""
+    distance = (targets - targets.mean()).abs().to_numpy()
+    return distance > sigmas * targets.std(ddof=0)
+
+
+def _needs_targets(filters: FormulaFilters) -> bool:
+    return filters.target_above is not None or filters.target_sigmas is not None
 
 
 def parts_of(rows: int, *, seed: int, name: str = "formula set") -> NDArray[np.str_]:
