@@ -311,59 +311,80 @@ def _bucket_groups(task: tuple[Sequence[Crystal], int]) -> list[tuple[int, bool,
     """Return for each crystal of one formula the first of its group, whether comparable, and the error."""
     crystals, limit = task
     items = comparable(crystals)
-    parent = list(range(len(items)))
-    errors = [item.error for item in items]
-    usable = []
-    identical: dict[tuple[tuple[str, ...], bytes, bytes], int] = {}
-    for i, (crystal, item) in enumerate(zip(crystals, items, strict=True)):
-        if item.reduced is None:
-            continue
-        key = (crystal.species, crystal.lattice.tobytes(), crystal.frac_coords.tobytes())
-        parent[i] = identical.setdefault(key, i)  # what is the same number for number needs no comparison
-        if parent[i] == i:
-            usable.append(i)
-
-    left = limit
-    compared: set[tuple[int, int]] = set()
-
-    def join(j: int, i: int) -> bool:
-        """Compare two crystals, j before i, and join their groups when they are the same."""
-        nonlocal left
-        left -= 1
-        compared.add((j, i))
-        try:
-            same = same_structure(items[j], items[i])
-        except Exception as error:  # counted as different, with the reason
-            errors[i] = errors[i] or f"{type(error).__name__}: {error}"
-            return False
-        if same:
-            low, high = sorted((_root(parent, i), _root(parent, j)))
-            parent[high] = low
-        return same
-
+    groups = _Groups(items, _first_identical(crystals, items), limit)
+    usable = [i for i, item in enumerate(items) if item.reduced is not None and groups.parent[i] == i]
     # First with the first of each group, where most copies are found with few comparisons; then the rest,
     # since a crystal may equal another member of a group and not the first.
     firsts: list[int] = []
     for i in usable:
-        joined = False
-        for j in firsts:
-            if left <= 0:
-                break
-            if joined := join(j, i):
-                break
-        if not joined:
+        if not groups.joins_one_of(firsts, i):
             firsts.append(i)
     for j, i in combinations(usable, 2):
-        if (j, i) in compared or _root(parent, i) == _root(parent, j):
-            continue
-        if left > 0:
-            join(j, i)
-        else:
-            errors[i] = errors[i] or "comparison limit"
+        groups.compare_the_rest(j, i)
     return [
-        (_root(parent, i), item.reduced is not None, error)
-        for i, (item, error) in enumerate(zip(items, errors, strict=True))
+        (_root(groups.parent, i), item.reduced is not None, error)
+        for i, (item, error) in enumerate(zip(items, groups.errors, strict=True))
     ]
+
+
+def _first_identical(crystals: Sequence[Crystal], items: Sequence[ComparableCrystal]) -> list[int]:
+    """Return for each crystal the first that is the same number for number: these need no comparison."""
+    first = list(range(len(items)))
+    identical: dict[tuple[tuple[str, ...], bytes, bytes], int] = {}
+    for i, (crystal, item) in enumerate(zip(crystals, items, strict=True)):
+        if item.reduced is not None:
+            key = (crystal.species, crystal.lattice.tobytes(), crystal.frac_coords.tobytes())
+            first[i] = identical.setdefault(key, i)
+    return first
+
+
+class _Groups:
+    """Groups of equal crystals of one formula, as they grow with each comparison.
+
+    Attributes:
+        parent: an earlier crystal of the same group; itself for the first.
+        errors: why a crystal was not compared with all others; empty otherwise.
+    """
+
+    def __init__(self, items: Sequence[ComparableCrystal], parent: list[int], limit: int) -> None:
+        self.parent, self.errors = parent, [item.error for item in items]
+        self._items, self._left = items, limit
+        self._compared: set[tuple[int, int]] = set()
+
+    def joins_one_of(self, firsts: Sequence[int], i: int) -> bool:
+        """Compare a crystal with the first of each group until one is the same or the limit is reached."""
+        for j in firsts:
+            if self._left <= 0:
+                return False
+            if self._join(j, i):
+                return True
+        return False
+
+    def compare_the_rest(self, j: int, i: int) -> None:
+        """Compare two crystals, j before i, unless they were or are of one group; note the limit."""
+        if (j, i) in self._compared or _root(self.parent, i) == _root(self.parent, j):
+            return
+        if self._left > 0:
+            self._join(j, i)
+        else:
+            self._note(i, "comparison limit")
+
+    def _join(self, j: int, i: int) -> bool:
+        """Compare two crystals, j before i, and join their groups when they are the same."""
+        self._left -= 1
+        self._compared.add((j, i))
+        try:
+            same = same_structure(self._items[j], self._items[i])
+        except Exception as error:  # counted as different, with the reason
+            self._note(i, f"{type(error).__name__}: {error}")
+            return False
+        if same:
+            low, high = sorted((_root(self.parent, i), _root(self.parent, j)))
+            self.parent[high] = low
+        return same
+
+    def _note(self, i: int, error: str) -> None:
+        self.errors[i] = self.errors[i] or error
 
 
 def _bucket_cost(crystals: Sequence[Crystal], limit: int) -> float:
