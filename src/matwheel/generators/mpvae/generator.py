@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -37,6 +38,37 @@ from matwheel.wyckoff.wyckoff_positions import crystal_system
 PROPERTIES = ("formation_energy_ev_per_atom", "band_gap_ev")
 _BATCH = 8192
 _FEWEST_LOOKS = 1
+
+
+@dataclass(frozen=True, eq=False)
+class _Examples:
+    """Genes with what is to be predicted of them.
+
+    Attributes:
+        sequences: the genes.
+        values, known: standardised properties, 0 where unknown, and whether known; shape (n, properties).
+        systems: crystal systems, shape (n,).
+    """
+
+    sequences: SiteSequences
+    values: Tensor
+    known: Tensor
+    systems: Tensor
+
+    def rows(self, rows: NDArray[np.int64] | slice) -> tuple[SiteSequences, Tensor, Tensor, Tensor]:
+        return self.sequences.rows(rows), self.values[rows], self.known[rows], self.systems[rows]
+
+
+@contextmanager
+def _without_gradients(parts: Sequence[nn.Module]) -> Iterator[None]:
+    """Keep the weights of some parts as they are while others are trained."""
+    for part in parts:
+        part.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for part in parts:
+            part.requires_grad_(True)
 
 
 class MPVAE:
@@ -294,70 +326,69 @@ class MPVAE:
         checkpoint: TrainingCheckpoint | None,
         log: Log,
     ) -> dict[str, Any]:
-        network, settings = self._fitted(), self.settings
+        network = self._fitted()
         usable = [i for i, gene in enumerate(genes) if self.learns_from(gene)]
-        learnt = [genes[i] for i in usable]
-        parents = np.array(usable, dtype=np.int64)
-        if settings.augment:
-            pairs = [(row, gene) for row, gene in augmented(learnt) if can_be_represented(gene)]
-            parents, learnt = parents[[row for row, _ in pairs]], [gene for _, gene in pairs]
-        sequences, targets = site_sequences(learnt), self._targets(learnt, labels[parents], columns)
+        parents, learnt = self._descriptions(genes, usable)
+        examples = self._examples(learnt, labels[parents], columns)
         checks = [i for i, gene in enumerate(validation_genes) if self.learns_from(gene)]
         if not checks:  # a tiny set: what is learnt is all there is to choose by
             log(f"{name}: no validation row can be used; the training rows choose the state that is kept")
-            check_sequences, check_targets = sequences, targets
+            check_examples = examples
         else:
             chosen = [validation_genes[i] for i in checks]
-            check_sequences = site_sequences(chosen)
-            check_targets = self._targets(chosen, validation_labels[checks], columns)
-        batch = min(settings.batch_size, len(learnt))
+            check_examples = self._examples(chosen, validation_labels[checks], columns)
         log(f"{name}: {len(usable)} genes in {len(learnt)} descriptions, {len(checks)} validation rows")
 
         def loss_of_rows(rows: NDArray[np.int64]) -> Tensor:
             for part in frozen:  # or normalisation would go on to follow the batches
                 part.eval()
-            values, known, systems = (target[rows] for target in targets)
-            return self._loss(network, sequences.rows(rows), values, known, systems, noisy=True)
+            return self._loss(network, *examples.rows(rows), noisy=True)
 
-        def validation_score() -> float:
-            total = 0.0
-            for start in range(0, len(check_sequences), _BATCH):
-                piece = slice(start, start + _BATCH)
-                values, known, systems = (target[piece] for target in check_targets)
-                part = check_sequences.rows(piece)
-                loss = self._loss(network, part, values, known, systems, noisy=False)
-                total += float(loss) * len(part)
-            return total / len(check_sequences)
+        with _without_gradients(frozen):
+            report = train_network(
+                network, len(learnt), loss_of_rows, lambda: self._mean_loss(network, check_examples),
+                self._plan(steps, rate, len(learnt)), name=name, seed=seed, checkpoint=checkpoint, log=log,
+            )  # fmt: skip
+        return {"rows": len(usable), "descriptions": len(learnt), **report}
 
-        plan = TrainingPlan(
+    def _descriptions(
+        self, genes: Sequence[WyckoffGene], usable: Sequence[int]
+    ) -> tuple[NDArray[np.int64], list[WyckoffGene]]:
+        """Return what is learnt of the usable genes, with the row that each description is of."""
+        parents, learnt = np.array(usable, dtype=np.int64), [genes[i] for i in usable]
+        if self.settings.augment:
+            pairs = [(row, gene) for row, gene in augmented(learnt) if can_be_represented(gene)]
+            parents, learnt = parents[[row for row, _ in pairs]], [gene for _, gene in pairs]
+        return parents, learnt
+
+    def _plan(self, steps: int, rate: float, rows: int) -> TrainingPlan:
+        settings = self.settings
+        return TrainingPlan(
             steps=steps,
-            batch_size=batch,
+            batch_size=min(settings.batch_size, rows),
             learning_rate=rate,
             schedule=settings.schedule,
             validate_every_steps=max(_FEWEST_LOOKS, min(settings.validate_every, steps)),
             patience_steps=steps,
             optimiser=settings.optimiser,
         )
-        for part in frozen:
-            part.requires_grad_(False)
-        try:
-            report = train_network(
-                network, len(learnt), loss_of_rows, validation_score, plan,
-                name=name, seed=seed, checkpoint=checkpoint, log=log,
-            )  # fmt: skip
-        finally:
-            for part in frozen:
-                part.requires_grad_(True)
-        return {"rows": len(usable), "descriptions": len(learnt), **report}
 
-    def _targets(
+    def _mean_loss(self, network: SiteNetwork | PublishedNetwork, examples: _Examples) -> float:
+        total = 0.0
+        for start in range(0, len(examples.sequences), _BATCH):
+            part = examples.rows(slice(start, start + _BATCH))
+            total += float(self._loss(network, *part, noisy=False)) * len(part[0])
+        return total / len(examples.sequences)
+
+    def _examples(
         self, genes: Sequence[WyckoffGene], labels: NDArray[np.float64], columns: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> _Examples:
+        """Return genes with their labels, standardised, of which only some columns are known."""
         values = torch.from_numpy(np.asarray(labels, dtype=np.float32))
         known = torch.isfinite(values) & columns
         values = torch.where(known, (values - self._centre) / self._scale, 0.0)
         systems = torch.tensor([crystal_system(gene.space_group) for gene in genes], dtype=torch.long)
-        return values, known, systems
+        return _Examples(site_sequences(genes), values, known, systems)
 
     def _loss(
         self,
