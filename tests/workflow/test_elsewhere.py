@@ -64,6 +64,33 @@ def test_a_module_whose_rules_are_renamed(folder: Path) -> None:
     assert counts["mw_compute_force_constants"] == 4  # of the compounds that came with the project
 
 
+# As snakedeploy writes it, with the clone's path before the name of its rules (config/README.md).
+DEPLOYED = """
+configfile: "config/config.yaml"
+
+module deployed:
+    snakefile:
+        "{project}/workflow/Snakefile"
+    config:
+        config
+
+use rule * from deployed
+"""
+
+
+def test_a_deployed_folder_has_copies_of_the_settings(folder: Path) -> None:
+    shutil.copytree(ROOT / "config", folder / "config")
+    shutil.copytree(ROOT / "profiles", folder / "profiles")
+    (folder / "workflow").mkdir()
+    (folder / "workflow/Snakefile").write_text(DEPLOYED.format(project=ROOT))
+    chapter = folder / "config/chapters/matwheel.yaml"
+    chapter.write_text(chapter.read_text().replace("runs: [0]", "runs: []"))
+    config = ("--config", "datasets=[tiny]", "dataset_registry=tiny_datasets.yaml", "chapters=[matwheel]")
+    counts = planned(folder, *config, "--", "results/table2.csv", "results/report.html")
+    assert counts["train_predictor"] == 60
+    assert "relax_candidates" not in planned(folder, *config, "--", "results/report.html")
+
+
 def test_a_config_of_the_folder_says_only_what_differs(folder: Path) -> None:
     (folder / "config").mkdir()
     settings = {**SETTINGS, "dataset_registry": "config/datasets.yaml"}
