@@ -33,11 +33,11 @@ quickstart: environment
 	snakemake --cores $(CORES) --configfile config/quickstart.yaml -- results/certificate.json
 
 test: environment
-	python -m pytest -n 2 --durations=25
+	python -m pytest -n 2 --dist loadfile --durations=25
 
 # With the slow variants of the end-to-end tests.
 test-all: environment
-	python -m pytest -n 2 --durations=25 -m "slow or not slow"
+	python -m pytest -n 2 --dist loadfile --durations=25 -m "slow or not slow"
 
 # As root, on a machine without a SLURM of its own: starts a cluster, and disturbs a run on it in every way.
 # SLURM_TESTS=tests/slurm runs the whole quickstart on it too, which takes half an hour more, a local run included.
