@@ -216,7 +216,7 @@ def _draw_adherence(axes: Axes, table: pd.DataFrame, names: list[str]) -> None:
             transform=axes.get_yaxis_transform(), va="center", fontsize=8, color=GREY,
         )  # fmt: skip
     axes.axvline(0, color="#333333", lw=1)
-    axes.set_yticks(range(len(rows)), list(rows.index))
+    axes.set_yticks(range(len(rows)), list(rows["generator"]))
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(-1.01, 1.01)
     axes.set_xlabel(

@@ -103,6 +103,9 @@ def test_cards_of_the_nulls_as_table_and_figure(jarvis_crystals, tmp_path):
     assert row["interval_low"] < row["value"] < row["interval_high"]
     assert ("rattle", "judge_spearman") not in table.index
     drawn = draw_generator_cards(cards_table(cards))
+    adherence = drawn.axes[1]
+    labels = [label.get_text() for label in adherence.get_yticklabels()]
+    assert labels == [name for name in cards if cards[name]["adherence"] is not None]
     words = [text.get_text() for axes in drawn.axes for text in axes.texts]
     assert any(f"the judge reaches {row['value']:.2f}" in text for text in words)
     assert "smact14" in table.loc[("rattle", "composition_valid"), "meaning"]
