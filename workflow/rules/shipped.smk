@@ -30,6 +30,6 @@ def fill_in(path):
     """Take what the config does not say from a file in the run's folder, and then from that of the project."""
     for place in dict.fromkeys((Path(path).resolve(), ROOT / path)):
         if place.exists():
-            settings = yaml.safe_load(place.read_text(encoding="utf-8"))
+            settings = yaml.safe_load(place.read_text(encoding="utf-8")) or {}
             update_config(settings, config)
             config.update(settings)
