@@ -4,7 +4,6 @@ Chapters register further families of sets in `SETS`; the rules of screen.smk an
 """
 
 from functools import cache
-from math import ceil
 
 from matwheel.candidates.candidate_set import (
     FILE_OF_SCREEN,
@@ -22,8 +21,6 @@ IMPORTED = {
     name: given if isinstance(given, dict) else {"path": given}
     for name, given in sorted(config["imported"].items())
 }
-
-REFERENCE_SHARDS = range(VALIDATE["reference_shards"])
 
 SYNTHESIZABILITY_MODULES = SCORES.get(SCREEN["synthesizability"]["model"], ())[:1]
 
@@ -116,11 +113,28 @@ def content_of_import(name):
         return str(error)
 
 
+@cache
+def size_of_import(name):
+    """Crystals in a user's file or folder."""
+    from matwheel.crystals.crystal_files import open_crystal_file
+
+    path, *columns = (
+        IMPORTED[name].get(key) for key in ("path", "crystal_column", "id_column")
+    )
+    asked = dict(zip(("crystal_column", "id_column"), columns))
+    try:
+        return len(open_crystal_file(Path(path), **asked).entries)
+    except InputError:  # the job that reads it refuses it
+        return 0
+
+
 # Sets of candidates, of a user's own crystals and of what chapters register; each is a folder under results/.
 SETS = CandidateSets()
 
 
-def compared_set(name, title, *, training=(), parsed=False, required=(), predicted=()):
+def compared_set(
+    name, title, *, training=(), parsed=False, required=(), predicted=(), size=None
+):
     """A set of crystals that go through the configured screens, with the rows that they were generated from."""
     files = {
         "training": training,
@@ -164,6 +178,7 @@ def compared_set(name, title, *, training=(), parsed=False, required=(), predict
         phonons_at_most=VALIDATE["phonons_at_most"],
         relaxation=VALIDATE["relaxation"],
         predicted=predicted,
+        size=size,
     )
 
 
@@ -175,7 +190,10 @@ def training_rows(dataset, scheme, seed):
 
 def imported_set(name):
     """A user's own crystals."""
-    return compared_set(name, name.split("/")[1], parsed=True)
+    imported = name.split("/")[1]
+    return compared_set(
+        name, imported, parsed=True, size=lambda: size_of_import(imported)
+    )
 
 
 def real_set(name):
@@ -192,14 +210,19 @@ SETS.register(r"real/[a-z0-9_]+/[a-z0-9]+/seed\d+", real_set)
 
 def phonon_shards(crystal_set):
     """Shards of the phonons of a set."""
-    return range(
-        ceil(SETS[crystal_set].phonons_at_most / VALIDATE["phonon_shard_size"])
-    )
+    one = SETS[crystal_set]
+    return one.shards_of(one.phonons_at_most, VALIDATE["phonon_shard_size"])
 
 
 def relaxation_shards(crystal_set):
     """Shards of the relaxations of a set."""
-    return range(ceil(SETS[crystal_set].relax_at_most / VALIDATE["shard_size"]))
+    one = SETS[crystal_set]
+    return one.shards_of(one.relax_at_most, VALIDATE["shard_size"])
+
+
+def reference_shards(crystal_set):
+    """Shards of the energies of a set's reference structures; few candidates have few."""
+    return relaxation_shards(crystal_set)[: VALIDATE["reference_shards"]]
 
 
 def of_set(ask):

@@ -233,7 +233,7 @@ rule compute_reference_energies:
     params:
         code=code("compute_reference_energies"),
         potential=potential_params(POTENTIAL),
-        shards=len(REFERENCE_SHARDS),
+        shards=lambda wildcards: len(reference_shards(wildcards.crystal_set)),
         device=config["device"],
     message:
         "energies of reference structures of {wildcards.crystal_set}, shard {wildcards.shard}"
@@ -252,10 +252,10 @@ rule compute_hulls:
         by_rule="results/{crystal_set}/hull/phases_by_anion_rule.parquet",
         elements="results/references/elements.csv",
         structures="results/{crystal_set}/hull/reference_structures.parquet",
-        energies=collect(
-            "results/{{crystal_set}}/hull/reference_energies{shard}.parquet",
-            shard=REFERENCE_SHARDS,
-        ),
+        energies=lambda wildcards: [
+            f"results/{wildcards.crystal_set}/hull/reference_energies{shard}.parquet"
+            for shard in reference_shards(wildcards.crystal_set)
+        ],
     output:
         hull="results/{crystal_set}/hull.parquet",
         verdicts="results/{crystal_set}/verdicts/hull.parquet",

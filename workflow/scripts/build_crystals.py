@@ -1,10 +1,8 @@
 """Build the crystals of a shard of genes and keep the best of each."""
 
-import torch
-
 from matwheel.core.progress import logged
 from matwheel.crystals.table import crystal_table, read_table, write_table
-from matwheel.potentials.potentials import make_calculator
+from matwheel.potentials.stored_calculator import stored_calculator
 from matwheel.verdicts import verdict_table
 from matwheel.wyckoff.gene_crystals import GeneCrystalSettings, realise_genes
 from matwheel.wyckoff.gene_ranking import build_verdicts, chosen_crystals, rank_realisations
@@ -14,7 +12,6 @@ from matwheel.wyckoff.volume_estimate import load_volume_estimate
 from matwheel.wyckoff.wyckoff_genes import gene_arrays
 
 with logged(snakemake.log[0]) as log:
-    torch.set_num_threads(snakemake.threads)
     params, inputs = snakemake.params, snakemake.input
     first = int(snakemake.wildcards.shard) * params.shard_size
     table = read_table(inputs.genes).iloc[first : first + params.shard_size]
@@ -24,8 +21,8 @@ with logged(snakemake.log[0]) as log:
         settings, shapes = GeneCrystalSettings(**params.settings), load_lattice_shapes(inputs.shapes)
         results = realise_genes(list(table["id"]), genes, volumes, settings, params.seed, shapes, log)
         name, version = params.potential["name"], params.potential["version"]
-        calculator = make_calculator(name, device=params.device)
-        ranking = rank_realisations({r.candidate_id: r.crystals for r in results}, calculator, log=log)
+        with stored_calculator(name, snakemake.config["store"], log, device=params.device) as calculator:
+            ranking = rank_realisations({r.candidate_id: r.crystals for r in results}, calculator, log=log)
         crystals = chosen_crystals(results, ranking)
         verdicts = build_verdicts(results, ranking, tool=name, tool_version=version)
     else:

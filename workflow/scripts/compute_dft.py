@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from matwheel.core.files import write_csv
 from matwheel.core.progress import logged
@@ -16,16 +15,14 @@ from matwheel.dft.dft_comparison import (
     potential_results,
     symmetric_minima,
 )
-from matwheel.potentials.potentials import make_calculator
+from matwheel.potentials.stored_calculator import stored_calculator
 from matwheel.verdicts import verdict_table
 
 with logged(snakemake.log[0]) as log:
-    torch.set_num_threads(snakemake.threads)
     params = snakemake.params
     settings = DFTSettings(**params.settings)
     backend = find_backend(settings, "rule compute_dft")
     relaxed = pd.concat([read_table(path) for path in snakemake.input.relaxed], ignore_index=True)
-    calculator = make_calculator(params.potential["name"], device=params.device)
     best = best_small(
         pd.read_csv(snakemake.input.candidates, dtype={"id": str}, keep_default_na=False),
         relaxed,
@@ -34,9 +31,11 @@ with logged(snakemake.log[0]) as log:
         elements=backend.elements - set(settings.left_out_elements),
     )
     # Forces below 0.05 eV/Å leave traces of disorder; with its symmetry kept a crystal costs far less PBE.
-    crystals = symmetric_minima(best, calculator)
+    name, store = params.potential["name"], snakemake.config["store"]
+    with stored_calculator(name, store, log, device=params.device) as calculator:
+        crystals = symmetric_minima(best, calculator)
+        potential = potential_results(crystals, calculator, name, settings)
     # Finished calculations stay in this folder by a hash of all they depend on, and are found again.
     results = calculate_all(crystals, settings, backend, Path(snakemake.output.verdicts).parent, log)
-    potential = potential_results(crystals, calculator, params.potential["name"], settings)
     write_csv(compare_with_potential(results, potential, crystals), snakemake.output.table)
     write_table(verdict_table(dft_verdicts(results, crystals, settings)), snakemake.output.verdicts)

@@ -3,7 +3,6 @@
 from dataclasses import asdict, replace
 
 import numpy as np
-import torch
 
 from matwheel.chapters.phonon.configurations import crystal_at_rest, energy_per_atom, supercell_multiples
 from matwheel.core.errors import InputError
@@ -11,13 +10,13 @@ from matwheel.core.files import sha256_of_file, write_json
 from matwheel.core.progress import logged
 from matwheel.crystals.imported import read_imported
 from matwheel.crystals.table import space_group
-from matwheel.potentials.potentials import make_calculator, potential_card, supports
+from matwheel.potentials.potentials import potential_card, supports
+from matwheel.potentials.stored_calculator import stored_calculator
 from matwheel.runs.provenance import library_versions
 from matwheel.vibrations.displacements import refuse_large_supercell, vibrations
 from matwheel.vibrations.force_constants import force_constants, save_force_constants, supercell_at_rest
 
 with logged(snakemake.log[0]) as log:
-    torch.set_num_threads(snakemake.threads)
     params, compound = snakemake.params, snakemake.wildcards.compound
     crystals, verdicts = read_imported(snakemake.input.crystal)
     if len(crystals) != 1:
@@ -33,9 +32,11 @@ with logged(snakemake.log[0]) as log:
             f"{compound}: {params.potential['name']} does not know {', '.join(sorted(unknown))}; "
             "set validate.potential to one that does"
         )
-    calculator = make_calculator(params.potential["name"], double_precision=True)
-    rest = crystal_at_rest(crystal, calculator, params.lattice)
-    constants = force_constants(rest, calculator, multiples)
+    name, store = params.potential["name"], snakemake.config["store"]
+    with stored_calculator(name, store, log, double_precision=True) as calculator:
+        rest = crystal_at_rest(crystal, calculator, params.lattice)
+        rest_energy = energy_per_atom(rest, calculator)
+        constants = force_constants(rest, calculator, multiples)
     supercell, masses_amu = supercell_at_rest(constants)
     modes = vibrations(supercell, constants.matrix_ev_per_angstrom2, masses_amu)
     save_force_constants(constants, snakemake.output.constants)
@@ -48,7 +49,7 @@ with logged(snakemake.log[0]) as log:
             "lattice": params.lattice,
             "cell_angstrom": rest.lattice.tolist(),
             "space_group": space_group(rest),
-            "rest_energy_ev_per_atom": energy_per_atom(rest, calculator),
+            "rest_energy_ev_per_atom": rest_energy,
             "supercell": multiples,
             "atoms": len(supercell.species),
             "displaced_supercells": constants.displacements,

@@ -3,25 +3,25 @@
 from dataclasses import asdict
 from math import isfinite
 
-import torch
-
 from matwheel.core.files import write_json
 from matwheel.core.progress import logged
-from matwheel.potentials.potentials import make_calculator, potential_card
+from matwheel.potentials.potentials import potential_card
+from matwheel.potentials.stored_calculator import stored_calculator
 from matwheel.vibrations.force_constants import load_force_constants, save_force_constants
 from matwheel.vibrations.self_consistent_phonons import SelfConsistentSettings, self_consistent_phonons
 
 with logged(snakemake.log[0]) as log:
-    torch.set_num_threads(snakemake.threads)
     params = snakemake.params
     settings = SelfConsistentSettings(**params.settings)
-    found = self_consistent_phonons(
-        load_force_constants(snakemake.input.constants),
-        make_calculator(params.potential["name"], double_precision=True),
-        float(snakemake.wildcards.temperature),
-        params.seed,
-        settings,
-    )
+    name, store = params.potential["name"], snakemake.config["store"]
+    with stored_calculator(name, store, log, double_precision=True) as calculator:
+        found = self_consistent_phonons(
+            load_force_constants(snakemake.input.constants),
+            calculator,
+            float(snakemake.wildcards.temperature),
+            params.seed,
+            settings,
+        )
     log(f"converged: {found.converged}; {found.evaluations} evaluations. {found.reason}")
     save_force_constants(found.constants, snakemake.output.constants)
     write_json(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any
 
 from matwheel.core.errors import InputError
@@ -47,6 +48,7 @@ class CandidateSet:
         required_after: further screens of relaxed candidates that must be passed.
         relaxation: settings of the relaxation.
         relax_at_most, phonons_at_most: candidates that get a relaxation, and phonons.
+        size: says how many candidates there can be; None where nobody knows before they are made.
         predicted: file of a predicted property, or nothing.
     """
 
@@ -64,11 +66,19 @@ class CandidateSet:
     relaxed_files: Sequence[str] = ("relaxation", "relaxed")
     required_after: Sequence[str] = ()
     predicted: Sequence[str] = ()
+    size: Callable[[], int] | None = None
 
     def verdict_files(self, *later: str) -> list[str]:
         """Return the files of verdicts of the screens before relaxation, and those of `later` stages."""
         names = (*dict.fromkeys(self.screens.values()), *later)
         return [f"results/{self.name}/verdicts/{name}.parquet" for name in names]
+
+    def shards_of(self, at_most: int, shard_size: int) -> range:
+        """Return the shards of a stage that takes so many candidates; at least one, and none that is empty
+        for want of candidates.
+        """
+        candidates = at_most if self.size is None else min(at_most, self.size())
+        return range(max(1, ceil(candidates / shard_size)))
 
     @property
     def before_relaxation(self) -> list[str]:

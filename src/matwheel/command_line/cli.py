@@ -1,4 +1,4 @@
-"""The command `matwheel`: histories of candidates, screens for any crystals, killed runs, checked results."""
+"""The command `matwheel`: histories of candidates, screens for any crystals, runs, results, the store."""
 
 from __future__ import annotations
 
@@ -48,6 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         if options.command == "verify":
             return verify(options.results, options.project, strict=options.strict)
+        if options.command == "store":
+            print(store(options.folder or _results() / "store", options.prune), end="")
+            return 0
         if options.command == "resume":
             return resume(options, [*rest, *arguments[end:]])
         return screen(options, rest)
@@ -117,6 +120,18 @@ def _parser() -> argparse.ArgumentParser:
         "--project", type=Path, metavar="FOLDER",
         help="folder of the inputs and the code (default: the one around the results)",
     )  # fmt: skip
+    kept = commands.add_parser(
+        "store", help="say how large the store of computed crystals is, and prune it", allow_abbrev=False,
+        description="Print what potentials have computed and how long it was not used. What is pruned is "
+        "computed again when it is needed; no result changes.",
+    )  # fmt: skip
+    kept.add_argument(
+        "folder", type=Path, nargs="?", metavar="FOLDER",
+        help="folder of the store (default: results/store, here or in the project)",
+    )  # fmt: skip
+    kept.add_argument(
+        "--prune", type=_days, metavar="DAYS", help="remove what nothing has used for so many days"
+    )
     for command in (judged, resumed):
         add_options(command)
         command.add_argument(
@@ -295,6 +310,48 @@ def verify(results: Path, project: Path | None, *, strict: bool) -> int:
     certified = len(certificate.certified_files(content))
     print(f"{certified} certified files: {failures} differences, {len(findings) - failures} notes")
     return int(bool(failures or (strict and findings)))
+
+
+def store(folder: Path, unused_days: float | None = None) -> str:
+    """Return what a store holds, a line per method, after removing what was not used for so many days.
+
+    Raises:
+        InputError: there is no store.
+    """
+    from matwheel.core.store import TAG, prune, sizes
+
+    if not (folder / TAG).is_file():
+        raise InputError(f"{folder}: no store of computed crystals there; give the folder that has {TAG}")
+    lines = []
+    if unused_days is not None:
+        lines.append(f"{prune(folder, unused_days) / 1e6:.1f} MB removed, unused for {unused_days:g} days")
+    found = sizes(folder)
+    for one in found:
+        what = one.method.get("potential", "unknown method")
+        precision = " in double precision" if one.method.get("double_precision") else ""
+        version = f" ({one.method['package']}, code {one.method['code']})" if "package" in one.method else ""
+        lines.append(
+            f"{one.records:>9,} evaluations {one.size_bytes / 1e6:9.1f} MB, last used {one.unused_days:.0f} "
+            f"days ago: {what}{precision}{version}, {one.folder.name}"
+        )
+    total = sum(one.size_bytes for one in found)
+    lines.append(f"{folder}: {sum(one.records for one in found):,} evaluations, {total / 1e6:.1f} MB")
+    return "\n".join(lines) + "\n"
+
+
+def _days(text: str) -> float:
+    """Return a number of days.
+
+    Raises:
+        ArgumentTypeError: not a number from 0.
+    """
+    try:
+        days = float(text)
+    except ValueError:
+        days = -1.0
+    if not 0 <= days < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of days; give one from 0, such as 90")
+    return days
 
 
 def _project(asked: Path | None) -> Path:

@@ -41,6 +41,10 @@ class Configuration(Section):
     """File that says where each dataset comes from and what it must look like."""
     mirror_folders: Annotated[tuple[PathText, ...], Field(strict=False)]
     """Folders searched for dataset files, in order, before any download."""
+    store: PathText
+    """Folder of what potentials have computed, kept by geometry so that nothing is computed twice; `matwheel
+    store` says how large it is. Another folder, for instance one that several projects share, reruns nothing.
+    """
     split: Split
     """How datasets are divided."""
     predictors: Annotated[tuple[Predictor, ...], Field(min_length=1, strict=False), DISTINCT]

@@ -11,7 +11,6 @@ import ast
 import contextlib
 import io
 import re
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -43,6 +42,7 @@ from matwheel.hull.reference_phases import (
     subsystems,
 )
 from matwheel.potentials.atoms import from_atoms, to_atoms
+from matwheel.potentials.computing_time import computing_clock
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
@@ -239,14 +239,14 @@ def reference_energies(
     rows = []
     crystals = crystals_of_table(structures)
     for number, (crystal, source) in enumerate(zip(crystals, structures["reference_source"], strict=True), 1):
-        started = time.perf_counter()
+        started = computing_clock(calculator)
         try:
             energy, reason = _energy(crystal, calculator, relax=source == PROTOTYPE), ""
             if not np.isfinite(energy):
                 energy, reason = nan, "the energy is not finite"
         except Exception as error:  # one structure never ends the batch
             energy, reason = nan, f"{type(error).__name__}: {error}"
-        rows.append((crystal.id, energy, reason, time.perf_counter() - started))
+        rows.append((crystal.id, energy, reason, computing_clock(calculator) - started))
         progress.report(number)
     frame = pd.DataFrame(rows, columns=["id", "energy_ev_per_atom", "reason", "seconds"])
     return frame.astype({"energy_ev_per_atom": float, "seconds": float})

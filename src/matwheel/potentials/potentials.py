@@ -61,6 +61,7 @@ class Potential:
         device_argument: keyword for 'cpu' or 'cuda'; empty if it runs on the CPU only.
         auto_device: what the device 'auto' means: 'cpu' where that is faster for small cells, else 'auto'.
         double_precision_argument: keyword that takes True for float64, on the CPU; empty if it cannot.
+        computed_by: module here whose code shapes the numbers, where `module` only leads to it.
     """
 
     package: str
@@ -74,6 +75,7 @@ class Potential:
     device_argument: str = ""
     auto_device: str = "auto"
     double_precision_argument: str = ""
+    computed_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,7 @@ def _sevennet(weights: str) -> Potential:
         device_argument="device",
         auto_device="cpu",
         double_precision_argument="double_precision",
+        computed_by="matwheel.potentials.sevennet",
     )
 
 
@@ -191,6 +194,15 @@ def has_double_precision(name: str, device: str = "cpu") -> bool:
     """
     potential = _potential(name)
     return bool(potential.double_precision_argument) and _device(name, potential, device) == "cpu"
+
+
+def device_of(name: str, device: str) -> str:
+    """Return the device that a potential runs on where `device` is asked for: 'cpu' or 'cuda'.
+
+    Raises:
+        InputError: unknown potential, or a device that it does not have.
+    """
+    return _device(name, _potential(name), device)
 
 
 def potential_card(name: str) -> PotentialCard:

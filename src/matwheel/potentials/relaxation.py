@@ -12,7 +12,7 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from math import inf, isfinite, nan
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -33,12 +33,8 @@ from matwheel.crystals.dimensionality import (
 )
 from matwheel.crystals.table import SYMPREC_ANGSTROM, reduced_formula, space_group, with_periodicity
 from matwheel.potentials.atoms import from_atoms, to_atoms
-from matwheel.potentials.potentials import (
-    POTENTIALS,
-    PotentialCard,
-    has_double_precision,
-    make_calculator,
-)
+from matwheel.potentials.computing_time import computing_clock
+from matwheel.potentials.potentials import PotentialCard
 from matwheel.verdicts import ERROR, FAIL, PASS, UNDECIDED, Verdict
 
 if TYPE_CHECKING:
@@ -127,37 +123,6 @@ class Relaxation:
     seconds: float = nan
 
 
-class Relaxer(Protocol):
-    """Anything that relaxes a batch: one crystal after another with ASE, or all at once on a GPU."""
-
-    def __call__(self, crystals: Sequence[Crystal], settings: RelaxationSettings, log: Log) -> pd.DataFrame:
-        """Return the table of `relaxation_table`, one row per crystal in the given order."""
-        ...
-
-
-def ase_relaxer(potential: str, *, device: str = "cpu", double_precision: bool | None = None) -> Relaxer:
-    """Return the relaxer that walks through the crystals with ASE; the potential is loaded once, here.
-
-    Args:
-        potential: a name of `POTENTIALS`.
-        device: as for `make_calculator`.
-        double_precision: None for float64 where the potential has it. Float32 runs that differ by rounding
-            alone have ended some meV per atom apart after long relaxations; float64 rounds 10⁹ times finer.
-
-    Raises:
-        InputError: unknown potential, its package is missing, or it lacks the device or the precision.
-    """
-    if double_precision is None:
-        double_precision = has_double_precision(potential, device)
-    calculator = make_calculator(potential, device=device, double_precision=double_precision)
-    elements = POTENTIALS[potential].elements
-
-    def relaxer(crystals: Sequence[Crystal], settings: RelaxationSettings, log: Log) -> pd.DataFrame:
-        return relax(crystals, calculator, settings, log, elements=elements)
-
-    return relaxer
-
-
 def relax(
     crystals: Sequence[Crystal],
     calculator: Calculator,
@@ -205,10 +170,10 @@ def relax_crystal(
         The figures, and the relaxed crystal: the last geometry for the statuses 'converged' and
         'not_converged', the crystal as it came in for all others.
     """
-    started = time.monotonic()
+    started = computing_clock(calculator)
     refusal = reason_to_refuse(crystal, settings, elements)
     if refusal:
-        return Relaxation(REFUSED, refusal, seconds=time.monotonic() - started), crystal
+        return Relaxation(REFUSED, refusal, seconds=computing_clock(calculator) - started), crystal
     run = _Run(crystal, settings)
     with hang_guard(
         settings.time_limit_seconds, f"relaxation of {crystal.id}", "relaxation.time_limit_seconds"
@@ -219,7 +184,7 @@ def relax_crystal(
         except Exception as error:
             status, reason = FAILED, f"{type(error).__name__}: {error}"
     relaxed = run.relaxed if status in (CONVERGED, NOT_CONVERGED) else None
-    result = Relaxation(status, reason, **run.figures(relaxed), seconds=time.monotonic() - started)
+    result = Relaxation(status, reason, **run.figures(relaxed), seconds=computing_clock(calculator) - started)
     return result, relaxed or crystal
 
 

@@ -17,6 +17,7 @@ import pandas as pd
 
 from matwheel.core.errors import InputError
 from matwheel.core.files import sha256_of_content, sha256_of_file
+from matwheel.core.store import TAG
 
 if TYPE_CHECKING:
     from rocrate.model.contextentity import ContextEntity
@@ -82,7 +83,11 @@ class Finding:
 
 
 def result_files(results: Path) -> list[str]:
-    """Return the files of a results folder, sorted: all but the certificate, hidden and unfinished ones."""
+    """Return the files of a results folder, sorted: all but the certificate, hidden and unfinished ones.
+
+    What stores hold is left out too: it can be computed again, and nothing is read from it alone.
+    """
+    stores = {path.parent for path in results.rglob(TAG)}
     return sorted(
         path.relative_to(results).as_posix()
         for path in results.rglob("*")
@@ -90,6 +95,7 @@ def result_files(results: Path) -> list[str]:
         and path != results / NAME
         and not any(part.startswith(".") for part in path.relative_to(results).parts)
         and path.suffix != ".checkpoint"
+        and stores.isdisjoint(path.parents)
     )
 
 

@@ -64,7 +64,7 @@ def code_version(script: str | Path, *modules: str, source_root: str | Path) -> 
     libraries = {distribution_of(name) for name in names}
     libraries = libraries.union(*(UNDERLYING.get(name, ()) for name in libraries))
     digest = sha256(source.meaning.encode())
-    digest.update("\n".join(f"{name} {_library_version(name)}" for name in sorted(libraries)).encode())
+    digest.update("\n".join(f"{name} {library_version(name)}" for name in sorted(libraries)).encode())
     for module in sorted(reached):
         source = reached[module]
         used = [text for registered, text in source.entries if registered in modules]
@@ -85,7 +85,7 @@ def distribution_of(name: str) -> str:
 
 
 @cache
-def _library_version(distribution: str) -> str:
+def library_version(distribution: str) -> str:
     """Return the installed version; empty for what is not installed."""
     try:
         return version(distribution)

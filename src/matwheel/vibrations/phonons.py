@@ -11,7 +11,6 @@ The parts: `phonon_settings`; `phonon_calculation` with `force_constants`, `laye
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from math import nan
@@ -22,6 +21,7 @@ import numpy as np
 from matwheel.core.progress import Log, Progress, log_to_stderr
 from matwheel.core.time_limits import hang_guard
 from matwheel.crystals.crystal import Crystal
+from matwheel.potentials.computing_time import computing_clock
 from matwheel.potentials.relaxation import RelaxationSettings, reason_to_refuse
 from matwheel.verdicts import ERROR, UNDECIDED
 from matwheel.vibrations.born_charges import ChargedCrystal
@@ -81,7 +81,7 @@ def phonon_stability(
         Hung: the evaluations, whose number is limited, do not end.
     """
     settings = settings or PhononSettings()
-    started = time.monotonic()
+    started = computing_clock(calculator)
     calculation = PhononCalculation(calculator, settings, known_charges)
     run = _Run(crystal, calculation)
     refusal = _reason_to_refuse(crystal, elements, settings)
@@ -99,7 +99,7 @@ def phonon_stability(
         crystal.id,
         **run.figures,
         force_evaluations=calculation.evaluations,
-        seconds=time.monotonic() - started,
+        seconds=computing_clock(calculator) - started,
         settings=settings,
     )
     log(summary(result))

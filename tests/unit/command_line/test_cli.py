@@ -1,3 +1,4 @@
+import os
 import re
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from pymatgen.io.cif import CifWriter
 
 from matwheel.command_line import cli
 from matwheel.command_line.cli import main, why
+from matwheel.core.store import Records, digest
 from matwheel.crystals.crystal import to_structure
 from matwheel.crystals.table import crystal_table, write_table
 from matwheel.verdicts import Verdict, verdict_table
@@ -374,3 +376,28 @@ def test_the_project_is_that_of_the_command_where_the_folder_has_none(
     assert cli._project(None) == ROOT
     (tmp_path / "Snakefile").touch()
     assert cli._project(None) == tmp_path.resolve()
+
+
+def test_store_says_what_it_holds_and_prunes(tmp_path, capsys):
+    folder = tmp_path / "results" / "store"
+    assert main(["store", str(folder)]) == 1
+    assert f"{folder}: no store of computed crystals there" in capsys.readouterr().err
+    for potential, double in (("7net-0", True), ("emt", False)):
+        method = {"potential": potential, "double_precision": double, "package": "p 1.0", "code": "abc"}
+        records = Records(folder, method)
+        for number in range(3):
+            records.put(digest(bytes([number])), {"energy": number})
+        records.close()
+    os.utime(next(records.folder.glob("*.records")), (1_000_000_000, 1_000_000_000))
+    assert main(["store", str(folder)]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"3 evaluations .* 0 days ago: 7net-0 in double precision \(p 1.0, code abc\)", text)
+    assert f"{folder}: 6 evaluations, 0.0 MB" in text
+    assert main(["store", str(folder), "--prune", "365"]) == 0
+    text = capsys.readouterr().out
+    assert "unused for 365 days" in text
+    assert "emt" not in text
+    assert f"{folder}: 3 evaluations" in text
+    with pytest.raises(SystemExit):
+        main(["store", str(folder), "--prune", "-1"])
+    assert "give one from 0" in capsys.readouterr().err

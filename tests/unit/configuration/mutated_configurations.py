@@ -52,7 +52,17 @@ ENDLESS = SIGNED | {"seed", "bandwidth"}
 WHOLE_BY_CHANCE = {"cutoff_ev", "target_sigmas", "target_above"}
 # Texts and keys of the user's choice: paths, titles and what his own sets are called.
 FREE_TEXTS = {
-    *("dataset_registry", "mirror_folders", "files", "shipped_labels", "setups", "set", "sets", "datasets"),
+    *(
+        "dataset_registry",
+        "mirror_folders",
+        "store",
+        "files",
+        "shipped_labels",
+        "setups",
+        "set",
+        "sets",
+        "datasets",
+    ),
 }
 FREE_KEYS = {"matgan.validity_rules", "wycryst.targets", "phonon.files", "phonon.shipped_labels", "imported"}
 # Sections whose keys are all optional, and those that a plan can be made without.

@@ -21,11 +21,10 @@ from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.table import crystals_of_table, read_table, write_table
 from matwheel.potentials.atoms import from_atoms, to_atoms
 from matwheel.potentials.cell_filter import CellFilter
-from matwheel.potentials.potentials import POTENTIALS, potential_card
+from matwheel.potentials.potentials import POTENTIALS, make_calculator, potential_card
 from matwheel.potentials.relaxation import (
     STATUSES,
     RelaxationSettings,
-    ase_relaxer,
     displacement_rmsd,
     reason_to_refuse,
     relax,
@@ -397,17 +396,16 @@ def test_verdict_of_an_absurd_energy_names_the_bound():
     assert (verdict.verdict, verdict.value, verdict.threshold) == ("fail", 25.0, 10.0)
 
 
-def test_relaxer_by_name_refuses_what_the_potential_does_not_know():
-    table = ase_relaxer("emt")([distorted("cu"), BROKEN["not fitted to Xe"]], SETTINGS, silent)
+def test_what_the_potential_does_not_know_is_refused():
+    table = relax([distorted("cu"), BROKEN["not fitted to Xe"]], EMT(), SETTINGS, silent, elements=METALS)
     assert table["status"].tolist() == ["converged", "refused"]
-    with pytest.raises(InputError, match="unknown potential"):
-        ase_relaxer("mace")
 
 
 def test_rock_salt_relaxes_with_the_default_potential():
     frac_coords = np.array([[0.02, 0, 0], [0.5, 0.47, 0.5]])
     fcc = 5.3 * np.array([[0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
-    row = only_row(ase_relaxer("7net-0")([Crystal("NaCl", ("Na", "Cl"), fcc, frac_coords)], SETTINGS, silent))
+    calculator = make_calculator("7net-0", double_precision=True)
+    row = only_row(relax([Crystal("NaCl", ("Na", "Cl"), fcc, frac_coords)], calculator, SETTINGS, silent))
     assert row.status == "converged" and row.space_group_after == 225
     assert row.energy_ev_per_atom == pytest.approx(-3.39, abs=0.03)
     relaxed_a = (4 * abs(np.linalg.det(np.reshape(row.lattice, (3, 3))))) ** (1 / 3)

@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 from matwheel.core.errors import InputError
 from matwheel.crystals.crystal import Crystal
 from matwheel.potentials.potentials import potential_card
+from matwheel.predictors import latent_features as latent_module
 from matwheel.predictors.latent import LatentPredictor, LatentSettings
 from matwheel.predictors.latent_features import (
     BLOCKS,
@@ -342,3 +343,23 @@ def test_impossible_settings_are_refused(settings, message):
 def test_settings_of_a_config_file_are_taken():
     predictor = LatentPredictor.from_settings({"gammas": [0.1], "penalties": [1, 3], "device": "cuda"})
     assert predictor.settings.gammas == (0.1,) and predictor.settings.penalties == (1.0, 3.0)
+
+
+def test_features_in_the_store_are_not_computed_again(model, jarvis_crystals, tmp_path, monkeypatch):
+    some = jarvis_crystals[0][:4]
+    odd = cubic("odd", ["Po", "Fr"], 4.0, [[0, 0, 0], [0.5, 0.5, 0.5]])
+    said: list[str] = []
+    latent_features(some[:2], log=said.append, store=tmp_path)
+    both = latent_features([odd, *some], log=said.append, store=tmp_path)
+    assert [line for line in said if "store" in line] == [
+        "latent features by 7net-0: 2 to compute, 0 found in the store",
+        "latent features by 7net-0: 3 to compute, 2 found in the store",
+    ]
+    plain = model.features_of([odd, *some], silent)
+    assert np.array_equal(both.matrix, plain.matrix, equal_nan=True)
+    assert (both.ids, both.reasons) == (plain.ids, plain.reasons)
+    assert both.reasons[0] and not any(both.reasons[1:])
+    monkeypatch.setattr(latent_module, "LatentModel", None)
+    again = latent_features([odd, *some], log=silent, store=tmp_path)
+    assert again.matrix.tobytes() == both.matrix.tobytes()
+    assert (again.reasons, again.weights_sha256) == (both.reasons, both.weights_sha256)

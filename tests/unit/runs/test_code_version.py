@@ -25,7 +25,7 @@ def tree(tmp_path: Path) -> Path:
 
 def version(tree: Path, *modules: str) -> str:
     # Caches live as long as one parse of the workflow; a test edits files in between.
-    for cached in (module.code_version, module._file_of, module._read, module._library_version):
+    for cached in (module.code_version, module._file_of, module._read, module.library_version):
         cached.cache_clear()
     return code_version(tree / "script.py", *modules, source_root=tree / "src")
 
@@ -127,5 +127,5 @@ def test_every_library_that_the_project_imports_has_a_distribution() -> None:
     imported = {name for path in sources for name in module._read(path, ROOT / "src").libraries}
     assert {"numpy", "sklearn", "torch", "sevenn"} <= imported
     optional = {"gpaw", "gpaw_data"}  # of an environment of its own, whose version its results carry
-    missing = {name for name in imported - optional if not module._library_version(distribution_of(name))}
+    missing = {name for name in imported - optional if not module.library_version(distribution_of(name))}
     assert not missing

@@ -28,6 +28,7 @@ def flywheel_set(name):
         dataset,
         training=training_rows(dataset, scheme, seed),
         predicted=[f"results/{name}/predicted.parquet"],
+        size=lambda: config["generator"]["samples"],
     )
 
 

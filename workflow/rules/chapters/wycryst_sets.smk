@@ -1,5 +1,7 @@
 """Sets of genes: which models, tasks and rounds there are, which screens genes go through; no rules."""
 
+from math import ceil
+
 WYCRYST = config["wycryst"]
 TASKS = WYCRYST["tasks"]
 FUNNEL_TASKS = [task for task in WYCRYST["funnel"] if task in TASKS]
@@ -102,7 +104,8 @@ def gene_set(name):
         novel=["novel_gene", *(["novel_relaxed"] if MP_FILES else [])],
         references=known,  # formulas and training rows are compared as genes
         references_after=known,
-        relax_at_most=min(VALIDATE["relax_at_most"], WYCRYST["build_at_most"]),
+        relax_at_most=VALIDATE["relax_at_most"],
+        size=lambda: WYCRYST["build_at_most"],
         phonons_at_most=WYCRYST["phonons_at_most"],
         relaxation={"keep_symmetry": True} | VALIDATE["relaxation"],
         relaxed_files=["relaxation", "relaxed", "relaxed_genes"],

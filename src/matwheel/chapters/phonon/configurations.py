@@ -8,7 +8,6 @@ its index), `uniform_one_sided`, `uniform_symmetric`.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import nan
@@ -24,6 +23,7 @@ from matwheel.crystals.dimensionality import layer_cell, vacuum, with_vacuum
 from matwheel.crystals.table import crystal_table, crystals_of_table
 from matwheel.dft.gpaw_process import EV_PER_ANGSTROM3_IN_GPA
 from matwheel.potentials.atoms import to_atoms
+from matwheel.potentials.computing_time import computing_clock
 from matwheel.potentials.symmetric_relaxation import relax_to_minimum, standard_primitive
 from matwheel.vibrations.displacements import (
     POLICIES,
@@ -235,7 +235,7 @@ _NO_LABELS: Mapping[str, Any] = {
 
 
 def _potential_labels(crystal: Crystal, calculator: Calculator) -> dict[str, Any]:
-    started = time.monotonic()
+    started = computing_clock(calculator)
     labels: dict[str, Any] = dict(_NO_LABELS)
     status, reason = OK, ""
     try:
@@ -256,5 +256,5 @@ def _potential_labels(crystal: Crystal, calculator: Calculator) -> dict[str, Any
         **labels,
         "status": status,
         "reason": reason,
-        "seconds": time.monotonic() - started,
+        "seconds": computing_clock(calculator) - started,
     }
