@@ -42,7 +42,6 @@ PER_CANDIDATE_SET = {
     "screen_compositions": 1,
     "screen_uniqueness": 1,
     "screen_novelty": 1,
-    "select_for_relaxation": 1,
     "relax_candidates": 20,
     "collect_relaxed": 1,
     "screen_relaxed": 1,
@@ -50,7 +49,6 @@ PER_CANDIDATE_SET = {
     "select_reference_structures": 1,
     "compute_reference_energies": 4,
     "compute_hulls": 1,
-    "select_for_phonons": 1,
     "compute_phonons": 5,
     "collect_phonons": 1,
     "join_verdicts": 1,
@@ -106,8 +104,8 @@ del QUICK_GENES["score_ablation"]
 STAGES_OF_GENES = {
     name
     for name in (
-        "screen_structures", "select_for_relaxation", "collect_relaxed", "screen_relaxed",
-        "build_reference_phases", "select_reference_structures", "compute_hulls", "select_for_phonons",
+        "screen_structures", "collect_relaxed", "screen_relaxed",
+        "build_reference_phases", "select_reference_structures", "compute_hulls",
         "collect_phonons", "join_verdicts", "rank_candidates",
     )
 }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -51,7 +52,7 @@ LATER = {
         "relaxed.parquet", "verdicts/relaxation.parquet", "verdicts/relaxed.parquet", "hull/phases.parquet",
         "hull/phases_by_anion_rule.parquet", "hull/sensitivity.parquet",
         "hull/reference_structures.parquet", "hull/reference_energies0.parquet", "hull.parquet",
-        "verdicts/hull.parquet", "phonons/selected.parquet", "phonons/shard0.parquet",
+        "verdicts/hull.parquet", "phonons/shard0.parquet",
         "phonons/daughters0.parquet", "phonons/figures0.zip", "phonons.parquet", "verdicts/phonons.parquet",
         "verdicts.parquet", "candidates.csv", "candidates.zip", "funnel.csv", "sun.csv",
     )
@@ -181,6 +182,45 @@ def test_phonon_code_and_born_charges_rerun_phonons_only(judged_copy: Path, edit
     last = {f"{SET}/{name}" for name in ("candidates.csv", "candidates.zip", "funnel.csv", "sun.csv")}
     expected = {path for path in LATER if any(word in path for word in words)} | last
     assert pending(judged_copy) == expected
+
+
+# Each alone reran relaxations, reference energies or phonons before there was a store.
+CHANGED = {
+    "seed": 7,
+    "screen": {
+        "novelty": ["formula"],
+        "require": ["structure", "charge_neutrality", "unique", "electronegativity"],
+        "composition": {"oxidation_table": "icsd24"},
+        "further": {"radioactivity": {}},
+    },
+    "validate": CONFIG["validate"]
+    | {
+        "relaxation": {"symprec_angstrom": 0.2, "highest_energy_ev_per_atom": 5.0},
+        "relax_at_most": 6,
+        "shard_size": 3,
+        "hull": {"stable_ev_per_atom": 0.01, "metastable_ev_per_atom": 0.2, "band_ev_per_atom": 0.05},
+        "phonons": {
+            **CONFIG["validate"]["phonons"],
+            "stable_above_thz": -0.2,
+            "soft_below_thz": 0.2,
+            "band_points": 60,
+            "mesh_length_angstrom": 40.0,
+        },
+    },
+}
+
+
+def test_limits_thresholds_budgets_and_seed_ask_no_potential_again(judged_copy: Path) -> None:
+    shutil.rmtree(judged_copy / "logs")
+    (judged_copy / "tiny.yaml").write_text(yaml.safe_dump(CONFIG | CHANGED))
+    done = snakemake(judged_copy, TARGET)
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = {}
+    for rule in ("relax_candidates", "compute_reference_energies", "compute_phonons"):
+        logs = "".join(path.read_text() for path in (judged_copy / "logs" / rule).rglob("*.log"))
+        said[rule] = re.findall(r"7net-0: (\d+) evaluations computed, (\d+) found", logs)
+    assert all(int(computed) == 0 for counts in said.values() for computed, _ in counts), said
+    assert all(sum(int(found) for _, found in counts) > 2 for counts in said.values()), said
 
 
 def test_a_second_opinion_adds_its_phonons_and_computes_none_of_the_first_again(

@@ -12,10 +12,8 @@ HULL = VALIDATE["hull"]
 
 
 localrules:
-    select_for_relaxation,
     collect_relaxed,
     fetch_references,
-    select_for_phonons,
     collect_phonons,
     join_verdicts,
     rank_candidates,
@@ -25,39 +23,11 @@ wildcard_constraints:
     potential="|".join(map(re.escape, POTENTIALS)),
 
 
-rule select_for_relaxation:
-    """Candidates that passed the required screens, as many as the budget has."""
+rule relax_candidates:
+    """Relax a shard of what passed the required screens; each crystal gets a status, and none ends the shard."""
     input:
         crystals="results/{crystal_set}/generated.parquet",
         verdicts=of_set(lambda one: one.verdict_files()),
-    output:
-        crystals="results/{crystal_set}/relaxation/selected.parquet",
-    log:
-        "logs/select_for_relaxation/{crystal_set}.log",
-    benchmark:
-        "logs/select_for_relaxation/{crystal_set}.tsv"
-    conda:
-        "../../envs/matwheel.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=30,
-    params:
-        code=code("select_for_relaxation"),
-        require=of_set(lambda one: one.required),
-        at_most=of_set(lambda one: one.relax_at_most),
-        seed=lambda wildcards: derive_seed(
-            config["seed"], "select_for_relaxation", wildcards.crystal_set
-        ),
-    message:
-        "select what is relaxed of {wildcards.crystal_set}"
-    script:
-        "../scripts/select_for_relaxation.py"
-
-
-rule relax_candidates:
-    """Relax a shard of crystals; each gets a status, and none ends the shard."""
-    input:
-        crystals="results/{crystal_set}/relaxation/selected.parquet",
     output:
         relaxed="results/{crystal_set}/relaxation/shard{shard}.parquet",
     log:
@@ -73,6 +43,11 @@ rule relax_candidates:
         code=code("relax_candidates"),
         potential=potential_params(POTENTIAL),
         settings=of_set(lambda one: one.relaxation),
+        require=of_set(lambda one: one.required),
+        at_most=of_set(lambda one: one.relax_at_most),
+        seed=lambda wildcards: derive_seed(
+            config["seed"], "select_for_relaxation", wildcards.crystal_set
+        ),
         shard_size=VALIDATE["shard_size"],
         device=config["device"],
     message:
@@ -279,40 +254,14 @@ rule compute_hulls:
         "../scripts/compute_hulls.py"
 
 
-rule select_for_phonons:
-    """The candidates nearest to the hull, as many as the budget has."""
+rule compute_phonons:
+    """Phonons of a shard of the candidates nearest to the hull: stable, unstable or undecided, and what an unstable
+    one falls to.
+    """
     input:
         relaxed="results/{crystal_set}/relaxed.parquet",
         hull="results/{crystal_set}/hull.parquet",
         verdicts=of_set(lambda one: one.verdict_files(*one.relaxed_files, "hull")),
-    output:
-        crystals="results/{crystal_set}/phonons/selected.parquet",
-    log:
-        "logs/select_for_phonons/{crystal_set}.log",
-    benchmark:
-        "logs/select_for_phonons/{crystal_set}.tsv"
-    conda:
-        "../../envs/matwheel.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=30,
-    params:
-        code=code("select_for_phonons"),
-        require=of_set(
-            lambda one: [*one.required, "relaxation", *one.required_of_relaxed]
-        ),
-        at_most=of_set(lambda one: one.phonons_at_most),
-        hull=HULL,
-    message:
-        "select what gets phonons of {wildcards.crystal_set}"
-    script:
-        "../scripts/select_for_phonons.py"
-
-
-rule compute_phonons:
-    """Phonons of a shard of candidates: stable, unstable or undecided, and what an unstable one falls to."""
-    input:
-        crystals="results/{crystal_set}/phonons/selected.parquet",
         born_charges=ancient(inputs_of_snakemake(files_of_born_charges())),
     output:
         phonons="results/{crystal_set}/phonons/shard{shard}.parquet",
@@ -331,6 +280,11 @@ rule compute_phonons:
         code=code("compute_phonons"),
         potential=potential_params(PHONON_POTENTIAL),
         settings=VALIDATE["phonons"],
+        require=of_set(
+            lambda one: [*one.required, "relaxation", *one.required_of_relaxed]
+        ),
+        at_most=of_set(lambda one: one.phonons_at_most),
+        hull=HULL,
         born_charges=VALIDATE["born_charges"],
         born_charges_sha256=lambda wildcards: content_of_born_charges(),
         shards=lambda wildcards: len(phonon_shards(wildcards.crystal_set)),

@@ -1,15 +1,25 @@
-"""Relax a shard of crystals."""
+"""Relax a shard of what passed the required screens, of a seeded sample where that is too much."""
+
+import pandas as pd
 
 from matwheel.core.progress import logged
-from matwheel.crystals.table import crystals_of_table, read_table, write_table
+from matwheel.crystals.table import crystals_of_table, geometry_columns, read_table, write_table
 from matwheel.potentials.potentials import POTENTIALS
 from matwheel.potentials.relaxation import RelaxationSettings, relax
+from matwheel.potentials.selection import random_sample
 from matwheel.potentials.stored_calculator import stored_calculator
+from matwheel.verdicts import survivors
 
 with logged(snakemake.log[0]) as log:
     params = snakemake.params
+    table = read_table(snakemake.input.crystals).set_index("id", drop=False)
+    verdicts = pd.concat([read_table(path) for path in snakemake.input.verdicts])
+    passed = survivors(verdicts, list(table["id"]), params.require)
+    selected = random_sample(passed, params.at_most, params.seed)
+    log(f"{len(passed)} of {len(table)} passed {', '.join(params.require)}; {len(selected)} are relaxed")
     first = int(snakemake.wildcards.shard) * params.shard_size
-    crystals = crystals_of_table(read_table(snakemake.input.crystals).iloc[first : first + params.shard_size])
+    shard = table.loc[selected[first : first + params.shard_size], geometry_columns(table)]
+    crystals = crystals_of_table(shard)
     settings, name = RelaxationSettings(**params.settings), params.potential["name"]
     # Float32 runs that differ by rounding alone have ended some meV per atom apart after long relaxations;
     # float64 rounds 10⁹ times finer.
