@@ -80,5 +80,5 @@ def _chromium(folder: str, *arguments: str) -> subprocess.CompletedProcess:
     assert CHROMIUM is not None, "Chromium is not installed"
     return subprocess.run(
         [CHROMIUM, *OPTIONS, f"--user-data-dir={folder}/profile", *arguments],
-        capture_output=True, text=True, check=True, timeout=120,
+        capture_output=True, text=True, check=True, timeout=600,
     )  # fmt: skip

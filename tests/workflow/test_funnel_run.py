@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 import yaml
 from filelock import FileLock
+from killed_run import run_until_killed
 from phonopy import Phonopy
 from phonopy.interface.calculator import get_calculator_physical_units
 from phonopy.structure.atoms import PhonopyAtoms
 from pymatgen.core import Structure
 from pymatgen.io.cif import CifWriter
-from test_kill import kill_when
 from tiny_project import PARTS, RESULTS, ROOT, copy_project, pending_outputs, snakemake
 
 from matwheel.command_line.cli import main
@@ -272,9 +272,7 @@ def test_a_killed_shard_is_the_only_one_made_again(judged_copy: Path) -> None:
     before, bytes_before = kept.stat().st_mtime_ns, missing.read_bytes()
     for path in (missing, judged_copy / SET / "relaxed.parquet", judged_copy / TARGET):
         path.unlink()
-    log = judged_copy / "logs/relax_candidates/imported/mine/shard1.log"
-    log.unlink()
-    kill_when(judged_copy, "logs/relax_candidates/imported/mine/shard1.log", "", TARGET)
+    run_until_killed(judged_copy, str(missing.relative_to(judged_copy)), TARGET)
     assert not missing.exists()
     done = snakemake(judged_copy, TARGET)
     assert done.returncode == 0, done.stdout + done.stderr

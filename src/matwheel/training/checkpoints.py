@@ -40,6 +40,8 @@ class TrainingCheckpoint:
     def remove(self) -> None:
         """Delete the checkpoint: the training has ended and its model is written."""
         self.path.unlink(missing_ok=True)
+        # Of a process killed while it saved, when the rest of the training was too short to save again.
+        self.path.with_name(f".partial-{self.path.name}").unlink(missing_ok=True)
 
 
 def fingerprint(settings: Mapping[str, Any], input_files: Iterable[str | Path]) -> str:

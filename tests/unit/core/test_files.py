@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import signal
+import sys
 import warnings
 from pathlib import Path
 
@@ -69,6 +72,20 @@ def test_checkpoint_of_other_settings_is_not_resumed(tmp_path: Path) -> None:
     assert checkpoint.load() is None
     checkpoint.remove()
     assert not checkpoint.path.exists()
+
+
+def test_nothing_is_left_of_a_checkpoint_whose_writer_was_killed(tmp_path: Path) -> None:
+    checkpoint = TrainingCheckpoint(tmp_path / "model.checkpoint", "settings A")
+    checkpoint.save({"step": 3})
+    writer = os.fork()
+    if not writer:
+        sys.addaudithook(lambda event, _: event == "os.rename" and os.kill(os.getpid(), signal.SIGKILL))
+        checkpoint.save({"step": 4})
+        os._exit(0)
+    assert os.WTERMSIG(os.waitpid(writer, 0)[1]) == signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 2 and checkpoint.load() == {"step": 3}
+    checkpoint.remove()
+    assert not list(tmp_path.iterdir())
 
 
 def test_log_has_progress_and_one_line_for_wrong_input(tmp_path: Path) -> None:

@@ -209,7 +209,7 @@ def test_a_thousand_mutations_give_a_right_crystal_or_a_refusal(sources):
         source = sources[name]
         lines, touched = MUTATE[kind](source.text.split("\n"), rng)
         text = "\n".join(lines)
-        started = time.perf_counter()
+        started = time.process_time()
         try:
             crystal = read_crystal(text, "cif", f"mutation-{number}").crystal
         except UnreadableCrystal as refusal:
@@ -221,7 +221,7 @@ def test_a_thousand_mutations_give_a_right_crystal_or_a_refusal(sources):
         else:
             fault = _fault(source, text, touched, crystal)
             outcomes["read right" if not fault else "read wrong"] += 1
-        slowest = max(slowest, time.perf_counter() - started)
+        slowest = max(slowest, time.process_time() - started)
         if fault:
             faults.append(f"mutation {number}, {name}, {kind}, {touched[:1]}: {fault}")
     assert not faults, f"{len(faults)} of {MUTATIONS}, {dict(outcomes)}:\n" + "\n".join(faults[:20])

@@ -1,4 +1,5 @@
 import itertools
+import time
 import warnings
 
 import numpy as np
@@ -368,9 +369,10 @@ def test_composition_validity_is_the_electronegativity_balance():
 def test_a_molecule_of_many_elements_and_five_hundred_atoms_are_judged_at_once():
     many = crystal_of("many", "FeMnCrVMoWReOsSSeNPC")
     large = crystal_of("large", "Fe120Si60O320")
+    started = time.process_time()
     verdicts = composition_verdicts([many, large], CompositionSettings("wiki", mixed_valence=True))
     assert [one.verdict for one in verdicts] == ["pass"] * 4
-    assert sum(one.seconds for one in verdicts) < 5
+    assert time.process_time() - started < 5
 
 
 def test_single_element_formulas_beyond_smact_and_empty_ones():

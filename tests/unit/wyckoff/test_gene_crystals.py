@@ -145,10 +145,10 @@ def test_an_element_without_radii_in_pyxtal_fails_there_and_is_built_here():
 
 def test_a_gene_that_hangs_ends_the_job():
     settings = GeneCrystalSettings(realisations=500, realisations_per_degree=500, time_limit_seconds=0.3)
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(Hung, match=r"crystals of x .* 0.3 s"):
         realise_gene("x", parse_gene("19 Ca:a3 Ti:a3 O:a6"), 12.0, settings, seed=0)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_operations_are_those_of_the_crystal():
