@@ -129,7 +129,9 @@ def test_scripts_never_read_the_config() -> None:
     scripts = sorted(Path(__file__).parents[2].glob("workflow/scripts/*.py"))
     assert scripts
     for script in scripts:
-        assert "snakemake.config" not in script.read_text(), script
+        # The store says where, and nothing of what is computed.
+        text = script.read_text().replace('snakemake.config["store"]', "")
+        assert "snakemake.config" not in text, script
 
 
 def all_outputs(project: Path) -> set[str]:

@@ -48,7 +48,7 @@ rule relax_candidates:
         seed=lambda wildcards: derive_seed(
             config["seed"], "select_for_relaxation", wildcards.crystal_set
         ),
-        shard_size=VALIDATE["shard_size"],
+        shards=lambda wildcards: len(relaxation_shards(wildcards.crystal_set)),
         device=config["device"],
     message:
         "relax shard {wildcards.shard} of {wildcards.crystal_set}"

@@ -1,5 +1,6 @@
 """Relax a shard of what passed the required screens, of a seeded sample where that is too much."""
 
+import numpy as np
 import pandas as pd
 
 from matwheel.core.progress import logged
@@ -17,9 +18,8 @@ with logged(snakemake.log[0]) as log:
     passed = survivors(verdicts, list(table["id"]), params.require)
     selected = random_sample(passed, params.at_most, params.seed)
     log(f"{len(passed)} of {len(table)} passed {', '.join(params.require)}; {len(selected)} are relaxed")
-    first = int(snakemake.wildcards.shard) * params.shard_size
-    shard = table.loc[selected[first : first + params.shard_size], geometry_columns(table)]
-    crystals = crystals_of_table(shard)
+    mine = np.array_split(selected, params.shards)[int(snakemake.wildcards.shard)]
+    crystals = crystals_of_table(table.loc[list(mine), geometry_columns(table)])
     settings, name = RelaxationSettings(**params.settings), params.potential["name"]
     # Float32 runs that differ by rounding alone have ended some meV per atom apart after long relaxations;
     # float64 rounds 10⁹ times finer.
