@@ -14,7 +14,7 @@ import json
 import mmap
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -30,9 +30,12 @@ from matwheel.core.files import sha256_of_content
 from matwheel.core.progress import Log, log_to_stderr
 
 Arrays = dict[str, NDArray[Any]]
+Place = tuple[bytes, int, int]
+"""Key, and where its record begins and ends in a file."""
 
 KEY_BYTES = 16
 DESCRIPTION = "method.json"
+INDEX = ".index"
 TAG = "CACHEDIR.TAG"
 """Marks a folder whose content can be computed again, for backup programs (bford.info/cachedir)."""
 _MAGIC = b"\x89mwrec\r\n"
@@ -128,8 +131,10 @@ class Records:
 
     def _open(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        _write_once(_TAG_TEXT, self.folder.parent / TAG)
-        _write_once(json.dumps(self._method, indent=1, sort_keys=True) + "\n", self.folder / DESCRIPTION)
+        description = json.dumps(self._method, indent=1, sort_keys=True) + "\n"
+        for text, path in ((_TAG_TEXT, self.folder.parent / TAG), (description, self.folder / DESCRIPTION)):
+            if not path.exists():
+                _write_whole(text.encode(), path)
         self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
 
     def _sync(self) -> None:
@@ -147,18 +152,18 @@ class Records:
         self._log(f"store: {self.folder} cannot be written ({error}); what is computed now is not kept")
 
     def _index(self, path: Path, places: dict[bytes, tuple[Path, int, int]]) -> None:
+        """Add where the records of a file lie, by its index, which is made where there is none yet."""
         try:
-            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
-                damaged = 0
-                for key, begin, end in _records_in(view):
-                    if key is None:
-                        damaged += 1
-                    else:
-                        places[key] = (path, begin, end)
+            found = _read_index(path)
+            if found is None:
+                found, damaged = _scanned(path)
+                if damaged:
+                    self._log(f"store: {path}: damaged or unfinished in {damaged} places; computed again")
+                else:
+                    _write_index(path, found)
         except (OSError, ValueError):  # an empty file, one that another process has just removed
             return
-        if damaged:
-            self._log(f"store: {path}: damaged or unfinished in {damaged} places; computed again")
+        places.update({key: (path, begin, end) for key, begin, end in found})
 
     def _mark_as_used(self, path: Path) -> None:
         if path not in self._used:
@@ -212,6 +217,7 @@ def prune(folder: str | Path, unused_days: float) -> int:
         if _unused_days(path) >= unused_days:
             freed += path.stat().st_size
             path.unlink()
+            path.with_suffix(INDEX).unlink(missing_ok=True)
     for method in Path(folder).glob("*"):
         if method.is_dir() and not any(method.glob("*.records")):
             (method / DESCRIPTION).unlink(missing_ok=True)
@@ -220,16 +226,47 @@ def prune(folder: str | Path, unused_days: float) -> int:
     return freed
 
 
-def _write_once(text: str, path: Path) -> None:
-    """Write a text that many jobs may write at the same time."""
-    if not path.exists():
-        temporary = path.with_name(f".partial-{uuid4().hex}")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+def _write_whole(content: bytes, path: Path) -> None:
+    """Write a file that many jobs may write at the same time."""
+    temporary = path.with_name(f".partial-{uuid4().hex}")
+    temporary.write_bytes(content)
+    temporary.replace(path)
 
 
 def _unused_days(path: Path) -> float:
     return max(0.0, (time.time() - path.stat().st_mtime) / 86400)
+
+
+def _scanned(path: Path) -> tuple[list[Place], int]:
+    """Return where the records of a file lie, and how many stretches of it are damaged or unfinished."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+        found = list(_records_in(view))
+    whole = [(key, begin, end) for key, begin, end in found if key is not None]
+    return whole, len(found) - len(whole)
+
+
+def _write_index(path: Path, places: Sequence[Place]) -> None:
+    """Write where the records of a file lie, so that who looks for one need not read through all."""
+    keys = np.frombuffer(b"".join(key for key, _, _ in places), np.uint8)
+    ends = np.array([place[1:] for place in places], dtype=np.int64)
+    content = _packed({"size": path.stat().st_size, "keys": keys, "ends": ends.reshape(-1, 2)})
+    with contextlib.suppress(OSError):  # a store that can only be read
+        _write_whole(content + _digest_of(content), path.with_suffix(INDEX))
+
+
+def _read_index(path: Path) -> list[Place] | None:
+    """Return what `_write_index` wrote; None where it is missing or damaged, or the file has grown."""
+    with contextlib.suppress(OSError):
+        written = path.with_suffix(INDEX).read_bytes()
+        content = written[:-_DIGEST_BYTES]
+        if _digest_of(content) == written[-_DIGEST_BYTES:]:
+            index = _unpacked(content)
+            if int(index["size"]) == path.stat().st_size:
+                keys = index["keys"].tobytes()
+                begins = range(0, len(keys), KEY_BYTES)
+                ends = index["ends"].tolist()
+                return [(keys[k : k + KEY_BYTES], *end) for k, end in zip(begins, ends, strict=True)]
+    return None
 
 
 def _records_in(view: mmap.mmap) -> Iterator[tuple[bytes | None, int, int]]:

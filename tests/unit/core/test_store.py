@@ -144,7 +144,7 @@ def test_damage_anywhere_is_named_and_never_used(tmp_path: Path) -> None:
             records.put(key(number), content(number))
             assert same(records.get(key(number)), number)
         records.close()
-        for other in path.parent.glob("*.records"):
+        for other in path.parent.iterdir():
             if other != path:
                 other.unlink()
 
@@ -201,3 +201,26 @@ def test_use_counts_as_age(tmp_path: Path) -> None:
     os.utime(only_file(tmp_path), (1_000_000_000, 1_000_000_000))
     Records(tmp_path, METHOD).get(key(0))
     assert prune(tmp_path, 1) == 0
+
+
+def test_an_index_saves_reading_through_all_and_is_made_again_when_it_does_not_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(tmp_path)
+    assert same(Records(tmp_path, METHOD).get(key(3)), 3)
+    index = only_file(tmp_path).with_suffix(".index")
+    with monkeypatch.context() as changed:
+        changed.setattr(module, "_scanned", None)
+        assert same(Records(tmp_path, METHOD).get(key(4)), 4)
+    for content in (b"", index.read_bytes()[:-1], b"x" + index.read_bytes()[1:]):
+        index.write_bytes(content)
+        assert same(Records(tmp_path, METHOD).get(key(5)), 5)
+    # A file that another process has gone on writing since.
+    grown = only_file(tmp_path)
+    whole = grown.read_bytes()
+    (begin, end), *_ = ((b, e) for k, b, e in module._scanned(grown)[0] if k == key(7))
+    grown.write_bytes(whole[:begin] + whole[end:])
+    assert Records(tmp_path, METHOD).get(key(7)) is None
+    grown.write_bytes(whole)
+    assert same(Records(tmp_path, METHOD).get(key(7)), 7)
+    assert all(same(Records(tmp_path, METHOD).get(key(number)), number) for number in (0, 19))
