@@ -119,8 +119,7 @@ class ElemNet:
         wanted = checked_targets(validation_counts, validation_target, "validation rows")
         self._mean = float(labels.mean())
         self._deviation = max(float(labels.std()), 1e-12)
-        inputs = self._inputs(counts, elements)
-        validation_inputs = self._inputs(validation_counts, elements)
+        inputs, validation_inputs = (self._inputs(part, elements) for part in (counts, validation_counts))
         standardised = torch.tensor((labels - self._mean) / self._deviation, dtype=torch.float32)
         standardised = standardised.to(self.device)
         with torch.random.fork_rng(devices=[]):
@@ -132,8 +131,8 @@ class ElemNet:
             index = torch.from_numpy(rows).to(self.device)
             return (network(inputs[index]).squeeze(1) - standardised[index]).abs().mean()
 
-        def validation_error() -> float:
-            return float(np.abs(self._predict(validation_inputs) - wanted).mean())
+        def validation_error(judged: nn.Sequential) -> float:
+            return float(np.abs(self._predict(judged, validation_inputs) - wanted).mean())
 
         report = train_network(
             network,
@@ -163,12 +162,13 @@ class ElemNet:
             RuntimeError: the model was neither fitted nor loaded.
             InputError: wrong compositions.
         """
+        if self._network is None:
+            raise RuntimeError("fit or load the model first")
         predictions = [np.zeros(0)]
         # Fractions of a piece at a time: two million rows at once would take most of a gigabyte.
         for first in range(0, len(counts), 16 * _PREDICTION_ROWS):
-            predictions.append(
-                self._predict(self._inputs(counts[first : first + 16 * _PREDICTION_ROWS], elements))
-            )
+            inputs = self._inputs(counts[first : first + 16 * _PREDICTION_ROWS], elements)
+            predictions.append(self._predict(self._network, inputs))
         return np.concatenate(predictions)
 
     def save(self, path: str | Path) -> None:
@@ -206,9 +206,7 @@ class ElemNet:
         return torch.from_numpy(element_fractions(counts, elements)).to(self.device)
 
     @torch.no_grad()
-    def _predict(self, inputs: Tensor) -> NDArray[np.float64]:
-        if self._network is None:
-            raise RuntimeError("fit or load the model first")
-        self._network.eval()
-        outputs = [self._network(piece).squeeze(1) for piece in inputs.split(_PREDICTION_ROWS)]
+    def _predict(self, network: nn.Sequential, inputs: Tensor) -> NDArray[np.float64]:
+        network.eval()
+        outputs = [network(piece).squeeze(1) for piece in inputs.split(_PREDICTION_ROWS)]
         return torch.cat(outputs).cpu().numpy().astype(np.float64) * self._deviation + self._mean

@@ -10,6 +10,7 @@ from pydantic import Field
 from matwheel.core.settings import (
     Batch,
     Count,
+    Positive,
     Rate,
     ShareBelowOne,
     settings,
@@ -44,6 +45,11 @@ class ElemNetSettings:
     """Looks at the validation rows."""
     patience_epochs: Count = 14
     """Epochs without a better validation after which training ends."""
+    largest_gradient_norm: Positive | None = None
+    """Gradients are clipped to this norm; null: not at all."""
+    average_decay: ShareBelowOne = 0.0
+    """Decay per step of the running average of the weights that is validated and kept; 0: the plain weights.
+    """
 
     def plan(self, rows: int) -> TrainingPlan:
         """Return the budget for a number of training rows."""
@@ -57,6 +63,8 @@ class ElemNetSettings:
             schedule=self.schedule,
             validate_every_steps=max(1, per_epoch // self.validations_per_epoch),
             patience_steps=self.patience_epochs * per_epoch,
+            largest_gradient_norm=self.largest_gradient_norm,
+            average_decay=self.average_decay,
         )
 
 

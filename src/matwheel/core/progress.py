@@ -20,6 +20,10 @@ def log_to_stderr(message: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {message}", file=sys.stderr, flush=True)
 
 
+def unheard(message: str) -> None:
+    """Write nothing."""
+
+
 class Progress:
     """Report the progress of `total` steps, at most every `every_seconds` and at the last one."""
 

@@ -1,12 +1,12 @@
-"""The CGCNN predictor: a training loop that resumes to the same bits."""
+"""The CGCNN predictor and its training, which resumes to the same bits."""
 
 from __future__ import annotations
 
 import io
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from matwheel.core.errors import InputError
 from matwheel.core.files import atomic_path
-from matwheel.core.progress import Log, Progress, log_to_stderr
+from matwheel.core.progress import Log, log_to_stderr
 from matwheel.core.seeds import derive_seed
 from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.graphs import (
@@ -39,6 +39,7 @@ from matwheel.predictors.training_settings import (
 from matwheel.training.checkpoints import TrainingCheckpoint
 from matwheel.training.devices import resolve_device
 from matwheel.training.label_scale import signed_log
+from matwheel.training.training_loop import Course, Descent, Figures, RunningAverage, TrainingLoop, mean_loss
 
 _PREDICTION_BATCH = 256
 
@@ -242,7 +243,7 @@ def learning_rate_share(settings: TrainingSettings, step: int, steps: int) -> fl
 
 
 class _Training:
-    """One training run: everything that changes while it runs is in `state` or derived from the step."""
+    """One training run: what its steps are, what is noted of the network, and the report."""
 
     def __init__(
         self,
@@ -264,59 +265,46 @@ class _Training:
         self.label_deviation = float(train_labels.std()) or 1.0
         self.batches_per_epoch = math.ceil(len(train) / settings.batch_size)
         self.steps = settings.steps or (settings.epochs or 0) * self.batches_per_epoch
-        self.validate_every = settings.validate_every_steps or self.batches_per_epoch
-        self.optimiser = _optimiser(settings, network)
-        with torch.random.fork_rng(devices=[]):
-            self.average = CGCNN(settings.network).to(device)
-        self.average.load_state_dict(network.state_dict())
-        self.average.eval()
-        self.step = 0
-        self.curve: list[dict[str, float]] = []
-        self.losses: list[float] = []
-        self.best: dict[str, Any] = {"step": 0, "mae": float("inf"), "score": float("inf"), "weights": {}}
+        self.descent = Descent(
+            network,
+            _optimiser(settings, network),
+            lambda step: settings.learning_rate * learning_rate_share(settings, step, self.steps),
+            settings.largest_gradient_norm,
+        )
+        order = derive_seed(seed, "cgcnn", "order")
+        self.batches = lru_cache(maxsize=1)(partial(batches_of_epoch, len(train), settings.batch_size, order))
 
     def run(self, checkpoint: TrainingCheckpoint | None, log: Log, every_seconds: float) -> dict[str, Any]:
         """Train to the end of the budget or of the patience; leave the chosen weights in the network."""
-        saved = checkpoint.load() if checkpoint is not None else None
-        if saved is None:
-            torch.manual_seed(derive_seed(self.seed, "cgcnn", "training"))
-        else:
-            self._restore(saved)
-            log(f"resuming at step {self.step} of {self.steps}")
-        progress = Progress("training step", self.steps, log, done=self.step)
-        last_saved = time.monotonic()
-        order_seed = derive_seed(self.seed, "cgcnn", "order")
-        batches: list[NDArray[np.int64]] = []
-        stopped = self._out_of_patience()
-        while self.step < self.steps and not stopped:
-            epoch, place = divmod(self.step, self.batches_per_epoch)
-            if place == 0 or not batches:
-                batches = batches_of_epoch(len(self.train), self.settings.batch_size, order_seed, epoch)
-            self._optimise(batches[place])
-            if self.step % self.validate_every == 0 or self.step == self.steps:
-                self._validate()
-                progress.report(
-                    self.step,
-                    loss=self.curve[-1]["training_loss"],
-                    validation_mae=self.curve[-1].get("validation_mae", float("nan")),
-                )
-                stopped = self._out_of_patience()
-            if checkpoint is not None and time.monotonic() - last_saved >= every_seconds:
-                checkpoint.save(self._state())
-                last_saved = time.monotonic()
-        if stopped:
-            log(f"stopped at step {self.step}: no better validation since step {self.best['step']}")
-        choose_best = self.settings.checkpoint_choice == "best" and self.best["weights"]
-        self.network.load_state_dict(self.best["weights"] if choose_best else self.average.state_dict())
-        self.network.eval()
+        settings = self.settings
+        look_every = settings.validate_every_steps or self.batches_per_epoch
+        loop = TrainingLoop(
+            self.network,
+            {"network": self.descent},
+            self._take_step,
+            self._look,
+            name="training",
+            steps=self.steps,
+            look_every=look_every,
+            patience_steps=settings.patience * look_every if settings.patience else None,
+            keep=settings.checkpoint_choice,
+            score=self._score,
+            average=RunningAverage(self.network, settings.average_decay, of_statistics=True),
+            remedy=f"lower learning_rate ({settings.learning_rate:g}) or set largest_gradient_norm",
+        )
+        torch.manual_seed(derive_seed(self.seed, "cgcnn", "training"))
+        return self._report(loop.run(checkpoint, log, every_seconds=every_seconds))
+
+    def _report(self, course: Course) -> dict[str, Any]:
+        errors = {entry["step"]: entry.get("validation_mae") for entry in course.curve}
         return {
-            "steps": self.step,
-            "epochs": self.step / self.batches_per_epoch,
-            "stopped_early": stopped,
-            "chosen_step": self.best["step"] if choose_best else self.step,
-            "best_step": self.best["step"],
-            "best_validation_mae": self.best["mae"] if math.isfinite(self.best["mae"]) else None,
-            "curve": self.curve,
+            "steps": course.step,
+            "epochs": course.step / self.batches_per_epoch,
+            "stopped_early": course.step < self.steps,
+            "chosen_step": course.kept_step,
+            "best_step": course.best_step,
+            "best_validation_mae": errors.get(course.best_step),
+            "curve": course.curve,
             "settings": asdict(self.settings),
             "transform": asdict(self.transform),
             "training_rows": len(self.train),
@@ -325,40 +313,17 @@ class _Training:
             "seed": self.seed,
         }
 
-    def _optimise(self, rows: NDArray[np.int64]) -> None:
-        """One optimiser step on the training rows `rows`."""
-        settings = self.settings
-        rate = settings.learning_rate * learning_rate_share(settings, self.step, self.steps)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
+    def _take_step(self, step: int) -> Figures:
+        """Follow the loss of a batch of training rows."""
+        epoch, place = divmod(step, self.batches_per_epoch)
+        rows = self.batches(epoch)[place]
         graphs = graph_tensors(self.train, rows, self.device)
-        if settings.distance_noise_angstrom:
+        if self.settings.distance_noise_angstrom:
             # The same noise on equal distances: symmetry stays, and with it the speed it brings.
             distinct, row = torch.unique(graphs.distance, return_inverse=True)
-            noise = torch.randn(distinct.shape) * settings.distance_noise_angstrom
+            noise = torch.randn(distinct.shape) * self.settings.distance_noise_angstrom
             graphs = replace(graphs, distance=(distinct + noise.to(self.device))[row])
-        self.network.train()
-        output = self.network(graphs)
-        chosen = torch.from_numpy(rows)
-        loss = self._loss(output, chosen)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise FloatingPointError(
-                f"loss is {value} at step {self.step + 1} of {self.steps}: lower learning_rate "
-                f"({settings.learning_rate:g}) or set largest_gradient_norm"
-            )
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        if settings.largest_gradient_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), settings.largest_gradient_norm)
-        self.optimiser.step()
-        self.step += 1
-        self.losses.append(value)
-        # Early steps weigh less than the decay says, or the random start would stay in the average.
-        decay = min(settings.average_decay, self.step / (self.step + 10.0)) if settings.average_decay else 0.0
-        with torch.no_grad():
-            for mine, theirs in zip(_floats(self.average), _floats(self.network), strict=True):
-                mine.lerp_(theirs, 1.0 - decay)
+        return {"loss": self.descent.follow(self._loss(self.network(graphs), torch.from_numpy(rows)))}
 
     def _loss(self, output: Tensor, rows: Tensor) -> Tensor:
         if self.settings.loss == "back_transformed_l1":
@@ -368,56 +333,21 @@ class _Training:
         measure = functional.l1_loss if self.settings.loss == "l1" else functional.mse_loss
         return measure(output, standardised)
 
-    def _validate(self) -> None:
-        point = {"step": self.step, "training_loss": float(np.mean(self.losses))}
-        self.losses = []
+    def _look(self, judged: CGCNN, since: list[Figures]) -> dict[str, float]:
+        entry = {"training_loss": mean_loss(since)}
         if len(self.validation):
-            predicted = _predict(self.average, self.transform, self.validation, self.device)
-            mae = float(np.abs(predicted - self.validation_labels).mean())
-            if not math.isfinite(mae):
-                raise FloatingPointError(
-                    f"validation error is {mae} at step {self.step} of {self.steps}: lower learning_rate "
-                    f"({self.settings.learning_rate:g})"
-                )
-            point["validation_mae"] = mae
-        self.curve.append(point)
-        if len(self.validation):
-            window = self.curve[-self.settings.validation_window :]
-            score = float(np.mean([earlier["validation_mae"] for earlier in window]))
-            if score < self.best["score"]:
-                weights = {name: value.clone() for name, value in self.average.state_dict().items()}
-                self.best = {
-                    "step": self.step,
-                    "mae": point["validation_mae"],
-                    "score": score,
-                    "weights": weights,
-                }
+            predicted = _predict(judged, self.transform, self.validation, self.device)
+            entry["validation_mae"] = float(np.abs(predicted - self.validation_labels).mean())
+            if not math.isfinite(entry["validation_mae"]):
+                raise FloatingPointError(f"the validation error is {entry['validation_mae']}")
+        return entry
 
-    def _out_of_patience(self) -> bool:
-        patience = self.settings.patience
-        if patience is None or not self.best["weights"]:
-            return False
-        return sum(point["step"] > self.best["step"] for point in self.curve) >= patience
-
-    def _state(self) -> dict[str, Any]:
-        return {
-            "step": self.step,
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "random": torch.get_rng_state(),
-            "curve": self.curve,
-            "losses": self.losses,
-            "best": self.best,
-        }
-
-    def _restore(self, state: dict[str, Any]) -> None:
-        self.step, self.curve = state["step"], state["curve"]
-        self.losses, self.best = state["losses"], state["best"]
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        torch.set_rng_state(state["random"])
+    def _score(self, curve: Sequence[Mapping[str, float]]) -> float | None:
+        """Return the mean error over the last validations."""
+        if not len(self.validation):
+            return None
+        window = curve[-self.settings.validation_window :]
+        return float(np.mean([entry["validation_mae"] for entry in window]))
 
 
 def _optimiser(settings: TrainingSettings, network: CGCNN) -> torch.optim.Optimizer:
@@ -427,11 +357,6 @@ def _optimiser(settings: TrainingSettings, network: CGCNN) -> torch.optim.Optimi
     if settings.optimiser == "adam":
         return torch.optim.Adam(parameters, lr=rate, weight_decay=decay, fused=True)
     return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay, fused=True)
-
-
-def _floats(network: CGCNN) -> list[Tensor]:
-    """Return all weights and running statistics, not the counters."""
-    return [value for value in network.state_dict().values() if value.is_floating_point()]
 
 
 @torch.no_grad()

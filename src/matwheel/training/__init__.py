@@ -1,1 +1,1 @@
-"""What every training shares: checkpoints, devices, random draws, resuming, scales of labels."""
+"""What every training shares: the loop, checkpoints, devices, random draws, scales of labels."""

@@ -43,6 +43,22 @@ class TrainingCheckpoint:
         # Of a process killed while it saved, when the rest of the training was too short to save again.
         self.path.with_name(f".partial-{self.path.name}").unlink(missing_ok=True)
 
+    def stage(self, name: str) -> TrainingCheckpoint:
+        """Return the checkpoint of one of several trainings whose states share this file."""
+        return _Stage(self, name)
+
+
+class _Stage(TrainingCheckpoint):
+    def __init__(self, whole: TrainingCheckpoint, name: str) -> None:
+        super().__init__(whole.path, whole.fingerprint)
+        self._whole, self._name = whole, name
+
+    def load(self) -> dict[str, Any] | None:
+        return (self._whole.load() or {}).get(self._name)
+
+    def save(self, state: dict[str, Any]) -> None:
+        self._whole.save((self._whole.load() or {}) | {self._name: state})
+
 
 def fingerprint(settings: Mapping[str, Any], input_files: Iterable[str | Path]) -> str:
     """Return a name for a training: a hash of its settings and of the content of its inputs."""

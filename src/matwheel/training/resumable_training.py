@@ -1,11 +1,11 @@
-"""A training of a network that goes on to the same bits after an interruption and keeps its best state."""
+"""The training of a network on batches of rows, by a plan of steps that its settings give."""
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from matwheel.core.errors import InputError
-from matwheel.core.progress import Log, Progress
+from matwheel.core.progress import Log
 from matwheel.core.seeds import derive_seed
 from matwheel.training.checkpoints import TrainingCheckpoint
+from matwheel.training.training_loop import Descent, Figures, Network, RunningAverage, TrainingLoop, mean_loss
 
 SCHEDULES = ("constant", "one_cycle")
 OPTIMISERS = ("adam", "rmsprop")
@@ -35,6 +36,9 @@ class TrainingPlan:
         validate_every_steps: steps between two looks at the validation rows.
         patience_steps: steps without a better validation after which training ends.
         optimiser: 'adam' or 'rmsprop'.
+        largest_gradient_norm: gradients are clipped to this norm; None: not at all.
+        average_decay: decay per step of the running average of the weights that is validated and kept; 0:
+            the plain weights.
     """
 
     steps: int
@@ -44,6 +48,8 @@ class TrainingPlan:
     validate_every_steps: int
     patience_steps: int
     optimiser: str = "adam"
+    largest_gradient_norm: float | None = None
+    average_decay: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "validate_every_steps", "patience_steps"):
@@ -67,35 +73,44 @@ class TrainingPlan:
             0.5 + 0.5 * math.cos(math.pi * (step - rising) / (self.steps - rising + 1))
         )
 
+    def descent(self, network: nn.Module) -> Descent:
+        """Return what moves the weights that are not frozen."""
+        weights = [weight for weight in network.parameters() if weight.requires_grad]
+        optimiser = (
+            torch.optim.Adam(weights, lr=self.learning_rate, fused=True)
+            if self.optimiser == "adam"
+            else torch.optim.RMSprop(weights, lr=self.learning_rate)
+        )
+        return Descent(network, optimiser, self.rate, self.largest_gradient_norm)
+
 
 def train_network(
-    network: nn.Module,
+    network: Network,
     rows: int,
     loss_of_rows: Callable[[NDArray[np.int64]], Tensor],
-    validation_score: Callable[[], float],
+    validation_score: Callable[[Network], float],
     plan: TrainingPlan,
     *,
     name: str,
     seed: int,
     checkpoint: TrainingCheckpoint | None,
     log: Log,
-    checkpoint_every_seconds: float = 20.0,
 ) -> dict[str, Any]:
     """Train `network` in place and leave it with the weights of the best validation.
 
     Batches and dropout depend on seed and step only, so an interrupted training ends in the same bits.
 
     Args:
-        network: what is trained; it is in training mode when a loss is asked for, else in evaluation mode.
+        network: what is trained; it is in training mode when a loss is asked for.
         rows: number of training rows, at least 2.
         loss_of_rows: the loss to minimise, of some training rows.
-        validation_score: what decides which state is kept; smaller is better.
+        validation_score: what decides which state is kept, of the network in evaluation mode or of one with
+            its averaged weights; smaller is better.
         plan: the budget.
         name: what the log calls the training.
         seed: of batches and dropout.
         checkpoint: where to go on from and where to keep the state; None for a training in one go.
         log: gets a line every few seconds.
-        checkpoint_every_seconds: time between two checkpoints.
 
     Returns:
         A report that JSON can hold: steps, kept_step, best_score, curve (step, training loss, score).
@@ -103,89 +118,32 @@ def train_network(
     Raises:
         FloatingPointError: a loss is not finite.
     """
-    weights = [weight for weight in network.parameters() if weight.requires_grad]
-    optimiser = (
-        torch.optim.Adam(weights, lr=plan.learning_rate, fused=True)
-        if plan.optimiser == "adam"
-        else torch.optim.RMSprop(weights, lr=plan.learning_rate)
-    )
-    state: dict[str, Any] = {"step": 0, "best": math.inf, "kept_step": 0, "losses": [], "curve": []}
-    kept: dict[str, Tensor] = {}
-    saved = checkpoint.load() if checkpoint is not None else None
-    if saved is not None:
-        network.load_state_dict(saved["network"])
-        optimiser.load_state_dict(saved["optimiser"])
-        state, kept = saved["state"], saved["kept"]
-        log(f"{name}: resumed at step {state['step']}")
-    progress = Progress(f"{name} step", plan.steps, log, done=state["step"])
-    batches: list[NDArray[np.int64]] = []
+    descent = plan.descent(network)
     per_epoch = math.ceil(rows / plan.batch_size)
-    saved_at = time.monotonic()
-    with torch.random.fork_rng(devices=[]):
-        while state["step"] < plan.steps and state["step"] - state["kept_step"] < plan.patience_steps:
-            step = state["step"]
-            if not batches or step % per_epoch == 0:
-                batches = _batches_of_epoch(rows, per_epoch, seed, step // per_epoch)
-            for group in optimiser.param_groups:
-                group["lr"] = plan.rate(step)
-            torch.manual_seed(derive_seed(seed, name, "step", step))
-            network.train()
-            loss = loss_of_rows(batches[step % per_epoch])
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            state["losses"].append(loss.item())
-            if not math.isfinite(state["losses"][-1]):
-                raise FloatingPointError(
-                    f"{name}, step {step}: the loss is not finite; lower learning_rate or look for odd rows"
-                )
-            state["step"] = step + 1
-            if (step + 1) % plan.validate_every_steps == 0 or step + 1 == plan.steps:
-                network.eval()
-                with torch.no_grad():
-                    score = validation_score()
-                entry = {"step": step + 1, "training_loss": float(np.mean(state["losses"])), "score": score}
-                state["curve"].append(entry)
-                state["losses"] = []
-                if score < state["best"]:
-                    state["best"], state["kept_step"] = score, step + 1
-                    kept = {key: value.detach().clone() for key, value in network.state_dict().items()}
-            best = {} if math.isinf(state["best"]) else {"best_score": state["best"]}
-            progress.report(step + 1, loss=loss.item(), **best)
-            if checkpoint is not None and time.monotonic() - saved_at > checkpoint_every_seconds:
-                _save(checkpoint, network, optimiser, state, kept)
-                saved_at = time.monotonic()
-    if checkpoint is not None:
-        _save(checkpoint, network, optimiser, state, kept)
-    network.load_state_dict(kept)
-    network.eval()
-    log(f"{name}: {state['step']} steps, kept the weights of step {state['kept_step']}")
-    return {
-        "steps": state["step"],
-        "kept_step": state["kept_step"],
-        "best_score": state["best"],
-        "curve": state["curve"],
-    }
+    batches = lru_cache(maxsize=1)(partial(_batches_of_epoch, rows, per_epoch, seed))
+
+    def take_step(step: int) -> Figures:
+        torch.manual_seed(derive_seed(seed, name, "step", step))
+        return {"loss": descent.follow(loss_of_rows(batches(step // per_epoch)[step % per_epoch]))}
+
+    training = TrainingLoop(
+        network,
+        {"network": descent},
+        take_step,
+        lambda judged, since: {"training_loss": mean_loss(since), "score": validation_score(judged)},
+        name=name,
+        steps=plan.steps,
+        look_every=plan.validate_every_steps,
+        patience_steps=plan.patience_steps,
+        score=lambda curve: curve[-1]["score"],
+        average=RunningAverage(network, plan.average_decay) if plan.average_decay else None,
+    )
+    course = training.run(checkpoint, log)
+    report = {"steps": course.step, "kept_step": course.kept_step}
+    return report | {"best_score": course.best, "curve": course.curve}
 
 
 def _batches_of_epoch(rows: int, batches: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
     """Return the shuffled rows of one epoch in batches of equal size up to 1: none of a single row."""
     order = np.random.default_rng(derive_seed(seed, "epoch", epoch)).permutation(rows)
     return np.array_split(order, batches)
-
-
-def _save(
-    checkpoint: TrainingCheckpoint,
-    network: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    state: dict[str, Any],
-    kept: dict[str, Tensor],
-) -> None:
-    checkpoint.save(
-        {
-            "network": network.state_dict(),
-            "optimiser": optimiser.state_dict(),
-            "state": state,
-            "kept": kept,
-        }
-    )

@@ -5,11 +5,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from interrupted_training import BreaksOff, Interrupted, checkpoint_after_every_step
 from torch import nn
 
 from matwheel.composition_models.elemnet import PRESETS, ElemNet, ElemNetSettings, elemnet_network
 from matwheel.core.errors import InputError
-from matwheel.training.checkpoints import TrainingCheckpoint
 from matwheel.training.resumable_training import TrainingPlan
 
 SMALL = {"width_factor": 0.2, "epochs": 2, "batch_size": 32, "learning_rate": 3e-3}
@@ -79,29 +79,16 @@ def test_dropout_is_off_at_prediction():
     assert model.predict(counts[:0]).shape == (0,)
 
 
-def test_a_resumed_training_ends_in_the_same_bits(tmp_path):
-    whole, report = fitted(dropout=(0.2, 0.1, 0.3, 0.2))
-    checkpoint = TrainingCheckpoint(tmp_path / "state.pt", "same")
-
-    class Killed(Exception):
-        pass
-
-    from matwheel.training import resumable_training
-
-    original = resumable_training.Progress.report
-
-    def report_always(self, done, **figures):
-        if done == 11:
-            raise Killed
-        original(self, done, **figures)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(resumable_training.Progress, "report", report_always)
-        patch.setattr(resumable_training.time, "monotonic", iter(range(0, 10**6, 30)).__next__)
-        with pytest.raises(Killed):
-            fitted(dropout=(0.2, 0.1, 0.3, 0.2), checkpoint=checkpoint)
-    assert checkpoint.load()["state"]["step"] == 10
-    resumed, resumed_report = fitted(dropout=(0.2, 0.1, 0.3, 0.2), checkpoint=checkpoint)
+@pytest.mark.parametrize("more", [{}, {"largest_gradient_norm": 0.1, "average_decay": 0.9}])
+def test_a_resumed_training_ends_in_the_same_bits(tmp_path, monkeypatch, more):
+    changes = {"dropout": (0.2, 0.1, 0.3, 0.2)} | more
+    whole, report = fitted(**changes)
+    checkpoint_after_every_step(monkeypatch)
+    checkpoint = BreaksOff(tmp_path / "state.pt", "same", saves=10)
+    with pytest.raises(Interrupted):
+        fitted(checkpoint=checkpoint, **changes)
+    assert checkpoint.load()["course"]["step"] == 10
+    resumed, resumed_report = fitted(checkpoint=checkpoint, **changes)
     assert report == resumed_report
     counts, _ = data()
     assert np.array_equal(whole.predict(counts), resumed.predict(counts))

@@ -23,9 +23,10 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,12 @@ from torch.nn import functional
 from matwheel.chapters.phonon.distance_network_settings import DistanceNetworkSettings
 from matwheel.core.errors import InputError
 from matwheel.core.files import atomic_path
+from matwheel.core.progress import Log, unheard
 from matwheel.core.seeds import derive_seed
 from matwheel.crystals.crystal import Crystal
 from matwheel.predictors.interface import fitted
+from matwheel.training.checkpoints import TrainingCheckpoint
+from matwheel.training.training_loop import Course, Descent, Figures, RunningAverage, TrainingLoop, mean_loss
 
 _PERIODIC = np.ones(3, dtype=np.int64)
 _SAME_POSITION_ANGSTROM = 1e-8
@@ -381,6 +385,8 @@ class DistanceNetwork:
         validation_targets: NDArray[np.float64],
         *,
         seed: int,
+        checkpoint: TrainingCheckpoint | None = None,
+        log: Log = unheard,
     ) -> dict[str, Any]:
         """Train; the state of the smallest validation error is kept.
 
@@ -391,6 +397,8 @@ class DistanceNetwork:
 
         Args:
             train_targets, validation_targets: shape (rows, targets), in the units of the labels.
+            checkpoint: makes the training resumable.
+            log: gets a line every few seconds.
 
         Returns:
             Report that JSON can hold: curve, chosen step, validation errors, parameters, settings.
@@ -406,10 +414,7 @@ class DistanceNetwork:
             validation_labels = np.zeros((0, train_labels.shape[1]))
         self._check_targets(train_labels, validation_labels)
         self._elements = frozenset(_atomic_numbers(train_crystals).values())
-        mean = np.nanmean(train_labels, axis=0)
-        deviation = np.nanstd(train_labels, axis=0)
-        # Labels that are all the same leave nothing to scale.
-        deviation = np.where(deviation > 1e-12 * np.maximum(np.abs(mean), 1.0), deviation, 1.0)
+        mean, deviation = _scales(train_labels)
         self.target_mean, self.target_deviation = torch.from_numpy(mean), torch.from_numpy(deviation)
 
         train_batch = self.batch_of(train_crystals)
@@ -424,6 +429,8 @@ class DistanceNetwork:
             validation_batch,
             (validation_labels - mean) / deviation,
             derive_seed(seed, self.name, "order"),
+            checkpoint,
+            log,
         )
         return report | {
             "training_rows": len(train_crystals),
@@ -569,6 +576,13 @@ def _checked_labels(
     return labels
 
 
+def _scales(labels: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and deviation of each target."""
+    mean, deviation = np.nanmean(labels, axis=0), np.nanstd(labels, axis=0)
+    # Labels that are all the same leave nothing to scale.
+    return mean, np.where(deviation > 1e-12 * np.maximum(np.abs(mean), 1.0), deviation, 1.0)
+
+
 def _train(
     network: FilterNetwork,
     train: EdgeBatch,
@@ -576,69 +590,64 @@ def _train(
     validation: EdgeBatch | None,
     validation_labels: NDArray[np.float64],
     seed: int,
+    checkpoint: TrainingCheckpoint | None,
+    log: Log,
 ) -> dict[str, Any]:
     """Train on standardised labels; leave the chosen state in the network and return the report."""
     settings = network.settings
     labels = torch.from_numpy(train_labels).float()
     with torch.no_grad():
         train_basis = network.basis(train.distance)
-        validation_basis = network.basis(validation.distance) if validation is not None else None
     network.start_from(train, train_basis, train_labels)
     parts = [_part(train, train_basis, row) for row in range(train.n)]
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    batches = list(islice(_shuffled_batches(train.n, settings.batch_size, seed), settings.steps))
+    descent = _descent(network)
+
+    def take_step(step: int) -> Figures:
+        batch, basis = _joined([parts[row] for row in batches[step]])
+        wanted = labels[torch.from_numpy(batches[step])]
+        return {"loss": descent.follow(_masked_loss(network(batch, basis=basis), wanted, settings.loss))}
+
+    def look(judged: FilterNetwork, since: list[Figures]) -> dict[str, float | None]:
+        entry: dict[str, float | None] = {"training_loss": mean_loss(since)} if since else {}
+        return entry | {"validation_error": _error_of(judged, validation, validation_labels)}
+
+    training = TrainingLoop(
+        network,
+        {"network": descent},
+        take_step,
+        look,
+        name="distance network",
+        steps=settings.steps,
+        look_every=settings.validate_every_steps,
+        from_start=True,
+        score=lambda curve: curve[-1]["validation_error"],
+        average=RunningAverage(network, settings.average_decay),
+        remedy=f"lower learning_rate ({settings.learning_rate:g})",
     )
-    average = {name: value.detach().clone() for name, value in network.named_parameters()}
-
-    def validation_error() -> float:
-        return _error_of(average, network, validation, validation_basis, validation_labels)
-
-    choice = _Choice(validation_error(), average)
-    losses: list[float] = []
-    batches = _shuffled_batches(train.n, settings.batch_size, seed)
-    for step, rows in zip(range(1, settings.steps + 1), batches, strict=False):
-        batch, basis = _joined([parts[row] for row in rows])
-        losses.append(_step(network, optimiser, step, batch, basis, labels[torch.from_numpy(rows)]))
-        _follow(average, network, step)
-        if step % settings.validate_every_steps == 0 or step == settings.steps:
-            choice.consider(step, losses, validation_error(), average)
-            losses = []
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            parameter.copy_(choice.state[name])
-    network.eval()
-    network.zero_grad(set_to_none=True)
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    return {"steps": settings.steps, **choice.report(), "parameters": parameters}
+    return _report(training.run(checkpoint, log), network)
 
 
-class _Choice:
-    """The state with the smallest validation error so far, and the curve that it was chosen on."""
+def _report(course: Course, network: FilterNetwork) -> dict[str, Any]:
+    return {
+        "steps": course.step,
+        "chosen_step": course.kept_step,
+        "start_validation_error": course.curve[0]["validation_error"],
+        "best_validation_error": course.best if math.isfinite(course.best) else None,
+        "curve": course.curve,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+    }
 
-    def __init__(self, error: float, start: Mapping[str, Tensor]) -> None:
-        self.curve: list[dict[str, float | None]] = [{"step": 0, "validation_error": _or_none(error)}]
-        self._choose(0, error, start)
 
-    def _choose(self, step: int, error: float, state: Mapping[str, Tensor]) -> None:
-        self.step, self.error = step, error
-        self.state = {name: value.clone() for name, value in state.items()}
-
-    def consider(self, step: int, losses: Sequence[float], error: float, state: Mapping[str, Tensor]) -> None:
-        """Note a step with the training losses since the last one, and take its state if it is better."""
-        self.curve.append(
-            {"step": step, "training_loss": float(np.mean(losses)), "validation_error": _or_none(error)}
-        )
-        # Without validation rows there is nothing to choose by: the last state is kept.
-        if error < self.error or math.isnan(error):
-            self._choose(step, error, state)
-
-    def report(self) -> dict[str, Any]:
-        return {
-            "chosen_step": self.step,
-            "start_validation_error": self.curve[0]["validation_error"],
-            "best_validation_error": _or_none(self.error),
-            "curve": self.curve,
-        }
+def _descent(network: FilterNetwork) -> Descent:
+    settings = network.settings
+    rate, decay = settings.learning_rate, settings.weight_decay
+    return Descent(
+        network,
+        torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay),
+        lambda step: rate * _rate_share(step + 1, settings.steps),
+        settings.largest_gradient_norm,
+    )
 
 
 def _shuffled_batches(rows: int, batch_size: int, seed: int) -> Iterator[NDArray[np.int64]]:
@@ -648,60 +657,13 @@ def _shuffled_batches(rows: int, batch_size: int, seed: int) -> Iterator[NDArray
         yield from np.array_split(order.permutation(rows), math.ceil(rows / batch_size))
 
 
-def _step(
-    network: FilterNetwork,
-    optimiser: torch.optim.Optimizer,
-    step: int,
-    batch: EdgeBatch,
-    basis: Tensor,
-    labels: Tensor,
-) -> float:
-    """Take one step down the gradient of the loss of a batch; return the loss."""
-    settings = network.settings
-    for group in optimiser.param_groups:
-        group["lr"] = settings.learning_rate * _rate_share(step, settings.steps)
-    loss = _masked_loss(network(batch, basis=basis), labels, settings.loss)
-    value = float(loss.detach())
-    if not math.isfinite(value):
-        raise FloatingPointError(
-            f"loss is {value} at step {step} of {settings.steps}: lower learning_rate "
-            f"({settings.learning_rate:g})"
-        )
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    nn.utils.clip_grad_norm_(network.parameters(), settings.largest_gradient_norm)
-    optimiser.step()
-    return value
-
-
-def _follow(average: Mapping[str, Tensor], network: FilterNetwork, step: int) -> None:
-    """Move the average of the weights on to those of a step."""
-    kept = network.settings.average_decay
-    # Early steps weigh less than the decay says, or the random start would stay in the average.
-    decay = min(kept, step / (step + 10.0)) if kept else 0.0
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            average[name].lerp_(parameter, 1.0 - decay)
-
-
 def _error_of(
-    state: dict[str, Tensor],
-    network: FilterNetwork,
-    crystals: EdgeBatch | None,
-    basis: Tensor | None,
-    labels: NDArray[np.float64],
-) -> float:
-    """Return the mean error of the network with other weights; NaN where no label is known."""
+    network: FilterNetwork, crystals: EdgeBatch | None, labels: NDArray[np.float64]
+) -> float | None:
+    """Return the mean error of a network; None where no label is known."""
     if crystals is None or not np.isfinite(labels).any():
-        return math.nan
-    with torch.no_grad():
-        predicted = torch.func.functional_call(network, state, (crystals,), {"basis": basis})
-    return _mean_error(predicted.double().numpy(), labels)
-
-
-def _or_none(error: float) -> float | None:
-    """Return an error as JSON can hold it: None where there are no validation rows."""
-    return None if math.isnan(error) else error
+        return None
+    return _mean_error(network(crystals).double().numpy(), labels)
 
 
 def _part(batch: EdgeBatch, basis: Tensor, row: int) -> tuple[EdgeBatch, Tensor]:

@@ -46,8 +46,8 @@ class DistanceNetworkSettings:
     """Of AdamW; the rate rises over the first tenth, then falls as a cosine."""
     weight_decay: NotNegative = 0.01
     """Of AdamW, too."""
-    largest_gradient_norm: Positive = 5.0
-    """Gradients are clipped to this norm."""
+    largest_gradient_norm: Positive | None = 5.0
+    """Gradients are clipped to this norm; null: not at all."""
     loss: Literal["mse", "l1", "huber"] = "mse"
     """Of the standardised targets."""
     average_decay: ShareBelowOne = 0.98

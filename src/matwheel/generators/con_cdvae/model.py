@@ -214,13 +214,11 @@ class ConditionalAutoencoder(nn.Module):
         joined: Tensor,
         batch: CrystalBatch,
         generator: torch.Generator,
-        decoder: nn.Module | None = None,
     ) -> dict[str, Tensor]:
         """Noise the crystals and return the losses of displacements and elements.
 
         Noisy elements are drawn from the crystal's own composition: in sampling the composition is fixed
-        before the positions are, so this is what the decoder will meet. `decoder`: the network to judge, the
-        model's own when None.
+        before the positions are, so this is what the decoder will meet.
         """
         device, crystals, atoms = joined.device, len(batch.counts), len(batch.types)
         # Levels that sampling leaves out are not learnt either.
@@ -245,7 +243,7 @@ class ConditionalAutoencoder(nn.Module):
         cumulative = (chance + clean).cumsum(-1)
         types = (cumulative < uniform * cumulative[:, -1:]).sum(-1).clamp(max=ELEMENTS - 1)
         displacement, logits = self.scores(
-            types, noisy, batch.lattices, batch.counts, batch.crystal_of_atom, joined, level, decoder
+            types, noisy, batch.lattices, batch.counts, batch.crystal_of_atom, joined, level
         )
         return {
             "coordinate": 0.5 * ((displacement - target) ** 2).sum(-1).mean(),
@@ -261,7 +259,6 @@ class ConditionalAutoencoder(nn.Module):
         crystal_of_atom: Tensor,
         joined: Tensor,
         level: Tensor,
-        decoder: nn.Module | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return displacements in units of the noise (atoms, 3), Cartesian, and element logits.
 
@@ -271,7 +268,7 @@ class ConditionalAutoencoder(nn.Module):
         images = nearest_images(frac_coords, lattices, counts, settings.neighbours, settings.cutoff_angstrom)
         position = level.to(joined.dtype) / (len(self.noise) - 1)
         condition = torch.cat([joined, sinusoidal(position, _NOISE_WIDTH)], dim=-1)
-        return (decoder or self.decoder)(types, images, condition, crystal_of_atom)
+        return self.decoder(types, images, condition, crystal_of_atom)
 
     def total_loss(self, losses: dict[str, Tensor]) -> Tensor:
         """Return the sum of losses by name, each with its weight of the settings."""

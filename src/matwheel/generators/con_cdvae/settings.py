@@ -106,10 +106,10 @@ class ConCDVAESettings:
     """Variance of its last step; linear in between."""
     learning_rate: Rate = 2e-3
     """Largest learning rate (Adam, one cycle per stage)."""
-    gradient_norm: Positive = 0.5
-    """Gradients are clipped to this norm."""
-    average_decay: Annotated[float, Field(gt=0, lt=1)] = 0.98
-    """Decay of the moving average of the weights that is kept."""
+    gradient_norm: Positive | None = 0.5
+    """Gradients are clipped to this norm; null: not at all."""
+    average_decay: ShareBelowOne = 0.98
+    """Decay of the moving average of the weights that is kept; 0: the plain weights."""
     evaluate_every: Steps = 50
     """Optimiser steps between two evaluations on validation crystals."""
     langevin_steps: Annotated[int, Field(ge=1, le=10_000)] = 2

@@ -11,34 +11,33 @@ distances and differences only, so a translated crystal is the same input.
 
 from __future__ import annotations
 
-import copy
 import math
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Generic, TypeVar
+from functools import reduce
+from operator import add
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from matwheel.core.progress import Log, Progress
+from matwheel.core.progress import Log
 from matwheel.core.seeds import derive_seed
-from matwheel.generators.con_cdvae.crystal_tensors import CrystalTensors
+from matwheel.generators.con_cdvae.crystal_tensors import CrystalBatch, CrystalTensors
 from matwheel.generators.con_cdvae.diffusion_prior import DiffusionPrior
 from matwheel.generators.con_cdvae.model import ConditionalAutoencoder
 from matwheel.generators.con_cdvae.settings import ConCDVAESettings
 from matwheel.training.checkpoints import TrainingCheckpoint
+from matwheel.training.training_loop import Descent, Figures, Network, RunningAverage, TrainingLoop
 
-_CHECKPOINT_SECONDS = 20.0
 _WARM_UP = 0.15
 _FIRST_RATE = 1 / 25
 
 Losses = dict[str, Tensor]
-Model = TypeVar("Model", bound=nn.Module)
-StepLoss = Callable[[Model, int, torch.Generator], tuple[Tensor, Losses]]
-Evaluation = Callable[[Model], dict[str, float]]
+StepLosses = Callable[[int, torch.Generator], tuple[Tensor, Losses]]
+"""Returns the loss of a step, and what it is made of."""
 
 
 def one_cycle(step: int, steps: int, largest: float) -> float:
@@ -78,248 +77,170 @@ def fit_autoencoder_and_prior(
     log: Log,
 ) -> dict[str, Any]:
     """Train both models in place; return the report."""
-    stages = _Stages(checkpoint, settings, log)
-    report: dict[str, Any] = {"settings": asdict(settings), "crystals": len(train), "stages": {}}
-
-    def all_losses(
-        model: ConditionalAutoencoder, step: int, generator: torch.Generator
-    ) -> tuple[Tensor, Losses]:
-        rows = rows_of_step(len(train), settings.batch_size, step, derive_seed(seed, "autoencoder"))
-        batch = train.batch(rows, device)
-        mean, log_variance = model.encoder(batch.graphs)
-        latent = mean + (0.5 * log_variance).exp() * _normal(mean, generator)
-        joined = model.joined(latent, batch.labels)
-        losses = model.latent_losses(mean, log_variance, latent, batch.labels)
-        losses |= model.head_losses(joined, batch, generator)
-        losses |= model.decoder_losses(model.dropped(joined, generator), batch, generator)
-        return model.total_loss(losses), losses
-
-    def validation_losses(model: ConditionalAutoencoder) -> dict[str, float]:
-        assert validation is not None  # or nobody evaluates
-        return _validation_losses(model, validation, device, derive_seed(seed, "validation"))
-
-    report["stages"]["autoencoder"] = stages.run(
-        "autoencoder",
-        autoencoder,
-        all_losses,
-        settings.autoencoder_steps,
-        derive_seed(seed, "autoencoder noise"),
-        evaluate=validation_losses if validation is not None else None,
-        patience=settings.head_patience,
-    )
-
+    stages = _Stages(autoencoder, train, validation, settings, device, seed, checkpoint, log)
+    reports = {"autoencoder": stages.fit_autoencoder()}
     autoencoder.eval()
-    mean, log_variance = _posteriors(autoencoder, train, device)
-    train_labels = train.labels.to(device)
-
-    def decoder_loss(decoder: nn.Module, step: int, generator: torch.Generator) -> tuple[Tensor, Losses]:
-        rows = rows_of_step(len(train), settings.batch_size, step, derive_seed(seed, "decoder"))
-        batch = train.batch(rows, device, graphs=False)
-        index = torch.from_numpy(batch.rows).to(device)
-        with torch.no_grad():
-            latent = mean[index] + (0.5 * log_variance[index]).exp() * _normal(mean[index], generator)
-            joined = autoencoder.joined(latent, batch.labels)
-        joined = autoencoder.dropped(joined, generator)
-        losses = autoencoder.decoder_losses(joined, batch, generator, decoder=decoder)
-        return autoencoder.total_loss(losses), losses
-
-    def decoder_validation(decoder: nn.Module) -> dict[str, float]:
-        used, autoencoder.decoder = autoencoder.decoder, decoder
-        losses = validation_losses(autoencoder)
-        autoencoder.decoder = used
-        return {name: losses[name] for name in ("coordinate", "type")}
-
+    posteriors = _posteriors(autoencoder, train, device)
     if settings.decoder_steps:
-        report["stages"]["decoder"] = stages.run(
-            "decoder",
-            autoencoder.decoder,
-            decoder_loss,
-            settings.decoder_steps,
-            derive_seed(seed, "decoder noise"),
-            evaluate=decoder_validation if validation is not None else None,
-        )
-
-    prior.set_ranges(mean, log_variance, train_labels)
-
-    def prior_loss(model: DiffusionPrior, step: int, generator: torch.Generator) -> tuple[Tensor, Losses]:
-        rows = rows_of_step(len(train), settings.prior_batch_size, step, derive_seed(seed, "prior"))
-        index = torch.from_numpy(rows).to(device)
-        latent = mean[index] + (0.5 * log_variance[index]).exp() * _normal(mean[index], generator)
-        loss = model.loss(latent, train_labels[index], generator)
-        return loss, {"noise": loss}
-
-    report["stages"]["prior"] = stages.run(
-        "prior", prior, prior_loss, settings.prior_steps, derive_seed(seed, "prior noise")
-    )
-    return report
+        reports["decoder"] = stages.fit_decoder(posteriors)
+    reports["prior"] = stages.fit_prior(prior, posteriors)
+    return {"settings": asdict(settings), "crystals": len(train), "stages": reports}
 
 
 class _Stages:
-    """Runs stages one after the other and keeps what a later call needs to go on."""
-
-    def __init__(self, checkpoint: TrainingCheckpoint | None, settings: ConCDVAESettings, log: Log) -> None:
-        self.checkpoint, self.settings, self.log = checkpoint, settings, log
-        saved = checkpoint.load() if checkpoint is not None else None
-        self.finished: dict[str, Any] = saved["finished"] if saved else {}
-        self.current: dict[str, Any] | None = saved["current"] if saved else None
-        self.saved_at = time.monotonic()
-
-    def save(self, current: dict[str, Any] | None) -> None:
-        if self.checkpoint is not None:
-            self.checkpoint.save({"finished": self.finished, "current": current})
-        self.saved_at = time.monotonic()
-
-    def run(
-        self,
-        name: str,
-        model: Model,
-        loss_of: StepLoss[Model],
-        steps: int,
-        seed: int,
-        *,
-        evaluate: Evaluation[Model] | None = None,
-        patience: int | None = None,
-    ) -> dict[str, Any]:
-        """Train `model` for `steps` and put the kept weights into it; return the stage's report.
-
-        The kept weights are the moving average at the end or, with `patience` and `evaluate`, at the smallest
-        'heads' of the evaluations.
-        """
-        if name in self.finished:
-            model.load_state_dict(self.finished[name]["kept"])
-            return self.finished[name]["report"]
-        stage = _Stage(name, model, self.settings, evaluate, patience)
-        if self.current is not None and self.current["name"] == name:
-            stage.resume(self.current)
-            self.log(f"{name}: resumed at step {stage.step}")
-        self.current = None
-        progress = Progress(f"{name} step", steps, self.log, done=stage.step)
-        model.train()
-        while stage.step < steps:
-            loss = stage.take_step(loss_of, steps, seed)
-            if stage.step % self.settings.evaluate_every == 0 or stage.step == steps:
-                stage.look()
-                if stage.is_past_patience():
-                    break
-            progress.report(stage.step, loss=loss.item())
-            if self.checkpoint is not None and time.monotonic() - self.saved_at > _CHECKPOINT_SECONDS:
-                self.save(stage.to_save())
-        self.finished[name] = stage.finish(self.log)
-        self.save(None)
-        return self.finished[name]["report"]
-
-
-class _Stage(Generic[Model]):
-    """One stage under way: a model, the moving average of its weights, its optimiser and what is kept."""
+    """The three trainings; each learns from what the last one left."""
 
     def __init__(
         self,
-        name: str,
-        model: Model,
+        autoencoder: ConditionalAutoencoder,
+        train: CrystalTensors,
+        validation: CrystalTensors | None,
         settings: ConCDVAESettings,
-        evaluate: Evaluation[Model] | None,
-        patience: int | None,
+        device: torch.device,
+        seed: int,
+        checkpoint: TrainingCheckpoint | None,
+        log: Log,
     ) -> None:
-        self.name, self.model, self.settings = name, model, settings
-        self.evaluate, self.patience = evaluate, patience
-        self.parameters = list(model.parameters())
-        self.optimiser = torch.optim.Adam(self.parameters, lr=settings.learning_rate)
-        self.average = copy.deepcopy(model).eval().requires_grad_(False)
-        self.kept: dict[str, Tensor] = {}
-        self.state: dict[str, Any] = {
-            "step": 0, "best": float("inf"), "best_step": 0, "sums": {}, "curve": [],
-        }  # fmt: skip
+        self.autoencoder, self.train, self.validation = autoencoder, train, validation
+        self.settings, self.device, self.seed = settings, device, seed
+        self.checkpoint, self.log = checkpoint, log
 
-    @property
-    def step(self) -> int:
-        """Number of steps taken."""
-        return self.state["step"]
+    def fit_autoencoder(self) -> dict[str, Any]:
+        """Train all parts but the prior; the state with the best heads is kept."""
+        model, settings = self.autoencoder, self.settings
 
-    def to_save(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "kept": self.kept,
-            "state": self.state,
-        }
+        def losses_of_step(step: int, generator: torch.Generator) -> tuple[Tensor, Losses]:
+            batch = self._batch("autoencoder", step)
+            mean, log_variance = model.encoder(batch.graphs)
+            latent = mean + (0.5 * log_variance).exp() * _normal(mean, generator)
+            joined = model.joined(latent, batch.labels)
+            losses = model.latent_losses(mean, log_variance, latent, batch.labels)
+            losses |= model.head_losses(joined, batch, generator)
+            losses |= model.decoder_losses(model.dropped(joined, generator), batch, generator)
+            return model.total_loss(losses), losses
 
-    def resume(self, saved: Mapping[str, Any]) -> None:
-        """Go on from what `to_save` returned."""
-        self.model.load_state_dict(saved["model"])
-        self.average.load_state_dict(saved["average"])
-        self.optimiser.load_state_dict(saved["optimiser"])
-        self.kept, self.state = saved["kept"], saved["state"]
+        return self._run(
+            "autoencoder",
+            model,
+            losses_of_step,
+            settings.autoencoder_steps,
+            self._validation_losses,
+            # A state is looked at, and so may be left, every so many steps only.
+            patience=math.ceil(settings.head_patience / settings.evaluate_every) * settings.evaluate_every,
+        )
 
-    def take_step(self, loss_of: StepLoss[Model], steps: int, seed: int) -> Tensor:
-        """Move the weights down the gradient and the average after them; return the loss."""
-        step, settings = self.step, self.settings
-        for group in self.optimiser.param_groups:
-            group["lr"] = one_cycle(step, steps, settings.learning_rate)
-        generator = torch.Generator().manual_seed(derive_seed(seed, step))
-        loss, losses = loss_of(self.model, step, generator)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.parameters, settings.gradient_norm)
-        if not (torch.isfinite(loss) and torch.isfinite(norm)):
-            shown = ", ".join(f"{key} {value.item():.3g}" for key, value in losses.items())
-            raise FloatingPointError(
-                f"Con-CDVAE stage {self.name}, step {step}: the loss or its gradient is not finite ({shown})"
-                "; lower learning_rate or look for a strange training crystal or label"
-            )
-        self.optimiser.step()
-        _follow(self.average, self.model, min(settings.average_decay, (1 + step) / (10 + step)))
-        self.state["step"] = step + 1
-        sums = self.state["sums"]
-        for key, value in losses.items():
-            sums[key] = sums.get(key, 0.0) + float(value.detach())
-        return loss
+    def fit_decoder(self, posteriors: tuple[Tensor, Tensor]) -> dict[str, Any]:
+        """Train the decoder alone on latent vectors that the encoder gave."""
+        autoencoder = self.autoencoder
 
-    def look(self) -> None:
-        """Note the mean losses since the last look and evaluate the average; keep it if it is the best."""
-        state = self.state
-        since = self.step - (state["curve"][-1]["step"] if state["curve"] else 0)
-        entry: dict[str, Any] = {"step": self.step}
-        entry["train"] = {key: value / since for key, value in state["sums"].items()}
-        state["sums"] = {}
-        if self.evaluate is not None:
-            entry["validation"] = self.evaluate(self.average)
-            heads = entry["validation"].get("heads", float("inf"))
-            if self.patience is not None and heads < state["best"]:
-                state["best"], state["best_step"] = heads, self.step
-                self.kept = _copy(self.average)
-        state["curve"].append(entry)
+        def losses_of_step(step: int, generator: torch.Generator) -> tuple[Tensor, Losses]:
+            batch = self._batch("decoder", step, graphs=False)
+            with torch.no_grad():
+                latent = _drawn(posteriors, torch.from_numpy(batch.rows).to(self.device), generator)
+                joined = autoencoder.joined(latent, batch.labels)
+            losses = autoencoder.decoder_losses(autoencoder.dropped(joined, generator), batch, generator)
+            return autoencoder.total_loss(losses), losses
 
-    def is_past_patience(self) -> bool:
-        since_best = self.step - self.state["best_step"]
-        return bool(self.kept) and self.patience is not None and since_best >= self.patience
+        def validation_losses(decoder: nn.Module) -> dict[str, float]:
+            used, autoencoder.decoder = autoencoder.decoder, decoder
+            losses = self._validation_losses(autoencoder)
+            autoencoder.decoder = used
+            return {name: losses[name] for name in ("coordinate", "type")}
 
-    def finish(self, log: Log) -> dict[str, Any]:
-        """Put the kept weights into the model; return them and the report."""
-        state = self.state
-        if not self.kept:
-            self.kept, state["best_step"] = _copy(self.average), self.step
-        self.model.load_state_dict(self.kept)
-        self.model.eval()
-        log(f"{self.name}: {self.step} steps, kept the weights of step {state['best_step']}")
-        report = {"steps": self.step, "kept_step": state["best_step"], "curve": state["curve"]}
-        return {"kept": self.kept, "report": report}
+        decoder: nn.Module = autoencoder.decoder
+        return self._run("decoder", decoder, losses_of_step, self.settings.decoder_steps, validation_losses)
+
+    def fit_prior(self, prior: DiffusionPrior, posteriors: tuple[Tensor, Tensor]) -> dict[str, Any]:
+        """Train the diffusion model of the latent vectors."""
+        labels, settings = self.train.labels.to(self.device), self.settings
+        prior.set_ranges(*posteriors, labels)
+
+        def losses_of_step(step: int, generator: torch.Generator) -> tuple[Tensor, Losses]:
+            seed = derive_seed(self.seed, "prior")
+            rows = rows_of_step(len(self.train), settings.prior_batch_size, step, seed)
+            index = torch.from_numpy(rows).to(self.device)
+            loss = prior.loss(_drawn(posteriors, index, generator), labels[index], generator)
+            return loss, {"noise": loss}
+
+        return self._run("prior", prior, losses_of_step, settings.prior_steps)
+
+    def _batch(self, stage: str, step: int, *, graphs: bool = True) -> CrystalBatch:
+        seed = derive_seed(self.seed, stage)
+        rows = rows_of_step(len(self.train), self.settings.batch_size, step, seed)
+        return self.train.batch(rows, self.device, graphs=graphs)
+
+    def _validation_losses(self, model: ConditionalAutoencoder) -> dict[str, float]:
+        assert self.validation is not None  # or nobody evaluates
+        return _validation_losses(model, self.validation, self.device, derive_seed(self.seed, "validation"))
+
+    def _run(
+        self,
+        stage: str,
+        model: Network,
+        losses_of_step: StepLosses,
+        steps: int,
+        evaluate: Callable[[Network], dict[str, float]] | None = None,
+        *,
+        patience: int | None = None,
+    ) -> dict[str, Any]:
+        """Train `model` and put the kept weights into it; return the stage's report.
+
+        The kept weights are the moving average at the end or, with `patience` and validation crystals, at the
+        smallest 'heads' of the evaluations.
+        """
+        settings, evaluates = self.settings, evaluate if self.validation is not None else None
+        descent, noise_seed = self._descent(model, steps), derive_seed(self.seed, f"{stage} noise")
+
+        def take_step(step: int) -> Figures:
+            noise = torch.Generator().manual_seed(derive_seed(noise_seed, step))
+            loss, losses = losses_of_step(step, noise)
+            descent.follow(loss, **losses)
+            return {name: float(value.detach()) for name, value in losses.items()}
+
+        def look(judged: Network, since: list[Figures]) -> dict[str, Any]:
+            entry = {"train": {name: _mean(name, since) for name in since[0]}}
+            return entry if evaluates is None else entry | {"validation": evaluates(judged)}
+
+        def heads(curve: Sequence[Mapping[str, Any]]) -> float | None:
+            return curve[-1]["validation"]["heads"] if evaluates is not None and patience else None
+
+        training = TrainingLoop(
+            model,
+            {"network": descent},
+            take_step,
+            look,
+            name=f"Con-CDVAE stage {stage}",
+            steps=steps,
+            look_every=settings.evaluate_every,
+            patience_steps=patience,
+            score=heads,
+            average=RunningAverage(model, settings.average_decay, warm_up=9),
+            remedy="lower learning_rate or look for a strange training crystal or label",
+        )
+        course = training.run(self.checkpoint.stage(stage) if self.checkpoint else None, self.log)
+        return {"steps": course.step, "kept_step": course.kept_step, "curve": course.curve}
+
+    def _descent(self, model: nn.Module, steps: int) -> Descent:
+        largest = self.settings.learning_rate
+        optimiser = torch.optim.Adam(model.parameters(), lr=largest)
+        return Descent(
+            model, optimiser, lambda step: one_cycle(step, steps, largest), self.settings.gradient_norm
+        )
+
+
+def _drawn(posteriors: tuple[Tensor, Tensor], index: Tensor, generator: torch.Generator) -> Tensor:
+    """Return latent vectors of some crystals, drawn from their posteriors."""
+    mean, log_variance = (part[index] for part in posteriors)
+    return mean + (0.5 * log_variance).exp() * _normal(mean, generator)
+
+
+def _mean(name: str, since: Sequence[Figures]) -> float:
+    """Return the mean of a figure, added up in the order of the steps."""
+    return reduce(add, (figures[name] for figures in since), 0.0) / len(since)
 
 
 def _normal(like: Tensor, generator: torch.Generator) -> Tensor:
     return torch.randn(like.shape, generator=generator).to(like.device)
-
-
-def _copy(model: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in model.state_dict().items()}
-
-
-@torch.no_grad()
-def _follow(average: nn.Module, model: nn.Module, decay: float) -> None:
-    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
-    for kept, new in zip(average.buffers(), model.buffers(), strict=True):
-        kept.copy_(new)
 
 
 @torch.no_grad()

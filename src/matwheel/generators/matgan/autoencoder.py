@@ -201,8 +201,9 @@ class CompositionAutoencoder:
             cells = torch.from_numpy(encode(counts[rows])).to(self.device)
             return dice_loss(cells, network(cells))
 
-        def non_decodable_share() -> float:
-            return 1.0 - float(self.is_decodable(validation_counts).mean())
+        def non_decodable_share(judged: nn.Module) -> float:
+            decoded = self._reconstruct(judged, validation_counts)
+            return 1.0 - float((decoded == validation_counts).all(axis=1).mean())
 
         report = train_network(
             network,
@@ -225,7 +226,6 @@ class CompositionAutoencoder:
             "validation_decodable": float(self.is_decodable(validation_counts).mean()),
         }
 
-    @torch.no_grad()
     def reconstruct(self, counts: NDArray[np.integer]) -> NDArray[np.uint8]:
         """Return the decoded compositions, shape of `counts`; not reduced, and a row may be all zeros.
 
@@ -236,13 +236,7 @@ class CompositionAutoencoder:
         if self._network is None:
             raise RuntimeError("fit or load the autoencoder first")
         self._check(counts, "given")
-        self._network.eval()
-        decoded = np.zeros(np.shape(counts), dtype=np.uint8)
-        for first in range(0, len(counts), _ROWS_AT_A_TIME):
-            rows = slice(first, first + _ROWS_AT_A_TIME)
-            cells = torch.from_numpy(encode(counts[rows])).to(self.device)
-            decoded[rows] = decode(self._network(cells), self.settings.threshold).cpu().numpy()
-        return decoded
+        return self._reconstruct(self._network, counts)
 
     def is_decodable(self, counts: NDArray[np.integer]) -> NDArray[np.bool_]:
         """Say of each composition whether it is decoded exactly, shape (n,).
@@ -281,6 +275,16 @@ class CompositionAutoencoder:
         model._network.load_state_dict(saved["weights"])
         model._network.eval()
         return model
+
+    @torch.no_grad()
+    def _reconstruct(self, network: nn.Module, counts: NDArray[np.integer]) -> NDArray[np.uint8]:
+        network.eval()
+        decoded = np.zeros(np.shape(counts), dtype=np.uint8)
+        for first in range(0, len(counts), _ROWS_AT_A_TIME):
+            rows = slice(first, first + _ROWS_AT_A_TIME)
+            cells = torch.from_numpy(encode(counts[rows])).to(self.device)
+            decoded[rows] = decode(network(cells), self.settings.threshold).cpu().numpy()
+        return decoded
 
     def _new_network(self) -> nn.Module:
         settings = self.settings

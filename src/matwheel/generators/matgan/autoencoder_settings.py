@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from matwheel.core.settings import (
     Batch,
+    Positive,
     Rate,
     ShareBelowOne,
     Steps,
@@ -43,6 +44,11 @@ class AutoencoderSettings:
     """Steps between two looks at the validation rows, which choose the state kept."""
     patience_steps: Steps = 300
     """Steps without a better validation after which training ends."""
+    largest_gradient_norm: Positive | None = None
+    """Gradients are clipped to this norm; null: not at all."""
+    average_decay: ShareBelowOne = 0.0
+    """Decay per step of the running average of the weights that is validated and kept; 0: the plain weights.
+    """
     threshold: ShareBelowOne = 0.5
     """What the largest cell of a column must exceed for its element to be present."""
 
@@ -57,4 +63,6 @@ class AutoencoderSettings:
             schedule=self.schedule,
             validate_every_steps=self.validate_every_steps,
             patience_steps=self.patience_steps,
+            largest_gradient_norm=self.largest_gradient_norm,
+            average_decay=self.average_decay,
         )

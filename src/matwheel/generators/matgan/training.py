@@ -7,10 +7,8 @@ that is kept is the one whose samples recover most of the validation rows.
 
 from __future__ import annotations
 
-import copy
 import math
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,14 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from matwheel.core.progress import Log, Progress
+from matwheel.core.progress import Log
 from matwheel.core.seeds import derive_seed
 from matwheel.generators.matgan.networks import GeneratorNetwork, InfillGenerator, cells_of, make_critic
 from matwheel.generators.matgan.settings import MatGANSettings
 from matwheel.training import random_draws
 from matwheel.training.checkpoints import TrainingCheckpoint
+from matwheel.training.training_loop import Descent, Figures, RunningAverage, TrainingLoop
 
-_CHECKPOINT_SECONDS = 20.0
 _BETAS = (0.5, 0.9)
 
 Judgement = Callable[[GeneratorNetwork], tuple[float, float]]
@@ -67,103 +65,97 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "critic"))
         critic = make_critic(rows.shape[1], settings).to(device)
-    average = copy.deepcopy(generator)
-    optimisers: dict[str, torch.optim.Optimizer] = {
-        "generator": torch.optim.Adam(generator.parameters(), settings.generator_rate, betas=_BETAS),
-        "critic": torch.optim.Adam(critic.parameters(), settings.critic_rate, betas=_BETAS),
-    }
-    stateful: dict[str, nn.Module | torch.optim.Optimizer]
-    stateful = {"generator": generator, "critic": critic, "average": average}
-    stateful |= {f"{name}_optimiser": optimiser for name, optimiser in optimisers.items()}
-    state: dict[str, Any] = {"step": 0, "curve": [], "best": [-1.0, -1.0], "kept_step": 0}
-    kept = copy.deepcopy(average.state_dict())
-    saved = checkpoint.load() if checkpoint is not None else None
-    if saved is not None:
-        for name, part in stateful.items():
-            part.load_state_dict(saved[name])
-        state, kept = saved["state"], saved["kept"]
-        log(f"resume at step {state['step']}")
-    progress = Progress("GAN step", settings.steps, log, done=state["step"])
-    saved_at = time.monotonic()
-    with torch.random.fork_rng(devices=[]):
-        while state["step"] < settings.steps:
-            step = state["step"]
-            torch.manual_seed(derive_seed(seed, "step", step))
-            if settings.schedule == "cosine":
-                share = 0.5 + 0.5 * math.cos(math.pi * step / settings.steps)
-                optimisers["generator"].param_groups[0]["lr"] = share * settings.generator_rate
-                optimisers["critic"].param_groups[0]["lr"] = share * settings.critic_rate
-            distance = _step(generator, critic, optimisers, rows, settings)
-            if not math.isfinite(distance):
-                raise FloatingPointError(
-                    f"GAN step {step}: the critic's loss is not finite; lower critic_rate or generator_rate"
-                )
-            _average(average, generator, min(settings.average_decay, (step + 1) / (step + 10)))
-            state["step"] = step + 1
-            if state["step"] % settings.evaluate_every == 0 or state["step"] == settings.steps:
-                recovery, uniqueness = judge(average)
-                state["curve"].append(
-                    {"step": step + 1, "distance": distance, "recovery": recovery, "uniqueness": uniqueness}
-                )
-                # A state that repeats itself too often is kept only while there is no other.
-                rank = [float(uniqueness >= settings.smallest_uniqueness), recovery]
-                if rank > state["best"]:
-                    state["best"], state["kept_step"] = rank, step + 1
-                    kept = copy.deepcopy(average.state_dict())
-                log(f"GAN step {step + 1}: recovery {recovery:.4f}, uniqueness {uniqueness:.4f}")
-            progress.report(state["step"], distance=distance)
-            if checkpoint is not None and time.monotonic() - saved_at > _CHECKPOINT_SECONDS:
-                states = {name: part.state_dict() for name, part in stateful.items()}
-                checkpoint.save({**states, "state": state, "kept": kept})
-                saved_at = time.monotonic()
-    generator.load_state_dict(kept)
-    return {"steps": state["step"], "kept_step": state["kept_step"], "curve": state["curve"]}
+    game = _Game(generator, critic, rows, settings, seed)
+
+    def look(judged: GeneratorNetwork, since: list[Figures]) -> dict[str, float]:
+        recovery, uniqueness = judge(judged)
+        return {"distance": since[-1]["distance"], "recovery": recovery, "uniqueness": uniqueness}
+
+    def score(curve: Sequence[Mapping[str, float]]) -> float:
+        # A state that repeats itself too often is kept only while there is no other.
+        return -curve[-1]["recovery"] - 2.0 * (curve[-1]["uniqueness"] >= settings.smallest_uniqueness)
+
+    training = TrainingLoop(
+        generator,
+        game.descents,
+        game.take_step,
+        look,
+        name="GAN",
+        steps=settings.steps,
+        look_every=settings.evaluate_every,
+        score=score,
+        average=RunningAverage(generator, settings.average_decay, warm_up=9),
+        remedy="lower critic_rate or generator_rate",
+    )
+    course = training.run(checkpoint, log)
+    return {"steps": course.step, "kept_step": course.kept_step, "curve": course.curve}
 
 
-def _step(
-    generator: GeneratorNetwork,
-    critic: nn.Module,
-    optimisers: dict[str, torch.optim.Optimizer],
-    rows: Tensor,
-    settings: MatGANSettings,
-) -> float:
-    """Update the critic several times and the generator once; return the critic's distance."""
-    size = settings.batch_size
+class _Game:
+    """Critic and generator against each other."""
 
-    def drawn_rows() -> Tensor:
-        return rows[random_draws.rows(len(rows), size, device=rows.device)]
+    def __init__(
+        self,
+        generator: GeneratorNetwork,
+        critic: nn.Module,
+        rows: Tensor,
+        settings: MatGANSettings,
+        seed: int,
+    ) -> None:
+        self.generator, self.critic, self.rows = generator, critic, rows
+        self.settings, self.seed = settings, seed
+        self.descents = {
+            "generator": self._descent(generator, settings.generator_rate),
+            "critic": self._descent(critic, settings.critic_rate),
+        }
 
-    def drawn() -> Tensor:
-        noise = random_draws.normal(size, settings.latent_width, device=rows.device)
-        return generator(noise, drawn_rows())
+    def _descent(self, network: nn.Module, rate: float) -> Descent:
+        def rate_of_step(step: int) -> float:
+            return (0.5 + 0.5 * math.cos(math.pi * step / self.settings.steps)) * rate
 
-    distance = math.nan
-    for _ in range(settings.critic_steps):
-        real = cells_of(drawn_rows())
+        optimiser = torch.optim.Adam(network.parameters(), rate, betas=_BETAS)
+        return Descent(network, optimiser, rate_of_step if self.settings.schedule == "cosine" else None)
+
+    def _drawn_rows(self) -> Tensor:
+        size = self.settings.batch_size
+        return self.rows[random_draws.rows(len(self.rows), size, device=self.rows.device)]
+
+    def _made(self) -> Tensor:
+        size, width = self.settings.batch_size, self.settings.latent_width
+        noise = random_draws.normal(size, width, device=self.rows.device)
+        return self.generator(noise, self._drawn_rows())
+
+    def take_step(self, step: int) -> Figures:
+        """Update the critic several times and the generator once; return the critic's distance."""
+        torch.manual_seed(derive_seed(self.seed, "step", step))
+        distance = math.nan
+        for _ in range(self.settings.critic_steps):
+            distance = self._teach_critic()
+        self.critic.requires_grad_(False)
+        loss = -self.critic(self._made()).mean()
+        if isinstance(self.generator, InfillGenerator):
+            loss = self.settings.adversarial_weight * loss
+            reconstruction = self.generator.reconstruction_loss(self._drawn_rows())
+            loss = loss + self.settings.reconstruction_weight * reconstruction
+        self.descents["generator"].follow(loss)
+        self.critic.requires_grad_(True)
+        return {"distance": distance}
+
+    def _teach_critic(self) -> float:
+        settings = self.settings
+        real = cells_of(self._drawn_rows())
         with torch.no_grad():
-            made = drawn()
-        difference = critic(real).mean() - critic(made).mean()
+            made = self._made()
+        difference = self.critic(real).mean() - self.critic(made).mean()
         loss = -difference
         if settings.lipschitz == "penalty":
-            loss = loss + settings.penalty_weight * _gradient_penalty(critic, real, made)
-        optimisers["critic"].zero_grad(set_to_none=True)
-        loss.backward()
-        optimisers["critic"].step()
+            loss = loss + settings.penalty_weight * _gradient_penalty(self.critic, real, made)
+        self.descents["critic"].follow(loss)
         if settings.lipschitz == "clipping":
             with torch.no_grad():
-                for weights in critic.parameters():
+                for weights in self.critic.parameters():
                     weights.clamp_(-settings.clipping_limit, settings.clipping_limit)
-        distance = difference.item()
-    critic.requires_grad_(False)
-    loss = -critic(drawn()).mean()
-    if isinstance(generator, InfillGenerator):
-        loss = settings.adversarial_weight * loss
-        loss = loss + settings.reconstruction_weight * generator.reconstruction_loss(drawn_rows())
-    optimisers["generator"].zero_grad(set_to_none=True)
-    loss.backward()
-    optimisers["generator"].step()
-    critic.requires_grad_(True)
-    return distance if math.isfinite(loss.item()) else math.nan
+        return difference.item()
 
 
 def _gradient_penalty(critic: nn.Module, real: Tensor, made: Tensor) -> Tensor:
@@ -172,12 +164,3 @@ def _gradient_penalty(critic: nn.Module, real: Tensor, made: Tensor) -> Tensor:
     between = (share * real + (1 - share) * made).requires_grad_()
     (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
     return (slope.flatten(1).norm(dim=1) - 1).square().mean()
-
-
-@torch.no_grad()
-def _average(average: nn.Module, generator: nn.Module, decay: float) -> None:
-    """Move the averaged weights towards the generator's; running statistics are taken as they are."""
-    for mean, value in zip(average.parameters(), generator.parameters(), strict=True):
-        mean.lerp_(value, 1 - decay)
-    for kept, latest in zip(average.buffers(), generator.buffers(), strict=True):
-        kept.copy_(latest)

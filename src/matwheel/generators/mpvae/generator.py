@@ -346,7 +346,7 @@ class MPVAE:
 
         with _without_gradients(frozen):
             report = train_network(
-                network, len(learnt), loss_of_rows, lambda: self._mean_loss(network, check_examples),
+                network, len(learnt), loss_of_rows, lambda judged: self._mean_loss(judged, check_examples),
                 self._plan(steps, rate, len(learnt)), name=name, seed=seed, checkpoint=checkpoint, log=log,
             )  # fmt: skip
         return {"rows": len(usable), "descriptions": len(learnt), **report}
@@ -371,6 +371,8 @@ class MPVAE:
             validate_every_steps=max(_FEWEST_LOOKS, min(settings.validate_every, steps)),
             patience_steps=steps,
             optimiser=settings.optimiser,
+            largest_gradient_norm=settings.largest_gradient_norm,
+            average_decay=settings.average_decay,
         )
 
     def _mean_loss(self, network: SiteNetwork | PublishedNetwork, examples: _Examples) -> float:

@@ -8,7 +8,17 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from matwheel.core.errors import InputError
-from matwheel.core.settings import Batch, Count, NotNegative, Rate, ShareBelowOne, Steps, Width, settings
+from matwheel.core.settings import (
+    Batch,
+    Count,
+    NotNegative,
+    Positive,
+    Rate,
+    ShareBelowOne,
+    Steps,
+    Width,
+    settings,
+)
 
 
 @settings
@@ -47,6 +57,11 @@ class MPVAESettings:
     """'one_cycle' or 'constant', see `matwheel.training.resumable_training.TrainingPlan`."""
     validate_every: Steps = 500
     """Steps between two looks at the validation rows."""
+    largest_gradient_norm: Positive | None = None
+    """Gradients are clipped to this norm; null: not at all."""
+    average_decay: ShareBelowOne = 0.0
+    """Decay per step of the running average of the weights that is validated and kept; 0: the plain weights.
+    """
     freeze_encoder: bool = False
     """Fine-tuning leaves the first half of the encoder and its normalisation as they are."""
     dropout: ShareBelowOne = 0.1

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from interrupted_training import BreaksOff, Interrupted, checkpoint_after_every_step
 
 from matwheel.chapters.phonon.distance_network import (
     DistanceNetwork,
@@ -202,6 +203,21 @@ def test_same_seed_same_bits_and_another_seed_another_model(fitted: DistanceNetw
     other = DistanceNetwork(QUICK)
     other.fit(CRYSTALS[:14], LABELS[:14], CRYSTALS[14:], LABELS[14:], seed=4)
     assert not np.array_equal(other.predict(CRYSTALS), fitted.predict(CRYSTALS))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"learning_rate": 0.01}, {"largest_gradient_norm": None, "average_decay": 0.0}]
+)
+def test_an_interrupted_training_ends_with_the_same_bits(changes, tmp_path, monkeypatch) -> None:
+    rows = (CRYSTALS[:14], LABELS[:14], CRYSTALS[14:], LABELS[14:])
+    whole, resumed = (DistanceNetwork(replace(QUICK, **changes)) for _ in range(2))
+    report = whole.fit(*rows, seed=3)
+    checkpoint_after_every_step(monkeypatch)
+    checkpoint = BreaksOff(tmp_path / "network.checkpoint", "one", saves=13)
+    with pytest.raises(Interrupted):
+        resumed.fit(*rows, seed=3, checkpoint=checkpoint)
+    assert resumed.fit(*rows, seed=3, checkpoint=checkpoint) == report
+    assert np.array_equal(resumed.predict(CRYSTALS), whole.predict(CRYSTALS))
 
 
 def test_report_holds_the_error_of_the_state_that_is_kept(fitted: DistanceNetwork) -> None:

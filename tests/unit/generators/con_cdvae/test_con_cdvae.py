@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from interrupted_training import BreaksOff, Interrupted, checkpoint_after_every_step
 from scipy.spatial.transform import Rotation
 
 from matwheel.core.errors import InputError
@@ -376,31 +377,34 @@ def test_save_and_load(fitted, tmp_path):
     assert path.read_bytes() == first
 
 
-class Killed(Exception):
-    """Stands for kill -9."""
-
-
 @pytest.mark.parametrize("saves", [2, 7, 12])
 def test_interrupted_training_ends_with_the_same_bits(fitted, jarvis_crystals, tmp_path, monkeypatch, saves):
-    monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)
-
-    class Dying(TrainingCheckpoint):
-        count = 0
-
-        def save(self, state):
-            super().save(state)
-            Dying.count += 1
-            if Dying.count == saves * 4:
-                raise Killed
-
+    checkpoint_after_every_step(monkeypatch)
     path = tmp_path / "checkpoint.pt"
-    with pytest.raises(Killed):
-        fit(*jarvis_crystals, checkpoint=Dying(path, "same"))
+    with pytest.raises(Interrupted):
+        fit(*jarvis_crystals, checkpoint=BreaksOff(path, "same", saves=4 * saves))
     resumed, report = fit(*jarvis_crystals, checkpoint=TrainingCheckpoint(path, "same"))
     assert report == fitted[1]
     for mine, other in zip(resumed._models, fitted[0]._models, strict=True):
         for name, value in other.state_dict().items():
             assert torch.equal(mine.state_dict()[name], value), name
+
+
+@pytest.mark.parametrize("changes", [{"gradient_norm": None, "average_decay": 0.0}, {"gradient_norm": 1e-3}])
+def test_clipping_and_averaging_are_settings(fitted, jarvis_crystals, tmp_path, monkeypatch, changes):
+    settings = dataclasses.replace(TINY, autoencoder_steps=6, decoder_steps=3, prior_steps=6, **changes)
+    whole, report = fit(*jarvis_crystals, settings=settings)
+    checkpoint_after_every_step(monkeypatch)
+    path = tmp_path / "checkpoint.pt"
+    with pytest.raises(Interrupted):
+        fit(*jarvis_crystals, settings=settings, checkpoint=BreaksOff(path, "same", saves=9))
+    resumed, again = fit(*jarvis_crystals, settings=settings, checkpoint=TrainingCheckpoint(path, "same"))
+    assert again == report
+    usual = dataclasses.replace(settings, gradient_norm=TINY.gradient_norm, average_decay=TINY.average_decay)
+    others = fit(*jarvis_crystals, settings=usual)[0]._models
+    for mine, theirs, other in zip(whole._models, resumed._models, others, strict=True):
+        assert all(map(torch.equal, mine.state_dict().values(), theirs.state_dict().values()))
+        assert not all(map(torch.equal, mine.state_dict().values(), other.state_dict().values()))
 
 
 def test_global_random_state_is_left_alone(jarvis_crystals):
@@ -413,7 +417,7 @@ def test_global_random_state_is_left_alone(jarvis_crystals):
 def test_diverging_loss_names_stage_and_step(jarvis_crystals):
     settings = dataclasses.replace(TINY)
     object.__setattr__(settings, "learning_rate", 1e18)  # no user may give such a rate
-    with pytest.raises(FloatingPointError, match=r"stage autoencoder, step \d+"):
+    with pytest.raises(FloatingPointError, match=r"stage autoencoder, at step \d+ of .*lattice"):
         fit(*jarvis_crystals, settings=settings)
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from interrupted_training import BreaksOff, Interrupted, checkpoint_after_every_step
 
 from matwheel.compositions.formulas import MATGAN_ELEMENTS
 from matwheel.core.errors import InputError
@@ -13,7 +14,6 @@ from matwheel.generators.matgan.autoencoder import (
     decodable_shares,
     dice_loss,
 )
-from matwheel.training.checkpoints import TrainingCheckpoint
 
 ELEMENTS = MATGAN_ELEMENTS[:20]
 SMALL = {"hidden_width": 64, "latent_width": 24, "batch_size": 64, "validate_every_steps": 20}
@@ -82,30 +82,17 @@ def test_same_seed_same_bits():
     assert not torch.equal(weights(one), weights(three))
 
 
-def test_a_killed_training_goes_on_to_the_same_bits(tmp_path, monkeypatch):
-    from matwheel.training import resumable_training
-
+@pytest.mark.parametrize("more", [{}, {"largest_gradient_norm": 0.01, "average_decay": 0.9}])
+def test_a_killed_training_goes_on_to_the_same_bits(tmp_path, monkeypatch, more):
     counts = compositions(400)
-    whole, report = fitted(counts)
-    save, calls = resumable_training._save, []
-
-    def killed(*arguments):
-        calls.append(arguments)
-        save(*arguments)
-        if len(calls) == 1:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(resumable_training, "_save", killed)
-    times = iter(range(0, 10**6, 3))
-    monkeypatch.setattr(resumable_training.time, "monotonic", lambda: next(times))
-    checkpoint = TrainingCheckpoint(tmp_path / "state.pt", "same")
-    with pytest.raises(KeyboardInterrupt):
-        fitted(counts, checkpoint=checkpoint)
-    interrupted_at = checkpoint.load()["state"]["step"]
-    assert 0 < interrupted_at < 40
+    whole, report = fitted(counts, **more)
+    checkpoint_after_every_step(monkeypatch)
+    checkpoint = BreaksOff(tmp_path / "state.pt", "same", saves=23)
+    with pytest.raises(Interrupted):
+        fitted(counts, checkpoint=checkpoint, **more)
     said = []
-    resumed, resumed_report = fitted(counts, checkpoint=checkpoint, log=said.append)
-    assert any(f"resumed at step {interrupted_at}" in line for line in said)
+    resumed, resumed_report = fitted(counts, checkpoint=checkpoint, log=said.append, **more)
+    assert any("resumed at step 23" in line for line in said)
     assert torch.equal(weights(whole), weights(resumed))
     assert report == resumed_report
 

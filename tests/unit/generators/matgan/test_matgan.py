@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from interrupted_training import BreaksOff, Interrupted, checkpoint_after_every_step
 from numpy.typing import NDArray
 
 from matwheel.compositions.formulas import MATGAN_ELEMENTS, formula_counts
@@ -126,35 +127,26 @@ def test_training_moves_the_samples_towards_the_data(counts: NDArray[np.uint8], 
     assert held > start[:, sorted(present)].astype(bool).sum() / max(1, (start > 0).sum()) + 0.2
 
 
-class _Interrupted(Exception):
-    """Stands for a killed process."""
-
-
 @pytest.mark.parametrize("network", ["infill", "dense", "conv"])
 def test_an_interrupted_training_ends_in_the_same_bits(
     network: str, counts: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import matwheel.generators.matgan.training as training
-
-    monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", -1.0)
+    checkpoint_after_every_step(monkeypatch)
     settings = {**TINY, "network": network, "steps": 12, "evaluate_every": 4}
     arguments = {"validation_counts": counts[::5], "seed": 5}
 
-    def fitted(
-        checkpoint: TrainingCheckpoint | None, stop_at: int | None = None
-    ) -> tuple[MatGAN, dict[str, Any]]:
-        def log(message: str) -> None:
-            if stop_at is not None and message.startswith(f"GAN step {stop_at}:"):
-                raise _Interrupted
-
+    def fitted(checkpoint: TrainingCheckpoint | None) -> tuple[MatGAN, dict[str, Any]]:
         generator = MatGAN.from_settings(settings)
-        return generator, generator.fit(counts, MATGAN_ELEMENTS, checkpoint=checkpoint, log=log, **arguments)
+        report = generator.fit(
+            counts, MATGAN_ELEMENTS, checkpoint=checkpoint, log=lambda _: None, **arguments
+        )
+        return generator, report
 
     whole, report = fitted(None)
-    checkpoint = TrainingCheckpoint(tmp_path / "gan.checkpoint", "one")
-    with pytest.raises(_Interrupted):
-        fitted(checkpoint, stop_at=8)
-    assert checkpoint.load()["state"]["step"] == 7
+    checkpoint = BreaksOff(tmp_path / "gan.checkpoint", "one", saves=7)
+    with pytest.raises(Interrupted):
+        fitted(checkpoint)
+    assert checkpoint.load()["course"]["step"] == 7
     resumed, report_resumed = fitted(checkpoint)
     # The distances of the last steps depend on the weights and moments of both networks.
     assert report_resumed == report
@@ -179,7 +171,7 @@ def test_the_kept_state_is_the_one_that_recovers_most(counts: NDArray[np.uint8])
 def test_a_diverged_training_names_its_step(counts: NDArray[np.uint8]) -> None:
     generator = MatGAN.from_settings({**TINY, "steps": 50})
     object.__setattr__(generator.settings, "critic_rate", 1e30)  # no user may give such a rate
-    with pytest.raises(FloatingPointError, match="GAN step"):
+    with pytest.raises(FloatingPointError, match="GAN, at step"):
         generator.fit(counts, MATGAN_ELEMENTS, validation_counts=counts, seed=1, log=lambda _: None)
 
 

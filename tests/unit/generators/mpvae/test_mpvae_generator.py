@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from interrupted_training import BreaksOff, Interrupted, checkpoint_after_every_step
 
 from matwheel.chapters.wycryst.gene_screens import gene_validity
 from matwheel.core.errors import InputError
 from matwheel.generators.mpvae.generator import MPVAE, PROPERTIES
 from matwheel.generators.mpvae.scores import model_scores
-from matwheel.training import resumable_training
 from matwheel.training.checkpoints import TrainingCheckpoint
 from matwheel.verdicts import PASS
 from matwheel.wyckoff.wyckoff_genes import genes_of_arrays, parse_gene
@@ -180,32 +180,21 @@ def test_a_frozen_encoder_stays_as_it_is(network):
     assert set(frozen) <= differing(before, weights(free))
 
 
-class Interrupted(Exception):
-    pass
-
-
-class BreaksOff(TrainingCheckpoint):
-    """Saves as usual, then ends the training after the given number of saves."""
-
-    saves = 2
-
-    def save(self, state):
-        super().save(state)
-        self.saves -= 1
-        if not self.saves:
-            raise Interrupted
-
-
-@pytest.mark.parametrize("settings", [{}, {"network": "published", "optimiser": "rmsprop"}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"network": "published", "optimiser": "rmsprop"},
+        {"largest_gradient_norm": 0.5, "average_decay": 0.9},
+    ],
+)
 def test_an_interrupted_training_ends_in_the_same_bits(settings, tmp_path, monkeypatch):
     settings = settings | {"validate_every": 3, "freeze_encoder": True}
     whole, *reports = fitted(settings)
-    # A clock that runs fast: a checkpoint is due after every step.
-    clock = iter(range(0, 10**6, 30))
-    monkeypatch.setattr(resumable_training.time, "monotonic", lambda: next(clock))
+    checkpoint_after_every_step(monkeypatch)
     first = tmp_path / "pretraining.checkpoint"
     with pytest.raises(Interrupted):
-        pretrained(settings, checkpoint=BreaksOff(first, "a"))
+        pretrained(settings, checkpoint=BreaksOff(first, "a", saves=2))
     said: list[str] = []
     resumed, report = pretrained(settings, checkpoint=TrainingCheckpoint(first, "a"), log=said.append)
     assert any("pre-training: resumed at step 2" in line for line in said) and report == reports[0]
@@ -213,7 +202,7 @@ def test_an_interrupted_training_ends_in_the_same_bits(settings, tmp_path, monke
 
     second = tmp_path / "fine-tuning.checkpoint"
     with pytest.raises(Interrupted):
-        resumed.fine_tune(**rows(checkpoint=BreaksOff(second, "b")))
+        resumed.fine_tune(**rows(checkpoint=BreaksOff(second, "b", saves=2)))
     again = MPVAE.load(tmp_path / "pretrained.pt", device="cpu")
     said.clear()
     report = again.fine_tune(**rows(checkpoint=TrainingCheckpoint(second, "b"), log=said.append))
