@@ -301,27 +301,9 @@ def _fitted_machine(
     location, scale, factor = _scaling(matrix, settings.weights)
     scaled = _scaled(matrix, location, scale, factor)
     distances = _squared_distances(scaled, scaled)
-    # From the smoothest to the most flexible; the first of equals is taken.
-    candidates = sorted((gamma, penalty) for gamma in settings.gammas for penalty in settings.penalties)
-    report: list[dict[str, float]] = []
-    if len(labels) >= _FEWEST_ROWS_TO_CHOOSE and len(candidates) > 1:
-        held_out = _held_out_parts(len(labels), settings, seed)
-        for gamma, penalty in candidates:
-            errors = _held_out_errors(
-                np.exp(-gamma * distances), standardised, penalty, settings.tube, held_out
-            )
-            report.append({"gamma": gamma, "penalty": penalty, "error": width * float(errors.mean())})
-        chosen = min(report, key=lambda row: row["error"])
-        log(
-            f"cross-validation of {len(candidates)} candidates: gamma {chosen['gamma']:g}, penalty "
-            f"{chosen['penalty']:g}, mean absolute error {chosen['error']:.4g} on the target's scale"
-        )
-        gamma, penalty = chosen["gamma"], chosen["penalty"]
-    else:
-        gamma, penalty = candidates[0]
-        chosen = {"gamma": gamma, "penalty": penalty}
+    chosen, report = _chosen(settings, distances, standardised, width, seed, log)
     support, coefficients, intercept = _support_vectors(
-        np.exp(-gamma * distances), standardised, penalty, settings.tube
+        np.exp(-chosen["gamma"] * distances), standardised, chosen["penalty"], settings.tube
     )
     machine = _Machine(
         location=location,
@@ -332,10 +314,42 @@ def _fitted_machine(
         intercept=center + width * intercept,
         lowest=float(target.min()),
         highest=float(target.max()),
-        gamma=gamma,
+        gamma=chosen["gamma"],
         fallback=fallback,
     )
     return machine, {"chosen": chosen, "cross_validation": report}
+
+
+def _chosen(
+    settings: LatentSettings,
+    distances: NDArray[np.float64],
+    target: NDArray[np.float64],
+    width: float,
+    seed: int,
+    log: Log,
+) -> tuple[dict[str, float], list[dict[str, float]]]:
+    """Return gamma and penalty, and the errors of all candidates; none where there are too few rows.
+
+    Args:
+        distances: squared, of all pairs of training rows, shape (n, n).
+        target: standardised, shape (n,).
+        width: standard deviation of the target before that.
+    """
+    # From the smoothest to the most flexible; the first of equals is taken.
+    candidates = sorted((gamma, penalty) for gamma in settings.gammas for penalty in settings.penalties)
+    if len(target) < _FEWEST_ROWS_TO_CHOOSE or len(candidates) == 1:
+        return dict(zip(("gamma", "penalty"), candidates[0], strict=True)), []
+    held_out = _held_out_parts(len(target), settings, seed)
+    report = []
+    for gamma, penalty in candidates:
+        errors = _held_out_errors(np.exp(-gamma * distances), target, penalty, settings.tube, held_out)
+        report.append({"gamma": gamma, "penalty": penalty, "error": width * float(errors.mean())})
+    chosen = min(report, key=lambda row: row["error"])
+    log(
+        f"cross-validation of {len(candidates)} candidates: gamma {chosen['gamma']:g}, penalty "
+        f"{chosen['penalty']:g}, mean absolute error {chosen['error']:.4g} on the target's scale"
+    )
+    return chosen, report
 
 
 def _constant(settings: LatentSettings, columns: int, value: float) -> _Machine:
