@@ -2,7 +2,7 @@
 
 'gbdt' has the settings of Dan et al. (npj Comput. Mater. 6, 84, 2020, section 4.3): learning rate 0.06, depth
 20, subsample 0.4, 100 trees. 'hist' bins the features and is many times faster. No file of a fitted model is
-written: trees are fitted again inside the job that predicts, which is safe, portable and gives the same bits.
+written: the job that fits the trees also predicts with them.
 """
 
 from __future__ import annotations
