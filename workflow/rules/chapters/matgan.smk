@@ -81,7 +81,7 @@ rule train_composition_generator:
         ),
         seed=job_seed("train_composition_generator"),
         generator=COMPOSER["name"],
-        settings=lambda wildcards: composer_settings(wildcards.formula_set),
+        settings=lambda wildcards: composer_settings(wildcards.formula_set)[0],
         elements=SYMBOLS,
         device=config["device"],
     message:
@@ -110,6 +110,7 @@ rule generate_compositions:
         code=code("generate_compositions", COMPOSITION_GENERATORS[COMPOSER["name"]][0]),
         seed=job_seed("generate_compositions"),
         generator=COMPOSER["name"],
+        settings=lambda wildcards: composer_settings(wildcards.formula_set)[1],
         # The first shards hold one more where the number does not divide.
         samples=lambda wildcards: (
             (MATGAN["samples"] - int(wildcards.shard) - 1) // len(SAMPLE_SHARDS) + 1
