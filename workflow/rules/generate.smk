@@ -48,6 +48,7 @@ rule pseudo_label:
     input:
         crystals="results/data/{dataset}/crystals.parquet",
         split="results/data/{dataset}/{scheme}/seed{seed}/split.json",
+        labelled="results/data/{dataset}/{scheme}/seed{seed}/labelled.json",
         model="results/matwheel/{dataset}/{scheme}/seed{seed}/%s/S/model.pt"
         % config["teacher"],
         prepared=lambda wildcards: prepared_for(config["teacher"], wildcards.dataset),
