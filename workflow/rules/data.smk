@@ -36,8 +36,11 @@ rule fetch_dataset:
         code=code("fetch_dataset"),
         entry=lambda wildcards: without_words(REGISTRY[wildcards.dataset]),
         content=lambda wildcards: content_beside_inputs(wildcards.dataset),
-        mirror_folders=config["mirror_folders"],
-        command_without=COMMAND_WITHOUT,
+        expected=not_compared(
+            lambda wildcards: REGISTRY[wildcards.dataset].get("expected", {})
+        ),
+        mirror_folders=not_compared(config["mirror_folders"]),
+        command_without=not_compared(COMMAND_WITHOUT),
     message:
         "fetch {wildcards.dataset}"
     script:
@@ -138,13 +141,11 @@ rule split_dataset:
         code=code("split_dataset"),
         seed=job_seed("split_dataset"),
         fractions=config["split"]["fractions"],
-        mirror_folders=branch(
-            lambda wildcards: wildcards.scheme == "chang2022",
-            then=config["mirror_folders"],
-            otherwise=[],
-        ),
-        row_order_sha256=lambda wildcards: (
-            REGISTRY[wildcards.dataset].get("expected", {}).get("row_order_sha256")
+        mirror_folders=not_compared(config["mirror_folders"]),
+        row_order_sha256=not_compared(
+            lambda wildcards: (
+                REGISTRY[wildcards.dataset].get("expected", {}).get("row_order_sha256")
+            )
         ),
     message:
         "split {wildcards.dataset} ({wildcards.scheme}, run {wildcards.seed})"

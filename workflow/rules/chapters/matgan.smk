@@ -49,7 +49,10 @@ rule fetch_formula_set:
         seed=job_seed("fetch_formula_set"),
         entry=lambda wildcards: without_words(REGISTRY[wildcards.formula_set]),
         content=lambda wildcards: content_beside_inputs(wildcards.formula_set),
-        mirror_folders=config["mirror_folders"],
+        expected=not_compared(
+            lambda wildcards: REGISTRY[wildcards.formula_set].get("expected", {})
+        ),
+        mirror_folders=not_compared(config["mirror_folders"]),
         elements=SYMBOLS,
     message:
         "fetch the formulas of {wildcards.formula_set}"
