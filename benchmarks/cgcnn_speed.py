@@ -23,7 +23,8 @@ from torch import nn
 from matwheel.compositions.element_features import element_features
 from matwheel.crystals.graphs import build_graphs
 from matwheel.crystals.table import crystals_of_table, read_table
-from matwheel.predictors.cgcnn import CGCNN, graph_tensors
+from matwheel.predictors.cgcnn import CGCNN
+from matwheel.predictors.graph_convolutions import graph_tensors
 
 PUBLIC_CODE_MS = 724.0  # measured earlier, on two cores of another day; quoted, not comparable
 

@@ -21,6 +21,7 @@ from scipy.stats import spearmanr
 from matwheel.core.files import sha256_of_file
 from matwheel.crystals.table import crystals_of_table, read_table
 from matwheel.datasets.published_splits import chang2022_split, read_published_splits
+from matwheel.datasets.splits import labelled_rows
 from matwheel.predictors.latent import LatentPredictor
 from matwheel.predictors.latent_features import LatentModel
 
@@ -53,7 +54,8 @@ def main() -> None:
     for seed in range(5):
         split = chang2022_split(table, published, seed, dataset=options.name, dataset_sha256=dataset_sha256)
         scored = list(split.test if options.test else split.validation)
-        for column, rows in (("F", split.train), ("S", split.labelled)):
+        labelled = labelled_rows(split)
+        for column, rows in (("F", split.train), ("S", labelled)):
             predictor = LatentPredictor.from_settings(json.loads(options.settings), features)
             started = time.process_time()
             report = predictor.fit(
@@ -65,9 +67,9 @@ def main() -> None:
             errors[column].append(float(np.abs(predicted - target[scored].to_numpy()).mean()))
             chosen = json.dumps(report["chosen"])
             print(f"split {seed} {column}: {errors[column][-1]:.3f}, fit {seconds:.1f} CPU-s, {chosen}")
-        rest = [name for name in split.train if name not in set(split.labelled)]
+        rest = [name for name in split.train if name not in set(labelled)]
         guessed, true = predictor.predict([crystals[name] for name in rest]), target[rest].to_numpy()
-        median = float(np.median(target[list(split.labelled)]))
+        median = float(np.median(target[list(labelled)]))
         teacher.append(
             (np.abs(guessed - true).mean(), np.abs(median - true).mean(), spearmanr(guessed, true)[0])
         )

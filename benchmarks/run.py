@@ -126,7 +126,8 @@ def prototypes(sample: Sample) -> Iterator[Row]:
 def cgcnn(sample: Sample) -> Iterator[Row]:
     from matwheel.compositions.element_features import element_features
     from matwheel.crystals.graphs import build_graphs
-    from matwheel.predictors.cgcnn import CGCNN, graph_tensors
+    from matwheel.predictors.cgcnn import CGCNN
+    from matwheel.predictors.graph_convolutions import graph_tensors
 
     built = build_graphs(sample.crystals)
     rows = np.resize(np.random.default_rng(SEED).permutation(len(built)), 256)

@@ -110,11 +110,13 @@ def test_numbers_inside_settings_of_the_command_line_are_numbers(project: Path) 
     settings = ["validate={relax_at_most: 10}", "generator={samples: 5e2}", "split={labelled_fraction: 0.4}"]
     done = snakemake(project, "-n", "--config", *settings)
     assert done.returncode == 0, done.stdout + done.stderr
-    split = "results/data/tiny/random/seed0/split.json"
-    done = snakemake(project, split, "--config", settings[2])
+    folder = "results/data/tiny/random/seed0"
+    done = snakemake(project, f"{folder}/labelled.json", "--config", settings[2])
     assert done.returncode == 0, done.stdout + done.stderr
-    written = json.loads((project / split).read_text())
-    assert len(written["labelled"]) == round(0.4 * len(written["train"]))
+    split, labelled = (
+        json.loads((project / folder / name).read_text()) for name in ("split.json", "labelled.json")
+    )
+    assert len(labelled["labelled"]) == round(0.4 * len(split["train"]))
 
 
 @pytest.mark.parametrize("name", ["my {tiny} set #2.csv", "folder {x}/it's.csv"])

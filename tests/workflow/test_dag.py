@@ -18,6 +18,7 @@ from dag import PLAN, make_project, measure
 # Jobs of a run of the flywheel on one dataset, apart from its predictors.
 PER_RUN = {
     "split_dataset": 1,
+    "draw_labelled_rows": 1,
     "train_baselines": 1,
     "take_real_labels": 1,
     "pseudo_label": 1,

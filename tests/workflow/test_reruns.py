@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 from pathlib import Path
 
 import yaml
-from tiny_project import TINY, clone_with_results, pending_outputs, snakemake
+from tiny_project import (
+    ROOT,
+    TINY,
+    clone_with_results,
+    copy_project,
+    pending_outputs,
+    snakemake,
+    write_tiny_dataset,
+)
 
 from matwheel.crystals.table import read_table
 
@@ -67,6 +76,75 @@ def test_predictor_training_loop_reruns_predictors_and_what_follows(editable: Pa
     expected = predictor_outputs("F", "GF", "F_GF", "S", "GS", "S_GS") | SUMMARIES | CARDS
     expected |= set_outputs("semi", "labels.parquet", "generator.pt", "generator.json", *FROM_CONDITIONS)
     assert pending_outputs(editable) == expected
+
+
+def from_samples() -> set[str]:
+    """Outputs of generated crystals and of what learns from them."""
+    drawn = {"generated.parquet", "cifs.zip", "screened.parquet"}
+    expected = predictor_outputs("GF", "F_GF", "GS", "S_GS") | SUMMARIES | CARDS
+    return expected | set_outputs("full", *drawn) | set_outputs("semi", *drawn)
+
+
+def test_how_crystals_are_sampled_trains_no_generator_again(editable: Path) -> None:
+    settings = {**TINY["generator"]["settings"], "langevin_steps": 3}
+    set_config(editable, generator={**TINY["generator"], "settings": settings})
+    assert pending_outputs(editable) == from_samples()
+    set_config(editable)
+    path = editable / "src/matwheel/generators/con_cdvae/sampling.py"
+    path.write_text(path.read_text() + "\n\nSAMPLING_WAS_EDITED = True\n")
+    assert pending_outputs(editable) == from_samples()
+    done = snakemake(editable, f"{RUN}/full/generated.parquet")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_predictors_network_is_no_matter_of_the_generator(editable: Path) -> None:
+    path = editable / "src/matwheel/predictors/cgcnn.py"
+    path.write_text(path.read_text() + "\n\nNETWORK_WAS_EDITED = True\n")
+    expected = predictor_outputs("F", "GF", "F_GF", "S", "GS", "S_GS") | SUMMARIES | CARDS
+    # The semi-supervised generator learns from what the predictor says of unlabelled rows.
+    expected |= set_outputs("semi", "labels.parquet", "generator.pt", "generator.json", *FROM_CONDITIONS)
+    assert pending_outputs(editable) == expected
+
+
+def test_how_many_rows_are_labelled_leaves_what_learns_from_all_of_them(editable: Path) -> None:
+    set_config(editable, split={**TINY["split"], "labelled_fraction": 0.4})
+    expected = predictor_outputs("S", "GS", "S_GS") | SUMMARIES | CARDS | {f"{RUN}/baselines.parquet"}
+    expected |= set_outputs("semi", "labels.parquet", "generator.pt", "generator.json", *FROM_CONDITIONS)
+    expected |= {f"results/data/tiny/random/audit.{suffix}" for suffix in ("csv", "svg")}
+    expected |= {"results/data/tiny/random/seed0/labelled.json"}
+    assert pending_outputs(editable) == expected
+
+
+def test_where_data_lie_and_what_is_checked_of_them_rerun_nothing(editable: Path) -> None:
+    set_config(editable, mirror_folders=["elsewhere"])
+    assert pending_outputs(editable) == set()
+    registry = yaml.safe_load((editable / "tiny_datasets.yaml").read_text())
+    registry["tiny"]["expected"] = {"rows": 40}
+    (editable / "tiny_datasets.yaml").write_text(yaml.safe_dump(registry))
+    assert pending_outputs(editable) == set()
+
+
+def test_what_a_mirror_holds_counts_and_not_where_it_lies(tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "project")
+    write_tiny_dataset(project)
+    known = "results/references/mp_crystals.parquet"
+
+    def planned() -> bool:
+        done = snakemake(project, "-n", known)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return "Nothing to be done" not in done.stdout + done.stderr
+
+    table = gzip.decompress((ROOT / "tests/data/mp20_cut.csv.gz").read_bytes()).decode()
+    for folder, rows in (("mirror", table), ("copy", table), ("other", table.replace("mp-5634", "mp-1"))):
+        (project / folder).mkdir()
+        (project / folder / "mp20_cut.csv.gz").write_bytes(gzip.compress(rows.encode(), mtime=0))
+    set_config(project, mirror_folders=["mirror"])
+    done = snakemake(project, known)
+    assert done.returncode == 0, done.stdout + done.stderr
+    set_config(project, mirror_folders=["nowhere", "copy"])
+    assert not planned()
+    set_config(project, mirror_folders=["other", "mirror"])
+    assert planned()
 
 
 def test_bandwidth_reruns_conditions_and_what_follows(editable: Path) -> None:

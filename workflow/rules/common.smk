@@ -2,6 +2,7 @@
 
 import os
 import re
+from functools import cache
 
 from matwheel.core.files import sha256_of_file
 from matwheel.core.seeds import derive_seed
@@ -32,6 +33,28 @@ def job_seed(*names):
     return lambda wildcards: derive_seed(
         config["seed"], *names, *(wildcards[name] for name in sorted(wildcards.keys()))
     )
+
+
+def not_compared(value):
+    """A parameter that decides nothing of the result, such as where data lie; a value, or a function of wildcards.
+
+    Snakemake compares no parameter of a function that asks for `input`.
+    """
+    return lambda wildcards, input: value(wildcards) if callable(value) else value
+
+
+@cache
+def content_of_file(path):
+    """Hash of a file that may lie anywhere; one that cannot be read is refused by the job that wants it."""
+    try:
+        return sha256_of_file(path)
+    except OSError as error:
+        return str(error)
+
+
+def contents(paths):
+    """What some files hold, by their names; a parameter in place of the files as inputs, whose paths would count."""
+    return lambda wildcards: {Path(path).name: content_of_file(path) for path in paths}
 
 
 def grows(megabytes):

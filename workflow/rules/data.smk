@@ -2,13 +2,14 @@
 
 in:  the sources that config/datasets.yaml names
 out: results/data/{dataset}/crystals.parquet, graphs.npz, duplicates.csv, prototypes.csv,
-     {scheme}/seed{seed}/split.json, {scheme}/audit.csv and audit.svg
+     {scheme}/seed{seed}/split.json and labelled.json, {scheme}/audit.csv and audit.svg
 """
 
 
 localrules:
     fetch_dataset,
     split_dataset,
+    draw_labelled_rows,
     audit_splits,
 
 
@@ -35,8 +36,11 @@ rule fetch_dataset:
         code=code("fetch_dataset"),
         entry=lambda wildcards: without_words(REGISTRY[wildcards.dataset]),
         content=lambda wildcards: content_beside_inputs(wildcards.dataset),
-        mirror_folders=config["mirror_folders"],
-        command_without=COMMAND_WITHOUT,
+        expected=not_compared(
+            lambda wildcards: REGISTRY[wildcards.dataset].get("expected", {})
+        ),
+        mirror_folders=not_compared(config["mirror_folders"]),
+        command_without=not_compared(COMMAND_WITHOUT),
     message:
         "fetch {wildcards.dataset}"
     script:
@@ -113,7 +117,7 @@ rule label_prototypes:
 
 
 rule split_dataset:
-    """Ids of the training, labelled, validation and test rows."""
+    """Ids of the training, validation and test rows."""
     input:
         crystals="results/data/{dataset}/crystals.parquet",
         prototypes=branch(
@@ -137,19 +141,41 @@ rule split_dataset:
         code=code("split_dataset"),
         seed=job_seed("split_dataset"),
         fractions=config["split"]["fractions"],
-        labelled_fraction=config["split"]["labelled_fraction"],
-        mirror_folders=branch(
-            lambda wildcards: wildcards.scheme == "chang2022",
-            then=config["mirror_folders"],
-            otherwise=[],
-        ),
-        row_order_sha256=lambda wildcards: (
-            REGISTRY[wildcards.dataset].get("expected", {}).get("row_order_sha256")
+        mirror_folders=not_compared(config["mirror_folders"]),
+        row_order_sha256=not_compared(
+            lambda wildcards: (
+                REGISTRY[wildcards.dataset].get("expected", {}).get("row_order_sha256")
+            )
         ),
     message:
         "split {wildcards.dataset} ({wildcards.scheme}, run {wildcards.seed})"
     script:
         "../scripts/split_dataset.py"
+
+
+rule draw_labelled_rows:
+    """Ids of the training rows that keep their label in the semi-supervised scenario."""
+    input:
+        split="results/data/{dataset}/{scheme}/seed{seed}/split.json",
+    output:
+        labelled="results/data/{dataset}/{scheme}/seed{seed}/labelled.json",
+    log:
+        "logs/draw_labelled_rows/{dataset}/{scheme}/seed{seed}.log",
+    benchmark:
+        "logs/draw_labelled_rows/{dataset}/{scheme}/seed{seed}.tsv"
+    priority: 50
+    conda:
+        "../../envs/matwheel.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("draw_labelled_rows"),
+        labelled_fraction=config["split"]["labelled_fraction"],
+    message:
+        "draw the labelled rows of {wildcards.dataset} ({wildcards.scheme}, run {wildcards.seed})"
+    script:
+        "../scripts/draw_labelled_rows.py"
 
 
 rule audit_splits:
@@ -160,6 +186,9 @@ rule audit_splits:
         prototypes="results/data/{dataset}/prototypes.csv",
         splits=collect(
             "results/data/{{dataset}}/{{scheme}}/seed{seed}/split.json", seed=RUNS
+        ),
+        labelled=collect(
+            "results/data/{{dataset}}/{{scheme}}/seed{seed}/labelled.json", seed=RUNS
         ),
     output:
         audit="results/data/{dataset}/{scheme}/audit.csv",

@@ -5,7 +5,13 @@ out: {supervision}/labels.parquet, conditions.parquet, generator.pt, generator.j
      under results/matwheel/{dataset}/{scheme}/seed{seed}
 """
 
+from matwheel.generators.parted_settings import parted_settings
+from matwheel.generators.registry import SAMPLERS
+
 GENERATOR = config["generator"]
+TRAINING_SETTINGS, SAMPLING_SETTINGS = parted_settings(
+    GENERATOR["name"], GENERATOR["settings"]
+)
 
 
 localrules:
@@ -42,6 +48,7 @@ rule pseudo_label:
     input:
         crystals="results/data/{dataset}/crystals.parquet",
         split="results/data/{dataset}/{scheme}/seed{seed}/split.json",
+        labelled="results/data/{dataset}/{scheme}/seed{seed}/labelled.json",
         model="results/matwheel/{dataset}/{scheme}/seed{seed}/%s/S/model.pt"
         % config["teacher"],
         prepared=lambda wildcards: prepared_for(config["teacher"], wildcards.dataset),
@@ -117,7 +124,7 @@ rule train_generator:
         code=code("train_generator", GENERATORS[GENERATOR["name"]][0]),
         seed=job_seed("train_generator"),
         generator=GENERATOR["name"],
-        settings=GENERATOR["settings"],
+        settings=TRAINING_SETTINGS,
         device=config["device"],
     message:
         "train {params.generator} on {wildcards.dataset} ({wildcards.supervision}, run {wildcards.seed})"
@@ -144,9 +151,14 @@ rule generate_crystals:
         runtime=240,
         gpu=GPU,
     params:
-        code=code("generate_crystals", GENERATORS[GENERATOR["name"]][0]),
+        code=code(
+            "generate_crystals",
+            GENERATORS[GENERATOR["name"]][0],
+            *SAMPLERS.get(GENERATOR["name"], ())[:1],
+        ),
         seed=job_seed("generate_crystals"),
         generator=GENERATOR["name"],
+        settings=SAMPLING_SETTINGS,
         device=config["device"],
     message:
         "generate crystals for {wildcards.dataset} ({wildcards.supervision}, run {wildcards.seed})"

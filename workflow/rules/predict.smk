@@ -18,6 +18,14 @@ rule train_predictor:
             ),
         ),
         split="results/data/{dataset}/{scheme}/seed{seed}/split.json",
+        # Only where they are learnt from: another number of them is no matter of the others.
+        labelled=branch(
+            lambda wildcards: (
+                TRAINING_SETS[wildcards.training_set]["real"] == "labelled"
+            ),
+            then="results/data/{dataset}/{scheme}/seed{seed}/labelled.json",
+            otherwise=[],
+        ),
         generated=lambda wildcards: collect(
             "results/matwheel/{{dataset}}/{{scheme}}/seed{{seed}}/{supervision}/screened.parquet",
             supervision=TRAINING_SETS[wildcards.training_set]["generated"],
@@ -58,6 +66,7 @@ rule train_baselines:
     input:
         crystals="results/data/{dataset}/crystals.parquet",
         split="results/data/{dataset}/{scheme}/seed{seed}/split.json",
+        labelled="results/data/{dataset}/{scheme}/seed{seed}/labelled.json",
     output:
         predictions="results/matwheel/{dataset}/{scheme}/seed{seed}/baselines.parquet",
     log:

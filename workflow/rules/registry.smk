@@ -151,8 +151,10 @@ def files_of_dataset(entry):
 
 
 def without_words(entry):
-    """Return what decides the fetched table; titles and units may change without a rerun."""
-    entry = {key: value for key, value in entry.items() if key != "title"}
+    """Return what decides the fetched table; titles, units and what is only checked may change without a rerun."""
+    entry = {
+        key: value for key, value in entry.items() if key not in ("title", "expected")
+    }
     if "target" in entry or entry.get("kind") != "formulas":
         entry["target"] = {"column": entry.get("target", {}).get("column", "target")}
     return entry

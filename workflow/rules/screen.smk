@@ -206,8 +206,6 @@ rule screen_novelty:
 
 rule read_known_crystals:
     """Crystals of the Materials Project, from the mirror folders."""
-    input:
-        MP_FILES,
     output:
         crystals="results/references/mp_crystals.parquet",
     log:
@@ -221,16 +219,16 @@ rule read_known_crystals:
         runtime=60,
     params:
         code=code("read_known_crystals"),
+        files=not_compared(MP_FILES),
+        content=contents(MP_FILES),
     message:
-        "read the known crystals of {input}"
+        "read the known crystals of the mirror folders"
     script:
         "../scripts/read_known_crystals.py"
 
 
 rule train_synthesizability:
     """Score of a formula: how likely it is to be made; positive-unlabelled, or stability as the public code has it."""
-    input:
-        **SYNTHESIZABILITY_FILES,
     output:
         score="results/references/synthesizability.npz",
         report="results/references/synthesizability.json",
@@ -244,7 +242,9 @@ rule train_synthesizability:
         mem_mb=grows(4000),
         runtime=60,
     params:
+        **{name: not_compared(paths) for name, paths in SYNTHESIZABILITY_FILES.items()},
         code=code("train_synthesizability"),
+        content=contents(sum(SYNTHESIZABILITY_FILES.values(), [])),
         seed=job_seed("train_synthesizability"),
         settings=SCREEN["synthesizability"]["settings"],
     message:

@@ -131,7 +131,7 @@ rule fetch_references:
         runtime=30,
     params:
         code=code("fetch_references"),
-        mirror_folders=config["mirror_folders"],
+        mirror_folders=not_compared(config["mirror_folders"]),
     message:
         "fetch reference phases"
     script:
@@ -144,7 +144,6 @@ rule build_reference_phases:
         relaxed="results/{crystal_set}/relaxed.parquet",
         archive="results/references/archive_phases.csv",
         elements="results/references/elements.csv",
-        mirror=MP_FILES,
     output:
         phases="results/{crystal_set}/hull/phases.parquet",
         by_rule="results/{crystal_set}/hull/phases_by_anion_rule.parquet",
@@ -159,6 +158,8 @@ rule build_reference_phases:
         runtime=60,
     params:
         code=code("build_reference_phases"),
+        mirror=not_compared(MP_FILES),
+        content=contents(MP_FILES),
     message:
         "reference phases of {wildcards.crystal_set}"
     script:

@@ -15,8 +15,13 @@ with logged(snakemake.log[0]) as log:
     duplicates = pd.read_csv(snakemake.input.duplicates)
     prototypes = pd.read_csv(snakemake.input.prototypes)["prototype"].tolist()
     splits = [Split.from_json(read_json(path)) for path in snakemake.input.splits]
+    labelled = [read_json(path)["labelled"] for path in snakemake.input.labelled]
     audit = pd.concat(
-        [audit_split(table, split, duplicates, prototypes) for split in splits], ignore_index=True
+        [
+            audit_split(table, split, rows, duplicates, prototypes)
+            for split, rows in zip(splits, labelled, strict=True)
+        ],
+        ignore_index=True,
     )
     log(f"{len(splits)} splits audited")
     write_csv(audit, snakemake.output.audit)

@@ -22,7 +22,7 @@ with logged(snakemake.log[0]) as log:
     relaxed = read_table(snakemake.input.relaxed)
     systems = {system_of(species) for species in relaxed["species"]}
     archive = phases_of_archive(read_file(Path(snakemake.input.archive)), elements, systems=systems, log=log)
-    reads = [read_file(Path(path)) for path in snakemake.input.mirror]
+    reads = [read_file(Path(path)) for path in snakemake.params.mirror]
     by_rule = {}
     for rule in ANION_RULES:
         mirror = phases_of_mirror(reads, systems=systems, anion_rule=rule)

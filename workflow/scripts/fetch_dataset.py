@@ -8,7 +8,8 @@ from matwheel.datasets.registry import parse_registry
 
 with logged(snakemake.log[0]) as log:
     name = snakemake.wildcards.dataset
-    entry = parse_registry({name: snakemake.params.entry})[name]
+    given = snakemake.params.entry | {"expected": snakemake.params.expected}
+    entry = parse_registry({name: given})[name]
     table, provenance = load_dataset(
         entry, snakemake.params.mirror_folders, command_without=snakemake.params.command_without
     )

@@ -12,7 +12,8 @@ from matwheel.datasets.registry import parse_registry
 
 with logged(snakemake.log[0]) as log:
     name, elements = snakemake.wildcards.formula_set, snakemake.params.elements
-    entry = parse_registry({name: snakemake.params.entry})[name]
+    given = snakemake.params.entry | {"expected": snakemake.params.expected}
+    entry = parse_registry({name: given})[name]
     if snakemake.input.parent:
         parent = read_formula_set(snakemake.input.parent[0])
         table, provenance = derive_formula_set(entry, parent, elements=elements)

@@ -9,5 +9,7 @@ from matwheel.generators.compositions import load_composition_generator
 with logged(snakemake.log[0]) as log:
     torch.set_num_threads(snakemake.threads)
     generator = load_composition_generator(snakemake.params.generator, snakemake.input.model)
-    counts = generator.sample(snakemake.params.samples, seed=snakemake.params.seed, log=log)
+    # Only a generator that has such settings takes them.
+    settings = {"settings": snakemake.params.settings} if snakemake.params.settings else {}
+    counts = generator.sample(snakemake.params.samples, seed=snakemake.params.seed, log=log, **settings)
     write_samples(counts, snakemake.output.samples)

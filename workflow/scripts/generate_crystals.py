@@ -11,9 +11,11 @@ with logged(snakemake.log[0]) as log:
     conditions = read_table(snakemake.input.conditions)["condition"].to_numpy()
     wildcards, seed = snakemake.wildcards, snakemake.params.seed
     generator = load_generator(snakemake.params.generator, snakemake.input.model)
-    log(f"generate {len(conditions)} crystals")
+    log(f"generate {len(conditions)} crystals; settings {snakemake.params.settings or 'as by default'}")
     prefix = f"{wildcards.dataset}-{wildcards.scheme}-{wildcards.seed}-{wildcards.supervision}"
-    crystals = generator.sample(conditions, seed=seed, id_prefix=prefix, log=log)
+    # Only a generator that has such settings takes them.
+    settings = {"settings": snakemake.params.settings} if snakemake.params.settings else {}
+    crystals = generator.sample(conditions, seed=seed, id_prefix=prefix, log=log, **settings)
     log(f"sampling: {generator.sampling_report}")
     properties = {
         "condition": conditions,

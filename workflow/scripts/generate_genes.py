@@ -6,7 +6,7 @@ from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
 from matwheel.generators.mpvae.generator import MPVAE, PROPERTIES
 from matwheel.generators.mpvae.sampling import draw_genes
-from matwheel.generators.mpvae.settings import SamplingSettings
+from matwheel.generators.mpvae.sampling_settings import SamplingSettings
 from matwheel.wyckoff.gene_rows import drawn_table
 from matwheel.wyckoff.gene_targets import Target
 

@@ -11,7 +11,8 @@ with logged(snakemake.log[0]) as log:
     train = read_table(snakemake.input.crystals).set_index("id", drop=False).loc[split["train"]]
     prepared = load_prepared(teacher, snakemake.input.prepared)
     predictor = load_predictor(teacher, snakemake.input.model, prepared)
-    labels = pseudo_labels(train, split["labelled"], predictor.predict)
+    labelled = read_json(snakemake.input.labelled)["labelled"]
+    labels = pseudo_labels(train, labelled, predictor.predict)
     counts = labels["source"].value_counts()
     log(f"{counts.get('real', 0)} real and {counts.get('pseudo', 0)} pseudo-labels")
     write_table(labels, snakemake.output.labels)

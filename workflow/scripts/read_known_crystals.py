@@ -5,6 +5,7 @@ from matwheel.crystals.table import write_table
 from matwheel.screening.reference_sets import mp_mirror_table
 
 with logged(snakemake.log[0]) as log:
-    table = mp_mirror_table(snakemake.input)
-    log(f"{len(table)} crystals of {', '.join(snakemake.input)}")
+    paths = snakemake.params.files
+    table = mp_mirror_table(paths, log)
+    log(f"{len(table)} crystals of {', '.join(paths)}")
     write_table(table, snakemake.output.crystals)

@@ -1,4 +1,4 @@
-"""Divide a dataset into training (with its labelled part), validation and test rows."""
+"""Divide a dataset into training, validation and test rows."""
 
 import pandas as pd
 
@@ -13,7 +13,6 @@ with logged(snakemake.log[0]) as log:
     common = {
         "dataset": snakemake.wildcards.dataset,
         "dataset_sha256": sha256_of_file(snakemake.input.crystals),
-        "labelled_fraction": snakemake.params.labelled_fraction,
     }
     if snakemake.wildcards.scheme == "chang2022":
         published = read_published_splits(snakemake.params.mirror_folders)
@@ -37,6 +36,6 @@ with logged(snakemake.log[0]) as log:
             prototypes=prototypes,
             **common,
         )
-    parts = (split.train, split.labelled, split.validation, split.test)
-    log("rows for training, labelled, validation, test: " + ", ".join(str(len(part)) for part in parts))
+    parts = (split.train, split.validation, split.test)
+    log("rows for training, validation, test: " + ", ".join(str(len(part)) for part in parts))
     write_json(split.to_json(), snakemake.output.split)

@@ -9,7 +9,7 @@ from matwheel.predictors.registry import make_predictor
 
 with logged(snakemake.log[0]) as log:
     table = read_table(snakemake.input.crystals).set_index("id", drop=False)
-    split = read_json(snakemake.input.split)
+    split = read_json(snakemake.input.split) | read_json(snakemake.input.labelled)
     validation, test = table.loc[split["validation"]], table.loc[split["test"]]
     predictions = []
     for name in snakemake.params.baselines:

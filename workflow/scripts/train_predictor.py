@@ -15,7 +15,9 @@ with logged(snakemake.log[0]) as log:
     params = dict(snakemake.params)
     table = read_table(snakemake.input.crystals).set_index("id", drop=False)
     split = read_json(snakemake.input.split)
-    real = table.loc[split.get(params["real"], [])]
+    labelled = snakemake.input.get("labelled")
+    parts = split | (read_json(labelled) if labelled else {})
+    real = table.loc[parts.get(params["real"], [])]
     train = pd.concat([real, *(read_table(path) for path in snakemake.input.generated)])
     validation, test = table.loc[split["validation"]], table.loc[split["test"]]
     log(f"train on {len(real)} real and {len(train) - len(real)} generated crystals")

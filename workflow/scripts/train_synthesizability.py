@@ -11,7 +11,7 @@ from matwheel.core.files import sha256_of_file, write_json
 from matwheel.core.progress import logged
 
 with logged(snakemake.log[0]) as log:
-    listed, entries = snakemake.input.listed[0], snakemake.input.entries[0]
+    listed, entries = snakemake.params.listed[0], snakemake.params.entries[0]
     labels = read_synthesizability_labels(listed, entries)
     settings = FormulaScoreSettings.from_mapping(snakemake.params.settings)
     score, report = FormulaScore.fit(labels, settings, seed=snakemake.params.seed, log=log)

@@ -27,10 +27,13 @@ from matwheel.core.settings import (
 from matwheel.dft.dft import DFTSettings
 from matwheel.generators.compositions import COMPOSITION_GENERATORS
 from matwheel.generators.matgan.autoencoder_settings import AutoencoderSettings
+from matwheel.generators.matgan.sampling_settings import MatGANSamplingSettings
 from matwheel.generators.matgan.settings import MatGANSettings
+from matwheel.generators.mpvae.sampling_settings import SamplingSettings
 from matwheel.generators.mpvae.settings import PRESETS as MPVAE_PRESETS
-from matwheel.generators.mpvae.settings import MPVAESettings, SamplingSettings
+from matwheel.generators.mpvae.settings import MPVAESettings
 from matwheel.generators.mpvae.settings import settings_from_mapping as mpvae_settings
+from matwheel.generators.parted_settings import parted_settings
 from matwheel.vibrations.displacements import DisplacementSettings
 from matwheel.vibrations.perturbed_crystals import PerturbationSettings
 from matwheel.vibrations.self_consistent_phonons import SelfConsistentSettings
@@ -71,8 +74,14 @@ class Perturbation(Section):
     """How crystals are perturbed."""
 
 
+def matgan_settings(changes: dict[str, Any]) -> None:
+    """Make the settings of training and of sampling, to see whether they go together."""
+    training, sampling = parted_settings("matgan", changes)
+    MatGANSettings(**training), MatGANSamplingSettings(**sampling)
+
+
 MatGANChanges = changes_of(
-    "MatGANChanges", MatGANSettings, make=lambda changes: MatGANSettings(**changes), without=("device",)
+    "MatGANChanges", MatGANSettings, MatGANSamplingSettings, make=matgan_settings, without=("device",)
 )
 BoostingChanges = changes_of(
     "BoostingChanges",
@@ -110,7 +119,7 @@ class CompositionGenerator(Section):
     def _go_together(self) -> CompositionGenerator:
         common = self.settings.model_dump(exclude_unset=True)
         for changes in self.settings_of_set.values():
-            MatGANSettings(**(common | changes.model_dump(exclude_unset=True)))
+            matgan_settings(common | changes.model_dump(exclude_unset=True))
         return self
 
 

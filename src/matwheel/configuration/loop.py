@@ -24,7 +24,9 @@ from matwheel.core.settings import (
     WrongSetting,
 )
 from matwheel.dft.dft import DFTSettings
+from matwheel.generators.con_cdvae.sampling_settings import ConCDVAESamplingSettings
 from matwheel.generators.con_cdvae.settings import ConCDVAESettings
+from matwheel.generators.parted_settings import parted_settings
 from matwheel.generators.registry import GENERATORS
 from matwheel.hull.hull import HullSettings
 from matwheel.potentials.potentials import POTENTIALS
@@ -182,8 +184,18 @@ class Conditions(Section):
         return self
 
 
+def con_cdvae_settings(changes: dict[str, Any]) -> None:
+    """Make the settings of training and of sampling, to see whether they go together."""
+    training, sampling = parted_settings("con_cdvae", changes)
+    ConCDVAESettings(**training), ConCDVAESamplingSettings(**sampling)
+
+
 ConCDVAEChanges = changes_of(
-    "ConCDVAEChanges", ConCDVAESettings, make=lambda changes: ConCDVAESettings(**changes), without=("device",)
+    "ConCDVAEChanges",
+    ConCDVAESettings,
+    ConCDVAESamplingSettings,
+    make=con_cdvae_settings,
+    without=("device",),
 )
 SETTINGS_OF_GENERATOR = {"con_cdvae": ConCDVAEChanges}
 """Generator → its settings; one of a user's own refuses unknown settings itself."""

@@ -7,19 +7,26 @@ setting looked up, coordinates moved onto a special position) or left out (magne
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 
 import gemmi
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from matwheel.crystals.cif_cell import (
+    CELL_TAGS,
+    LARGEST_COORDINATE,
+    SAME_PLACE_ANGSTROM,
+    check_cell_parameter,
+    lattice_of_parameters,
+    order_of_atoms,
+)
 from matwheel.crystals.cif_statements import Statements, number_of_cif, spelled, statements_of
 from matwheel.crystals.cif_symmetry import stated_operations
 from matwheel.crystals.crystal import FULL_OCCUPANCY, Crystal, UnreadableCrystal, counts_of
+from matwheel.crystals.plain_cif import plain_crystal
 from matwheel.crystals.space_group_names import Operations
 from matwheel.crystals.species import (
     element_of_label,
@@ -30,18 +37,12 @@ from matwheel.crystals.species import (
 )
 from matwheel.crystals.symmetry.symmetry_dataset import symmetry_dataset
 
-SAME_PLACE_ANGSTROM = 0.01
-"""Two sites of a file closer than this stand at one place."""
-
 # An atom this close to its own image stands on the special position between them, however many digits its
 # coordinates have; with few digits the rounding allows more, up to the second figure.
 _SPECIAL_ANGSTROM, _LARGEST_ROUNDING_ANGSTROM = 0.05, 0.25
 # A shift onto a special position that deserves a note.
 _NOTED_ANGSTROM = 1e-4
 
-_CELL = tuple(f"_cell_{name}" for name in (
-    "length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma",
-))  # fmt: skip
 _LABEL, _SYMBOL, _OCCUPANCY = "_atom_site_label", "_atom_site_type_symbol", "_atom_site_occupancy"
 _COORDINATES = ("_atom_site_fract_x", "_atom_site_fract_y", "_atom_site_fract_z")
 _NOT_READ = {
@@ -62,7 +63,6 @@ _OTHER_OCCUPANCY = re.compile(
 )
 _REMOVED = ("_platon_squeeze_void", "_smtbx_masks_void")
 _ELECTRONS = "_count_electrons"
-_LONGEST_CELL_ANGSTROM, _LARGEST_COORDINATE = 1e4, 1e4
 # More atoms than these in a Å³ are in no crystal: diamond has 0.18.
 _DENSEST_PER_ANGSTROM3 = 1.0
 _MODULATED = ("_cell_wave_vector", "_space_group_ssg", "_cell_modulation_dimension")
@@ -104,6 +104,8 @@ def crystal_of_cif(crystal_id: str, text: str) -> tuple[Crystal, tuple[str, ...]
         UnreadableCrystal: the text is no CIF, holds none or several crystals, or what it states is not
             understood, is disordered, or contradicts itself.
     """
+    if isinstance(text, str) and (plain := plain_crystal(crystal_id, text)) is not None:
+        return plain, ()
     blocks = crystal_blocks(text)
     if len(blocks) != 1:
         count = len(blocks) or "no"
@@ -155,7 +157,7 @@ def crystal_of_block(crystal_id: str, block: gemmi.cif.Block) -> tuple[Crystal, 
     rest = [it for it in readings[1:] if listed is None or not _is_whole(listed, it, lattice)]
     tried += [_read_as(operations, sites, lattice, statements) for operations in rest]
     cell, decided = _decided(tried, statements, lattice)
-    order = _order(cell.species)
+    order = order_of_atoms(cell.species)
     crystal = Crystal(crystal_id, tuple(cell.species[i] for i in order), lattice, cell.positions[order])
     return crystal, tuple(dict.fromkeys([*notes, *decided, *cell.notes]))
 
@@ -217,22 +219,16 @@ def _is_read(tag: str) -> bool:
 
 
 def _lattice(tags: Mapping[str, Sequence[str]]) -> NDArray[np.float64]:
-    from pymatgen.core import Lattice
-
     parameters = []
-    for tag in _CELL:
+    for tag in CELL_TAGS:
         if tag not in tags:
             raise UnreadableCrystal(f"the cell parameter {tag} is missing")
         value = number_of_cif(tags[tag][0])
         if not np.isfinite(value):
             raise UnreadableCrystal(f"{tag} is {tags[tag][0]!r}, which is not a finite number")
-        if value <= 0 or value >= (180 if "angle" in tag else _LONGEST_CELL_ANGSTROM):
-            raise UnreadableCrystal(f"{tag} is {value:g}: that is no cell, and so no structure")
+        check_cell_parameter(tag, value)
         parameters.append(value)
-    alpha, beta, gamma = np.cos(np.radians(parameters[3:]))
-    if not 1 - alpha**2 - beta**2 - gamma**2 + 2 * alpha * beta * gamma > 1e-9:
-        raise UnreadableCrystal(f"the angles {parameters[3:]} make no cell, and so no structure")
-    return np.asarray(Lattice.from_parameters(*parameters).matrix, dtype=np.float64)
+    return lattice_of_parameters(parameters)
 
 
 def _sites(tags: Mapping[str, Sequence[str]]) -> tuple[_Sites, list[str]]:
@@ -336,7 +332,7 @@ def _positions(
     for axis, tag in enumerate(_COORDINATES):
         for place, text in enumerate(tags[tag]):
             value = number_of_cif(text)
-            if not abs(value) < _LARGEST_COORDINATE:
+            if not abs(value) < LARGEST_COORDINATE:
                 said = (
                     "NaN" if text.lower() == "nan" else "not given" if text in ("?", ".") else "no coordinate"
                 )
@@ -575,19 +571,3 @@ def _equal(one: _Cell, other: _Cell, lattice: NDArray[np.float64]) -> bool:
     # Two readings are one crystal where the atoms agree to about 0.01 Å, not where they are alike.
     matcher = StructureMatcher(ltol=0.01, stol=0.005, angle_tol=0.1, scale=False, primitive_cell=False)
     return bool(matcher.fit(first, second))
-
-
-def _order(species: Sequence[str]) -> NDArray[np.int64]:
-    """Return the order of atoms by electronegativity, then symbol, then as listed."""
-    keys = {symbol: (_electronegativity(symbol), symbol) for symbol in set(species)}
-    return np.array(sorted(range(len(species)), key=lambda place: keys[species[place]]), dtype=np.int64)
-
-
-@cache
-def _electronegativity(symbol: str) -> float:
-    from pymatgen.core import Element
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # noble gases have none, which matters for the order of atoms only
-        value = float(Element(symbol).X)
-    return value if np.isfinite(value) else np.inf

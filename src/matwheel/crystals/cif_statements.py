@@ -22,7 +22,7 @@ _MULTIPLICITIES = (
 )
 _ORDER_TAG = "_atom_site_site_symmetry_order"
 # Volumes and densities are printed with three digits or more; masses and cells are rounded.
-_VOLUME_TOLERANCE, _DENSITY_TOLERANCE, _WEIGHT_TOLERANCE = 0.02, 0.02, 0.01
+VOLUME_TOLERANCE, _DENSITY_TOLERANCE, _WEIGHT_TOLERANCE = 0.02, 0.02, 0.01
 _DALTON_PER_ANGSTROM3_IN_G_PER_CM3 = 1.66053907
 
 _NUMBER = r"(\d+(?:\.\d*)?|\.\d+)?"
@@ -154,7 +154,7 @@ class Statements:
 
     def _of_volume(self, volume_angstrom3: float) -> str:
         stated = self.volume_angstrom3
-        if stated is None or abs(volume_angstrom3 - stated) <= _VOLUME_TOLERANCE * stated:
+        if stated is None or abs(volume_angstrom3 - stated) <= VOLUME_TOLERANCE * stated:
             return ""
         return f"the cell parameters give {volume_angstrom3:.2f} Å³, the file says {stated:g} Å³"
 

@@ -79,6 +79,7 @@ def audit_dataset(
 def audit_split(
     table: pd.DataFrame,
     split: Split,
+    labelled: Sequence[str],
     duplicates: pd.DataFrame,
     prototypes: Sequence[str] | None = None,
 ) -> pd.DataFrame:
@@ -87,6 +88,7 @@ def audit_split(
     Args:
         table: crystal table of the split's dataset.
         split: the split.
+        labelled: ids of its labelled rows, a part of the training rows.
         duplicates: the pairs of `audit_dataset`.
         prototypes: prototype label of each row, when already known.
 
@@ -125,8 +127,14 @@ def audit_split(
         count = int(np.sum(flags, dtype=int))
         records.append((check, part, against, len(flags), count, count / len(flags) if flags else 0.0))
 
+    parts = {
+        "train": split.train,
+        "labelled": labelled,
+        "validation": split.validation,
+        "test": split.test,
+    }
     for part, against in (("test", "train"), ("validation", "train"), ("test", "labelled")):
-        ids, others = getattr(split, part), set(getattr(split, against))
+        ids, others = parts[part], set(parts[against])
         formulas = {formula[other] for other in others}
         labels = {prototype[other] for other in others}
         add("same formula", part, against, [formula[i] in formulas for i in ids])
@@ -134,8 +142,7 @@ def audit_split(
         add("duplicate structure", part, against, [bool(partners.get(i, set()) & others) for i in ids])
         flags = [bool(conflicting.get(i, set()) & others) for i in ids]
         add("duplicate with another label", part, against, flags)
-    for part in ("train", "labelled", "validation", "test"):
-        ids = getattr(split, part)
+    for part, ids in parts.items():
         inside = set(ids)
         flags = [bool(conflicting.get(i, set()) & inside) for i in ids]
         add("conflicting duplicate", part, part, flags)

@@ -13,7 +13,7 @@ from matwheel.datasets.dataset import read_own_dataset
 from matwheel.datasets.formula_sets import fetch_formula_set
 from matwheel.datasets.registry import DatasetEntry
 from matwheel.datasets.sources import DatasetError
-from matwheel.datasets.splits import split_dataset
+from matwheel.datasets.splits import labelled_rows, split_dataset
 
 GENERATED_ATOMS = 60
 """Cells up to this size are what the crystal generators were tried on."""
@@ -140,10 +140,7 @@ def _labelled_rows(
     """Return how many rows the labelled part has, by drawing one split."""
     table = pd.DataFrame({"id": list(ids)})
     try:
-        split = split_dataset(
-            table, "random", 0, dataset=entry.name, dataset_sha256="", fractions=fractions,
-            labelled_fraction=labelled_fraction,
-        )  # fmt: skip
+        split = split_dataset(table, "random", 0, dataset=entry.name, dataset_sha256="", fractions=fractions)
+        return len(labelled_rows(split, labelled_fraction))
     except InputError as error:
         raise DatasetError(f"{origin}: {len(ids)} rows are too few for the split: {error}") from error
-    return len(split.labelled)

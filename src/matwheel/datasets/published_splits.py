@@ -16,7 +16,7 @@ import pandas as pd
 from matwheel.core.errors import InputError
 from matwheel.datasets.dataset import row_order_sha256 as row_order_of
 from matwheel.datasets.sources import find_mirror_file, read_file
-from matwheel.datasets.splits import FRACTIONS, LABELLED_FRACTION, Split, check_fractions, split_of_rows
+from matwheel.datasets.splits import Split, split_of_rows
 
 PUBLISHED_SPLITS_FILE = "splits_chang2022.json"
 PUBLISHED_SPLITS_SHA256 = "f2c6ba45c9d4fcd6981eb7fa4cf83dd0edbfc73d835cc486df818abf043877a6"
@@ -29,13 +29,11 @@ def chang2022_split(
     *,
     dataset: str,
     dataset_sha256: str,
-    labelled_fraction: float = LABELLED_FRACTION,
     row_order_sha256: str | None = None,
 ) -> Split:
     """Return one of the five published splits of Chang et al. 2022 (npj Comput. Mater. 8, 242).
 
-    Train, validation and test are the published row numbers, where one row of each dataset is in no
-    part; the labelled cut is drawn here with `seed_index`.
+    Train, validation and test are the published row numbers, where one row of each dataset is in no part.
 
     Args:
         table: crystal table in the row order of the published source.
@@ -43,14 +41,12 @@ def chang2022_split(
         seed_index: 0 to 4.
         dataset: its name; a key of `published`.
         dataset_sha256: of the crystal table's file.
-        labelled_fraction: of the training rows.
         row_order_sha256: what `dataset.row_order_sha256` gives for the published row order; None skips
             the check.
 
     Raises:
         InputError: the dataset or the split was not published, or the rows are not in that order.
     """
-    check_fractions(FRACTIONS, labelled_fraction)
     if dataset not in published:
         raise InputError(
             f"split scheme chang2022: no published split for dataset {dataset}; they exist for "
@@ -75,7 +71,7 @@ def chang2022_split(
             f"split scheme chang2022, dataset {dataset}: row number {used.max()} in a table of "
             f"{len(table)} rows; the table is not the published one"
         )
-    return split_of_rows(table, parts, dataset, dataset_sha256, "chang2022", seed_index, labelled_fraction)
+    return split_of_rows(table, parts, dataset, dataset_sha256, "chang2022", seed_index)
 
 
 def read_published_splits(mirror_folders: Sequence[str | Path]) -> dict[str, list[dict[str, Any]]]:

@@ -1,4 +1,4 @@
-"""Splits of a dataset into training (with its labelled part), validation and test rows."""
+"""Splits of a dataset into training, validation and test rows, and the labelled part of the training rows."""
 
 from __future__ import annotations
 
@@ -28,12 +28,11 @@ class Split:
         scheme: one of `SCHEMES`.
         seed: that the parts were drawn with; for chang2022 the number of the published split.
         train: the training part.
-        labelled: the training rows whose labels a semi-supervised run may see (a part of `train`).
         validation: rows for early stopping and the choice of checkpoints.
         test: rows for the scores.
 
     Raises:
-        InputError: parts overlap, labelled is no part of train, or a part is too small to learn from.
+        InputError: parts overlap, or a part is too small to learn from.
     """
 
     dataset: str
@@ -41,31 +40,28 @@ class Split:
     scheme: str
     seed: int
     train: tuple[str, ...]
-    labelled: tuple[str, ...]
     validation: tuple[str, ...]
     test: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        where = f"split of {self.dataset}, scheme {self.scheme}, seed {self.seed}"
+        where = self.said
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
         everything = [crystal_id for ids in parts.values() for crystal_id in ids]
         if len(set(everything)) != len(everything):
             raise InputError(f"{where}: train, validation and test share rows; make the split again")
-        if len(set(self.labelled)) != len(self.labelled) or not set(self.labelled) <= set(self.train):
-            raise InputError(f"{where}: labelled rows must be training rows, each once; make the split again")
         if len(self.train) < 2:
             raise InputError(
                 f"{where}: {len(self.train)} training rows, at least 2 are needed; "
                 "raise the training part of fractions or use a larger dataset"
             )
-        if len(self.labelled) < 2:
-            raise InputError(
-                f"{where}: {len(self.labelled)} labelled rows of {len(self.train)} training rows after the "
-                "cut, at least 2 are needed; raise labelled_fraction or use a larger dataset"
-            )
         for name in ("validation", "test"):
             if not parts[name]:
                 raise InputError(f"{where}: no {name} rows; change fractions or use a larger dataset")
+
+    @property
+    def said(self) -> str:
+        """What messages call it."""
+        return f"split of {self.dataset}, scheme {self.scheme}, seed {self.seed}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the split as a JSON-able mapping."""
@@ -75,7 +71,6 @@ class Split:
             "scheme": self.scheme,
             "seed": self.seed,
             "train": list(self.train),
-            "labelled": list(self.labelled),
             "validation": list(self.validation),
             "test": list(self.test),
         }
@@ -89,7 +84,6 @@ class Split:
             scheme=content["scheme"],
             seed=int(content["seed"]),
             train=tuple(content["train"]),
-            labelled=tuple(content["labelled"]),
             validation=tuple(content["validation"]),
             test=tuple(content["test"]),
         )
@@ -103,7 +97,6 @@ def split_dataset(
     dataset: str,
     dataset_sha256: str,
     fractions: Sequence[float] = FRACTIONS,
-    labelled_fraction: float = LABELLED_FRACTION,
     prototypes: Sequence[str] | None = None,
 ) -> Split:
     """Return a split of a crystal table, drawn with `seed`.
@@ -117,7 +110,6 @@ def split_dataset(
         dataset: its name.
         dataset_sha256: of the crystal table's file.
         fractions: of train, validation and test; they sum to 1.
-        labelled_fraction: of the training rows. With one seed, a smaller labelled part is a part of a larger.
         prototypes: prototype label of each row (`prototypes.prototype_table`); needed for 'prototype' only.
 
     Raises:
@@ -130,7 +122,7 @@ def split_dataset(
             else f"choose one of {', '.join(SCHEMES)}"
         )
         raise InputError(f"split scheme {scheme!r} is not drawn here; {remedy}")
-    check_fractions(fractions, labelled_fraction)
+    check_fractions(fractions)
     sizes = _part_sizes(len(table), fractions)
     rng = np.random.default_rng(derive_seed(seed, "split", dataset, scheme))
     if scheme == "random":
@@ -146,7 +138,7 @@ def split_dataset(
             if len(labels) != len(table):
                 raise InputError(f"{len(labels)} prototype labels for {len(table)} rows of {dataset}")
         parts = _assign_groups(labels, sizes, rng)
-    return split_of_rows(table, parts, dataset, dataset_sha256, scheme, seed, labelled_fraction)
+    return split_of_rows(table, parts, dataset, dataset_sha256, scheme, seed)
 
 
 def split_of_rows(
@@ -156,15 +148,36 @@ def split_of_rows(
     dataset_sha256: str,
     scheme: str,
     seed: int,
-    labelled_fraction: float,
 ) -> Split:
-    """Return the split of given row numbers of train, validation and test, with its labelled cut drawn."""
+    """Return the split of given row numbers of train, validation and test."""
     ids = table["id"].tolist()
-    train, validation, test = (np.sort(part) for part in parts)
-    rng = np.random.default_rng(derive_seed(seed, "labelled", dataset, scheme))
-    labelled = np.sort(rng.permutation(train)[: _round_half_up(labelled_fraction * len(train))])
-    chosen = [tuple(ids[row] for row in rows) for rows in (train, labelled, validation, test)]
-    return Split(dataset, dataset_sha256, scheme, seed, *chosen)
+    train, validation, test = (tuple(ids[row] for row in np.sort(part)) for part in parts)
+    return Split(dataset, dataset_sha256, scheme, seed, train, validation, test)
+
+
+def labelled_rows(split: Split, labelled_fraction: float = LABELLED_FRACTION) -> tuple[str, ...]:
+    """Return ids of the training rows whose labels a semi-supervised run may see, in the order of the split.
+
+    They are drawn with the split's seed; a smaller labelled part is a part of a larger.
+
+    Args:
+        split: the split.
+        labelled_fraction: of the training rows.
+
+    Raises:
+        InputError: an impossible fraction, or fewer than two rows.
+    """
+    if not 0 < labelled_fraction <= 1:
+        raise InputError(f"labelled_fraction is {labelled_fraction}; it must be above 0 and at most 1")
+    rng = np.random.default_rng(derive_seed(split.seed, "labelled", split.dataset, split.scheme))
+    rows = _round_half_up(labelled_fraction * len(split.train))
+    labelled = np.sort(rng.permutation(len(split.train))[:rows])
+    if len(labelled) < 2:
+        raise InputError(
+            f"{split.said}: {len(labelled)} labelled rows of {len(split.train)} training rows after the "
+            "cut, at least 2 are needed; raise labelled_fraction or use a larger dataset"
+        )
+    return tuple(split.train[place] for place in labelled)
 
 
 def _assign_groups(labels: Sequence[str], sizes: Sequence[int], rng: np.random.Generator) -> list[np.ndarray]:
@@ -199,16 +212,14 @@ def _round_half_up(value: float) -> int:
     return math.floor(value + 0.5 + 1e-9)
 
 
-def check_fractions(fractions: Sequence[float], labelled_fraction: float) -> None:
+def check_fractions(fractions: Sequence[float]) -> None:
     """Refuse fractions that no split can have.
 
     Raises:
-        InputError: not three positive fractions that sum to 1, or a labelled fraction outside (0, 1].
+        InputError: not three positive fractions that sum to 1.
     """
     if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
         raise InputError(
             f"fractions of train, validation and test are {tuple(fractions)}; "
             "give three positive numbers that sum to 1"
         )
-    if not 0 < labelled_fraction <= 1:
-        raise InputError(f"labelled_fraction is {labelled_fraction}; it must be above 0 and at most 1")

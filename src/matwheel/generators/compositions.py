@@ -64,7 +64,11 @@ class CompositionGenerator(Protocol):
         ...
 
     def sample(self, n: int, *, seed: int, log: Log = ...) -> NDArray[np.uint8]:
-        """Draw compositions, shape (n, elements): not reduced, and some may have one element or none."""
+        """Draw compositions, shape (n, elements): not reduced, and some may have one element or none.
+
+        A generator with settings that only sampling reads (`parted_settings.SAMPLING_SETTINGS`) takes them as
+        a mapping, `settings`.
+        """
         ...
 
     def save(self, path: str | Path) -> None:

@@ -60,7 +60,11 @@ class Generator(Protocol):
         id_prefix: str,
         log: Log = ...,
     ) -> list[Crystal]:
-        """Return one crystal per condition, shape (n,); crystal i has the id f"{id_prefix}-{i:05d}"."""
+        """Return one crystal per condition, shape (n,); crystal i has the id f"{id_prefix}-{i:05d}".
+
+        A generator with settings that only sampling reads (`parted_settings.SAMPLING_SETTINGS`) takes them as
+        a mapping, `settings`.
+        """
         ...
 
     def save(self, path: str | Path) -> None:

@@ -16,6 +16,11 @@ GENERATORS: Registry[tuple[str, str]] = {
     "con_cdvae": ("matwheel.generators.con_cdvae.generator", "ConCDVAE"),
 }
 
+# name: (module, function) of what only sampling runs, for a generator that has it apart from its training
+SAMPLERS: Registry[tuple[str, str]] = {
+    "con_cdvae": ("matwheel.generators.con_cdvae.sampling", "sample_crystals"),
+}
+
 
 def make_generator(name: str, settings: Mapping[str, Any] | None = None) -> Generator:
     """Return an unfitted generator; `settings` change single defaults.

@@ -28,7 +28,8 @@ from matwheel.crystals.graphs import (
     concatenate_graphs,
     load_graphs,
 )
-from matwheel.predictors.cgcnn import CGCNN, graph_tensors
+from matwheel.predictors.cgcnn import CGCNN
+from matwheel.predictors.graph_convolutions import graph_tensors
 from matwheel.predictors.interface import checked_rows, fitted
 from matwheel.predictors.training_settings import (
     PRESETS,

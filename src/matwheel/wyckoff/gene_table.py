@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field
 from matwheel.core.errors import InputError
 from matwheel.core.progress import Log, Progress, log_to_stderr
 from matwheel.core.settings import Count, ShareBelowOne, Tolerance, WrongSetting, settings
-from matwheel.crystals.table import crystals_of_table
+from matwheel.crystals.table import crystals_of_table, space_group
 from matwheel.wyckoff.gene_rows import COLUMNS, GENE_PROPERTIES, PARTS
 from matwheel.wyckoff.wyckoff_genes import (
     MOST_ELEMENTS,
@@ -106,8 +106,7 @@ def gene_table(
     Of crystals with one gene the lowest above the hull stands for all. No formula is in two parts.
 
     Args:
-        crystals: crystal table with the columns `GENE_PROPERTIES`, as far as it has them, and space_group at
-            0.01 Å.
+        crystals: crystal table with the columns `GENE_PROPERTIES`, as far as it has them.
         genes: their genes, from `known_genes`, by the column id.
         settings: filters and shares.
         seed: of the division.
@@ -139,9 +138,8 @@ def gene_table(
     energy = frame["formation_energy_ev_per_atom"]
     keep(~(energy > settings.largest_formation_energy_ev_per_atom), "formation energy too high")
     found = frame["id"].map(genes["gene"].to_dict())
-    differs = frame["id"].map(genes["space_group"].to_dict()) != frame["space_group"]
-    changed, of = int(differs[found.notna()].sum()), int(found.notna().sum())
     keep(found.notna(), "no symmetry found")
+    changed, of = _changed_space_groups(frame, genes["space_group"]), len(frame)
     known = [parse_gene(text) for text in found.dropna()]
     small = pd.Series([g.atoms_in_primitive_cell <= settings.largest_atoms for g in known], dtype=bool)
     keep(small, "too many atoms")
@@ -189,6 +187,12 @@ def check_band_gaps(table: pd.DataFrame) -> None:
             f"none of the {len(table)} genes has a band gap above 0 in the training part, so nothing can be "
             "fine-tuned; give crystals with band gaps, or other filters"
         )
+
+
+def _changed_space_groups(frame: pd.DataFrame, groups: pd.Series) -> int:
+    """Return how many crystals have another space group at the strict tolerance than in `groups`, by id."""
+    strict = [space_group(crystal, STRICT_SYMPREC_ANGSTROM) for crystal in crystals_of_table(frame)]
+    return int((frame["id"].map(groups.to_dict()) != pd.Series(strict, frame.index)).sum())
 
 
 def parts_by_formula(

@@ -47,8 +47,8 @@ def test_tolerance_decides_what_conflicts(table):
 
 def _audit(table, duplicates, test, labelled=("salt", "Po"), validation=("W",)):
     train = tuple(i for i in table["id"] if i not in test and i not in validation)
-    split = Split("tiny", "", "random", 0, train, tuple(labelled), tuple(validation), tuple(test))
-    return audit_split(table, split, duplicates)
+    split = Split("tiny", "", "random", 0, train, tuple(validation), tuple(test))
+    return audit_split(table, split, labelled, duplicates)
 
 
 def _value(audit, check, part="test", against="train"):
@@ -83,9 +83,9 @@ def test_a_dataset_without_duplicates_and_a_foreign_split(table):
     assert len(none) == 0 and none["conflicting"].dtype == bool
     audit = _audit(alone, none, ("CsCl",))
     assert audit[audit["check"].str.contains("uplicate")]["count"].sum() == 0
-    split = Split("tiny", "", "random", 0, ("MgO", "Po"), ("MgO", "Po"), ("W",), ("unknown",))
+    split = Split("tiny", "", "random", 0, ("MgO", "Po"), ("W",), ("unknown",))
     with pytest.raises(ValueError, match="1 ids are not in the table, first unknown"):
-        audit_split(alone, split, none)
+        audit_split(alone, split, ("MgO", "Po"), none)
     draw_audit(audit, {"tiny": none})
 
 

@@ -63,8 +63,10 @@ def test_a_spread_over_orders_of_magnitude_is_no_mistake(tmp_path):
 
 
 def test_too_few_rows_are_refused_and_few_labelled_ones_are_counted(tmp_path):
-    with pytest.raises(DatasetError, match=r"3 rows are too few for the split.*labelled_fraction"):
+    with pytest.raises(DatasetError, match=r"3 rows are too few for the split.*no validation rows"):
         look(tmp_path, [1, 2, 3])
+    with pytest.raises(DatasetError, match=r"12 rows are too few for the split.*labelled_fraction"):
+        look(tmp_path, list(range(12)))
     (said,) = look(tmp_path, list(range(60)))
     assert "60 rows leave 4 labelled ones" in said
     assert look(tmp_path, list(range(60)), labelled_fraction=0.5) == []

@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from matwheel.core.seeds import derive_seed
 from matwheel.crystals.symmetry.prototypes import prototype_label, prototype_table
 from matwheel.crystals.table import crystal_table
 from matwheel.datasets.dataset import row_order_sha256
 from matwheel.datasets.published_splits import PUBLISHED_SPLITS_FILE, chang2022_split, read_published_splits
-from matwheel.datasets.splits import Split, split_dataset
+from matwheel.datasets.splits import Split, labelled_rows, split_dataset
 
 MIRROR = Path(__file__).parents[4] / "shared" / "datasets"
 
@@ -26,9 +27,9 @@ def _split(table, scheme="random", seed=0, **settings):
 
 @pytest.mark.parametrize(("rows", "sizes"), [(636, (445, 95, 96)), (1056, (739, 158, 159)), (20, (14, 3, 3))])
 def test_random_sizes_are_exact(rows, sizes):
-    split = _split(_table(rows, 10 * rows), labelled_fraction=0.2 if rows == 20 else 0.1)
+    split = _split(_table(rows, 10 * rows))
     assert (len(split.train), len(split.validation), len(split.test)) == sizes
-    assert len(split.labelled) == {636: 45, 1056: 74, 20: 3}[rows]
+    assert len(labelled_rows(split, 0.2 if rows == 20 else 0.1)) == {636: 45, 1056: 74, 20: 3}[rows]
 
 
 @pytest.mark.parametrize("scheme", ["random", "formula", "prototype"])
@@ -38,8 +39,9 @@ def test_parts_are_disjoint_cover_all_and_follow_the_seed(scheme):
     split = _split(table, scheme, 3, prototypes=prototypes)
     parts = [split.train, split.validation, split.test]
     assert sorted(name for part in parts for name in part) == sorted(table["id"])
-    assert set(split.labelled) < set(split.train)
-    for part in [*parts, split.labelled]:
+    labelled = labelled_rows(split)
+    assert set(labelled) < set(split.train)
+    for part in [*parts, labelled]:
         assert list(part) == sorted(part)
     assert split == _split(table, scheme, 3, prototypes=prototypes)
     assert split != _split(table, scheme, 4, prototypes=prototypes)
@@ -78,11 +80,21 @@ def test_a_group_larger_than_any_part_still_splits():
     assert {len(split.validation), len(split.test)} <= {9, 10, 11}
 
 
-def test_labelled_parts_are_nested_and_leave_the_rest_alone():
+def test_labelled_parts_are_nested():
+    split = _split(_table(200, 500))
+    small, large = labelled_rows(split, 0.1), labelled_rows(split, 0.5)
+    assert set(small) < set(large) < set(split.train) and len(large) == 70
+    assert labelled_rows(split, 1.0) == split.train
+
+
+@pytest.mark.parametrize("scheme", ["random", "formula"])
+def test_labelled_rows_are_those_that_the_seed_draws_of_the_row_numbers(scheme):
     table = _table(200, 500)
-    small, large = (_split(table, labelled_fraction=fraction) for fraction in (0.1, 0.5))
-    assert (small.train, small.test) == (large.train, large.test)
-    assert set(small.labelled) < set(large.labelled) and len(large.labelled) == 70
+    split = _split(table, scheme, 5)
+    numbers = np.flatnonzero(table["id"].isin(split.train))
+    generator = np.random.default_rng(derive_seed(5, "labelled", "d", scheme))
+    drawn = np.sort(generator.permutation(numbers)[:28])
+    assert labelled_rows(split, 0.2) == tuple(table["id"][drawn])
 
 
 def test_json_round_trip_and_damaged_content():
@@ -90,21 +102,15 @@ def test_json_round_trip_and_damaged_content():
     assert Split.from_json(split.to_json()) == split
     with pytest.raises(ValueError, match="share rows"):
         Split.from_json({**split.to_json(), "test": list(split.train)})
-    with pytest.raises(ValueError, match="labelled rows must be training rows"):
-        Split.from_json({**split.to_json(), "labelled": list(split.test)})
 
 
 @pytest.mark.parametrize(
     ("rows", "settings", "complaint"),
     [
         (1, {}, r"split of d, scheme random, seed 0: 1 training rows, at least 2 are needed; raise"),
-        (14, {}, r"1 labelled rows of 10 training rows after the cut.*raise labelled_fraction"),
-        (4, {}, r"0 labelled rows of 3 training rows"),
-        (100, {"labelled_fraction": 0.001}, r"0 labelled rows of 70 training rows"),
-        (5, {"fractions": (0.9, 0.05, 0.05), "labelled_fraction": 1}, r"no (validation|test) rows"),
+        (5, {"fractions": (0.9, 0.05, 0.05)}, r"no (validation|test) rows"),
         (100, {"fractions": (0.7, 0.2, 0.2)}, r"three positive numbers that sum to 1"),
         (100, {"fractions": (1.0, 0.0, 0.0)}, r"three positive numbers that sum to 1"),
-        (100, {"labelled_fraction": 0.0}, r"labelled_fraction is 0.0; it must be above 0"),
         (100, {"scheme": "chang2022"}, r"use published_splits\.chang2022_split"),
         (100, {"scheme": "alphabet"}, r"'alphabet' is not drawn here; choose one of random, formula"),
         (100, {"scheme": "prototype"}, r"needs prototype labels; make them with prototype_table"),
@@ -114,6 +120,25 @@ def test_json_round_trip_and_damaged_content():
 def test_impossible_splits_are_refused(rows, settings, complaint):
     with pytest.raises(ValueError, match=complaint):
         _split(_table(rows, 1000), **settings)
+
+
+@pytest.mark.parametrize(
+    ("rows", "fraction", "complaint"),
+    [
+        (
+            14,
+            0.1,
+            r"seed 0: 1 labelled rows of 10 training rows after the cut.*raise labelled_",
+        ),
+        (4, 0.1, r"0 labelled rows of 2 training rows"),
+        (100, 0.001, r"0 labelled rows of 70 training rows"),
+        (100, 0.0, r"labelled_fraction is 0.0; it must be above 0"),
+    ],
+)
+def test_impossible_labelled_parts_are_refused(rows, fraction, complaint):
+    split = _split(_table(rows, 1000), fractions=(0.7, 0.15, 0.15) if rows > 4 else (0.5, 0.25, 0.25))
+    with pytest.raises(ValueError, match=complaint):
+        labelled_rows(split, fraction)
 
 
 def test_prototype_labels_ignore_elements_and_choice_of_cell(poly_crystals):
@@ -167,7 +192,7 @@ def test_chang2022_by_row_number_and_its_refusals():
     order = row_order_sha256(table)
     split = chang2022_split(table, published, 0, **make, row_order_sha256=order)
     assert list(split.test) == [f"c{row:04d}" for row in sorted(published["d"][0]["test"])]
-    assert len(split.labelled) == 4 and split.scheme == "chang2022"
+    assert len(labelled_rows(split)) == 4 and split.scheme == "chang2022"
     with pytest.raises(ValueError, match="there is no split 1; choose seeds from 0 to 0"):
         chang2022_split(table, published, 1, **make)
     with pytest.raises(ValueError, match="no published split for dataset mine; they exist for d"):

@@ -10,7 +10,8 @@ import torch
 from matwheel.compositions.element_features import WIDTH, element_features
 from matwheel.crystals.crystal import Crystal, to_structure
 from matwheel.crystals.graphs import build_graphs
-from matwheel.predictors.cgcnn import CGCNN, GraphConvolution, GraphTensors, graph_tensors
+from matwheel.predictors.cgcnn import CGCNN
+from matwheel.predictors.graph_convolutions import GraphConvolution, GraphTensors, graph_tensors
 from matwheel.predictors.training_settings import NetworkSettings
 
 

@@ -297,7 +297,12 @@ def test_mirror_files_become_one_crystal_table(tmp_path, poly_crystals):
     first.write_bytes(gzip.compress(frame.assign(formation_energy_per_atom=[-1.0, -2.0]).to_csv().encode()))
     frame = pd.DataFrame({"material_id": ["mp-1", "mp-2"], "energy_above_hull": [9.0, 0.2], "cif": cifs[2:]})
     second.write_bytes(gzip.compress(frame.to_csv().encode()))
-    table = mp_mirror_table([first, second])
+    said: list[str] = []
+    table = mp_mirror_table([first, second], said.append)
+    assert [line.split(", ")[0] for line in said] == [
+        f"crystals of {path.name} 2/2" for path in (first, second)
+    ]
+    assert "space_group" not in table
     assert table["id"].tolist() == ["mp-1", "mp-2", "mp-3"]
     assert table["e_above_hull_ev_per_atom"].tolist() == [0.0, 0.2, 0.1]
     assert table["formation_energy_ev_per_atom"].tolist()[::2] == [-2.0, -1.0]

@@ -194,7 +194,8 @@ def test_space_groups_that_the_tolerance_changes_are_counted():
     )
     found = known_genes(crystals, SYMPREC_ANGSTROM, silent)
     assert crystals["space_group"][1] != 221 and set(found["space_group"]) == {221}
-    _, report = table_of(crystals, found)
+    # The known crystals of a mirror come without space groups.
+    _, report = table_of(crystals.drop(columns="space_group"), found)
     changes = report["space_group_changes"]
     assert (changes["changed"], changes["of"]) == (1, 2)
 

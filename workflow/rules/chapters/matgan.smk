@@ -49,7 +49,10 @@ rule fetch_formula_set:
         seed=job_seed("fetch_formula_set"),
         entry=lambda wildcards: without_words(REGISTRY[wildcards.formula_set]),
         content=lambda wildcards: content_beside_inputs(wildcards.formula_set),
-        mirror_folders=config["mirror_folders"],
+        expected=not_compared(
+            lambda wildcards: REGISTRY[wildcards.formula_set].get("expected", {})
+        ),
+        mirror_folders=not_compared(config["mirror_folders"]),
         elements=SYMBOLS,
     message:
         "fetch the formulas of {wildcards.formula_set}"
@@ -81,7 +84,7 @@ rule train_composition_generator:
         ),
         seed=job_seed("train_composition_generator"),
         generator=COMPOSER["name"],
-        settings=lambda wildcards: composer_settings(wildcards.formula_set),
+        settings=lambda wildcards: composer_settings(wildcards.formula_set)[0],
         elements=SYMBOLS,
         device=config["device"],
     message:
@@ -110,6 +113,7 @@ rule generate_compositions:
         code=code("generate_compositions", COMPOSITION_GENERATORS[COMPOSER["name"]][0]),
         seed=job_seed("generate_compositions"),
         generator=COMPOSER["name"],
+        settings=lambda wildcards: composer_settings(wildcards.formula_set)[1],
         # The first shards hold one more where the number does not divide.
         samples=lambda wildcards: (
             (MATGAN["samples"] - int(wildcards.shard) - 1) // len(SAMPLE_SHARDS) + 1

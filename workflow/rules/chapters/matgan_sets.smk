@@ -2,6 +2,7 @@
 
 from matwheel.compositions.formulas import ELEMENTS, MATGAN_ELEMENTS
 from matwheel.generators.compositions import COMPOSITION_GENERATORS
+from matwheel.generators.parted_settings import parted_settings
 
 MATGAN = config["matgan"]
 COMPOSER = MATGAN["generator"]
@@ -99,8 +100,9 @@ def formulas_of(formula_set):
 
 
 def composer_settings(formula_set):
-    """Settings of the generator for a set: those for all, and the set's own."""
-    return COMPOSER["settings"] | COMPOSER["settings_of_set"].get(formula_set, {})
+    """Settings of the generator for a set, those for all and the set's own: of training, and of sampling."""
+    own = COMPOSER["settings_of_set"].get(formula_set, {})
+    return parted_settings(COMPOSER["name"], COMPOSER["settings"] | own)
 
 
 wildcard_constraints:

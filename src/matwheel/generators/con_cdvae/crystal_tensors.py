@@ -13,7 +13,7 @@ from torch import Tensor
 from matwheel.core.errors import InputError
 from matwheel.crystals.crystal import Crystal, from_structure, to_structure
 from matwheel.crystals.graphs import CrystalGraphs, build_graphs
-from matwheel.predictors.cgcnn import GraphTensors, graph_tensors
+from matwheel.predictors.graph_convolutions import GraphTensors, graph_tensors
 
 ELEMENTS = 100
 """Element classes; class i is atomic number i + 1."""

@@ -15,14 +15,15 @@ from numpy.typing import ArrayLike
 from matwheel.core.errors import InputError
 from matwheel.core.files import atomic_path
 from matwheel.core.progress import Log, log_to_stderr
+from matwheel.core.registries import registered
 from matwheel.core.seeds import derive_seed
 from matwheel.crystals.crystal import Crystal
 from matwheel.generators.con_cdvae.crystal_tensors import crystal_tensors
 from matwheel.generators.con_cdvae.diffusion_prior import DiffusionPrior
 from matwheel.generators.con_cdvae.model import ConditionalAutoencoder
-from matwheel.generators.con_cdvae.sampling import sample_crystals
 from matwheel.generators.con_cdvae.settings import ConCDVAESettings
 from matwheel.generators.con_cdvae.training import fit_autoencoder_and_prior
+from matwheel.generators.registry import SAMPLERS
 from matwheel.training.checkpoints import TrainingCheckpoint
 from matwheel.training.devices import loading_device, resolve_device
 
@@ -99,16 +100,17 @@ class ConCDVAE:
         *,
         seed: int,
         id_prefix: str,
+        settings: Mapping[str, Any] | None = None,
         log: Log = log_to_stderr,
     ) -> list[Crystal]:
-        """Return one crystal per condition (n,), in that order.
+        """Return one crystal per condition (n,), in that order; `settings` are of `ConCDVAESamplingSettings`.
 
         `sampling_report` then tells how many blueprints were drawn anew or had their cell clamped because
         the cell was degenerate. No crystal is replaced for any other reason.
 
         Raises:
             RuntimeError: not fitted.
-            InputError: a condition that is not a finite number.
+            InputError: a condition that is not a finite number, or a wrong setting.
             FloatingPointError: the network gives values that are not finite.
         """
         from pymatgen.core import Element
@@ -120,7 +122,11 @@ class ConCDVAE:
             i = int(np.argmax(wrong))
             raise InputError(f"condition {i} is {values[i]}; give finite numbers")
         labels = torch.tensor(values, dtype=torch.float32, device=autoencoder.noise.device)
-        found, self.sampling_report = sample_crystals(autoencoder, prior, labels, seed=seed, log=log)
+        # By name, since a training depends on nothing of it.
+        sample_crystals = registered(SAMPLERS, self.name, "generator")
+        found, self.sampling_report = sample_crystals(
+            autoencoder, prior, labels, settings or {}, seed=seed, log=log
+        )
         return [
             Crystal(
                 f"{id_prefix}-{i:05d}",

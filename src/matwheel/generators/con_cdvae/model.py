@@ -20,7 +20,7 @@ from matwheel.generators.con_cdvae.decoders import make_decoder
 from matwheel.generators.con_cdvae.lattices import lattice_parameters, scaled_parameters
 from matwheel.generators.con_cdvae.neighbours import nearest_images
 from matwheel.generators.con_cdvae.settings import ConCDVAESettings
-from matwheel.predictors.cgcnn import GaussianBasis, GraphConvolution, GraphTensors
+from matwheel.predictors.graph_convolutions import GaussianBasis, GraphConvolution, GraphTensors
 
 _NOISE_WIDTH = 32
 _LARGEST_STANDARD_LABEL = 4.0

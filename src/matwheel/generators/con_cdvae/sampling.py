@@ -6,7 +6,9 @@ it in a batch does not matter (beyond rounding).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +22,7 @@ from matwheel.generators.con_cdvae.crystal_tensors import ELEMENTS
 from matwheel.generators.con_cdvae.diffusion_prior import DiffusionPrior
 from matwheel.generators.con_cdvae.lattices import lattice_matrices, unscaled_parameters
 from matwheel.generators.con_cdvae.model import ConditionalAutoencoder
+from matwheel.generators.con_cdvae.sampling_settings import ConCDVAESamplingSettings
 
 _LATENT_BATCH = 250
 _SMALLEST_VOLUME_ANGSTROM3 = 0.1
@@ -56,6 +59,7 @@ def draw_blueprints(
     autoencoder: ConditionalAutoencoder,
     prior: DiffusionPrior,
     conditions: Tensor,
+    settings: ConCDVAESamplingSettings,
     *,
     seed: int,
     log: Log,
@@ -65,7 +69,7 @@ def draw_blueprints(
     A degenerate cell (not finite, no volume, longer than 200 Å) is drawn anew from the prior a bounded number
     of times; after that its six numbers are clamped to the range of the training cells.
     """
-    settings, device = autoencoder.settings, conditions.device
+    device = conditions.device
     found: dict[int, Blueprint] = {}
     report = {"redrawn": 0, "clamped": 0}
     waiting = list(range(len(conditions)))
@@ -74,7 +78,7 @@ def draw_blueprints(
         degenerate: list[int] = []
         for first in range(0, len(waiting), _LATENT_BATCH):
             part = waiting[first : first + _LATENT_BATCH]
-            shape = (settings.prior_noise_steps + 1, settings.latent_width)
+            shape = (autoencoder.settings.prior_noise_steps + 1, autoencoder.settings.latent_width)
             generators = [
                 torch.Generator().manual_seed(derive_seed(seed, "latent", i, attempt)) for i in part
             ]
@@ -168,7 +172,11 @@ def batches_of(atom_counts: NDArray[np.int64], largest_atoms: int) -> list[NDArr
 
 @torch.no_grad()
 def langevin(
-    autoencoder: ConditionalAutoencoder, blueprints: list[Blueprint], *, seeds: list[int]
+    autoencoder: ConditionalAutoencoder,
+    blueprints: list[Blueprint],
+    settings: ConCDVAESamplingSettings,
+    *,
+    seeds: list[int],
 ) -> tuple[list[NDArray[np.int64]], list[NDArray[np.float64]]]:
     """Return element classes and fractional coordinates of one batch of blueprints.
 
@@ -180,15 +188,16 @@ def langevin(
     Args:
         autoencoder: the trained model.
         blueprints: sorted by number of atoms.
+        settings: number and size of the steps.
         seeds: seed of the noise of each.
     """
-    settings, device = autoencoder.settings, autoencoder.noise.device
+    trained, device = autoencoder.settings, autoencoder.noise.device
     counts = [len(blueprint.types) for blueprint in blueprints]
     lattices = torch.stack([blueprint.lattice for blueprint in blueprints]).to(device)
     joined = torch.stack([blueprint.joined for blueprint in blueprints])
     owner = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts)).to(device)
     inverse = torch.linalg.inv(lattices)[owner]
-    levels = range(settings.first_level, settings.noise_levels)
+    levels = range(trained.first_level, trained.noise_levels)
     draws = len(levels) * settings.langevin_steps
     starts, noises, types = [], [], []
     for blueprint, seed in zip(blueprints, seeds, strict=True):
@@ -220,31 +229,50 @@ def langevin(
     draw = 0
     for level in levels:
         sigma = float(autoencoder.noise[level])
-        step = settings.langevin_step_size * (sigma / settings.smallest_noise_angstrom) ** 2
+        step = settings.langevin_step_size * (sigma / trained.smallest_noise_angstrom) ** 2
         for _ in range(settings.langevin_steps):
             displacement, logits = scores(level)
             coords = move(step / sigma * displacement + (2 * step) ** 0.5 * noise[draw])
             draw += 1
         types = assigned(logits)
-    displacement, logits = scores(settings.noise_levels - 1)
-    coords = move(settings.smallest_noise_angstrom * displacement)
+    displacement, logits = scores(trained.noise_levels - 1)
+    coords = move(trained.smallest_noise_angstrom * displacement)
     types = assigned(logits)
     flat = coords.double().cpu().numpy()
     return types, [flat[end - count : end] for end, count in zip(ends, counts, strict=True)]
 
 
 def sample_crystals(
-    autoencoder: ConditionalAutoencoder, prior: DiffusionPrior, conditions: Tensor, *, seed: int, log: Log
+    autoencoder: ConditionalAutoencoder,
+    prior: DiffusionPrior,
+    conditions: Tensor,
+    changes: Mapping[str, Any],
+    *,
+    seed: int,
+    log: Log,
 ) -> tuple[list[tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]], dict[str, int]]:
-    """Return (element classes, lattice, fractional coordinates) per condition (n,), and counts."""
-    blueprints, report = draw_blueprints(autoencoder, prior, conditions, seed=seed, log=log)
+    """Return (element classes, lattice, fractional coordinates) per condition (n,), and counts.
+
+    Args:
+        autoencoder, prior: the trained models.
+        conditions: labels, shape (n,).
+        changes: single settings of `ConCDVAESamplingSettings` that differ from the defaults.
+        seed: of all draws.
+        log: receives progress.
+
+    Raises:
+        InputError: an unknown setting or a value out of range.
+        FloatingPointError: the networks give values that are not finite.
+    """
+    settings = ConCDVAESamplingSettings(**changes)
+    blueprints, report = draw_blueprints(autoencoder, prior, conditions, settings, seed=seed, log=log)
     atom_counts = np.array([len(blueprint.types) for blueprint in blueprints], dtype=np.int64)
     results: list = [None] * len(blueprints)
     progress = Progress("crystal", len(blueprints), log)
     done = 0
-    for batch in batches_of(atom_counts, autoencoder.settings.sampling_batch_atoms):
+    for batch in batches_of(atom_counts, settings.sampling_batch_atoms):
         seeds = [derive_seed(seed, "langevin", int(i)) for i in batch]
-        types, coords = langevin(autoencoder, [blueprints[i] for i in batch], seeds=seeds)
+        types, coords = langevin(autoencoder, [blueprints[i] for i in batch], settings, seeds=seeds)
         for i, elements, positions in zip(batch, types, coords, strict=True):
             if not np.isfinite(positions).all():
                 raise FloatingPointError(

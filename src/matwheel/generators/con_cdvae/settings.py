@@ -1,4 +1,7 @@
-"""Settings of Con-CDVAE. Budgets count optimiser steps, so that a larger set does not cost more."""
+"""Settings of Con-CDVAE's training. Budgets count optimiser steps, so that a larger set does not cost more.
+
+What only sampling reads is in `sampling_settings`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ from pydantic import Field
 from matwheel.core.settings import (
     Batch,
     Because,
-    Count,
     Layers,
     NotNegative,
     Positive,
@@ -112,24 +114,10 @@ class ConCDVAESettings:
     """Decay of the moving average of the weights that is kept; 0: the plain weights."""
     evaluate_every: Steps = 50
     """Optimiser steps between two evaluations on validation crystals."""
-    langevin_steps: Annotated[int, Field(ge=1, le=10_000)] = 2
-    """Langevin steps per noise level."""
-    langevin_step_size: Positive = 1e-4
-    """The ε of the step ε (σ / σ_last)²."""
     first_level: Annotated[int, Field(ge=0, le=10_000)] = 6
     """Level at which training and sampling of positions start; coordinates drawn uniformly in the cell are
     already at equilibrium where the noise is as large as the cell, so the first levels can be left out.
     """
-    latent_temperature: Positive = 1.0
-    """Factor on the prior's noise when sampling; 1 follows the prior."""
-    atom_count_temperature: NotNegative = 1.0
-    """Divides the logits of the atom-number head when sampling; 0 takes the largest."""
-    composition_temperature: Positive = 0.9
-    """Divides the logits of the composition head when sampling."""
-    sampling_batch_atoms: Count = 400
-    """Largest number of atoms in one sampling batch."""
-    resampling_attempts: Annotated[int, Field(ge=0, le=1000)] = 5
-    """How often a crystal whose cell is degenerate is drawn anew."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto` takes CUDA where there is one."""
 

@@ -18,6 +18,7 @@ from matwheel.core.progress import Log, Progress, log_to_stderr
 from matwheel.core.seeds import derive_seed
 from matwheel.generators.matgan.networks import GeneratorNetwork, make_generator_network
 from matwheel.generators.matgan.representation import MOST_ATOMS
+from matwheel.generators.matgan.sampling_settings import MatGANSamplingSettings
 from matwheel.generators.matgan.settings import MatGANSettings
 from matwheel.generators.matgan.training import train
 from matwheel.training import random_draws
@@ -94,7 +95,13 @@ class MatGAN:
         sought = np.unique(reduced_keys(validation_counts, elements).keys, axis=0)
 
         def judge(network: GeneratorNetwork) -> tuple[float, float]:
-            drawn = self._draw(network, self.settings.evaluation_samples, derive_seed(seed, "judge"))
+            # With the defaults: which state is kept is no matter of how samples are drawn later.
+            drawn = self._draw(
+                network,
+                self.settings.evaluation_samples,
+                derive_seed(seed, "judge"),
+                MatGANSamplingSettings(),
+            )
             keys = np.unique(reduced_keys(drawn, elements).keys, axis=0)
             # Both are sets, so a key that is in both is a neighbour of itself in their union.
             both = len(keys) + len(sought) - len(np.unique(np.concatenate([keys, sought]), axis=0))
@@ -104,22 +111,35 @@ class MatGAN:
         weights = sum(weight.numel() for weight in self._network.parameters())
         return {"settings": asdict(self.settings), "generator_parameters": weights, **report}
 
-    def sample(self, n: int, *, seed: int, log: Log = log_to_stderr) -> NDArray[np.uint8]:
+    def sample(
+        self, n: int, *, seed: int, settings: Mapping[str, Any] | None = None, log: Log = log_to_stderr
+    ) -> NDArray[np.uint8]:
         """Draw compositions, shape (n, elements): not reduced, and some may have one element or none.
 
+        Args:
+            n: how many.
+            seed: of the draws.
+            settings: single ones of `MatGANSamplingSettings` that differ from the defaults.
+            log: receives progress.
+
         Raises:
-            InputError: an unfitted generator, or n below 0.
+            InputError: an unfitted generator, n below 0, or a wrong setting.
             FloatingPointError: the network's weights are not finite.
         """
         if self._network is None:
             raise InputError("generator matgan is not fitted; call fit first")
         if n < 0:
             raise InputError(f"{n} compositions asked for; give a number of at least 0")
-        return self._draw(self._network, n, seed, log)
+        return self._draw(self._network, n, seed, MatGANSamplingSettings(**(settings or {})), log)
 
     @torch.no_grad()
     def _draw(
-        self, network: GeneratorNetwork, n: int, seed: int, log: Log | None = None
+        self,
+        network: GeneratorNetwork,
+        n: int,
+        seed: int,
+        settings: MatGANSamplingSettings,
+        log: Log | None = None,
     ) -> NDArray[np.uint8]:
         drawn = np.zeros((n, len(self.elements)), dtype=np.uint8)
         progress = Progress("composition", n, log) if log else None
@@ -135,9 +155,9 @@ class MatGAN:
                 size = min(SAMPLING_BATCH, n - start)
                 chosen = random_draws.rows(len(self._known), size, device=self._known.device)
                 rows = self._known[chosen].long().to(self.device)
-                for _ in range(self.settings.refills if self.settings.network == "infill" else 1):
+                for _ in range(settings.refills if self.settings.network == "infill" else 1):
                     noise = random_draws.normal(size, self.settings.latent_width, device=self.device)
-                    rows = network.compositions(noise, rows)
+                    rows = network.compositions(noise, rows, settings.sampling_temperature)
                 drawn[start : start + size] = rows.to(torch.uint8).cpu().numpy()
                 if progress:
                     progress.report(start + size)

@@ -41,8 +41,11 @@ class GeneratorNetwork(nn.Module, ABC):
         """Return matrices (n, 8, elements) from noise (n, latent width) and training rows (n, elements)."""
 
     @abstractmethod
-    def compositions(self, noise: Tensor, known: Tensor) -> Tensor:
-        """Return what the same inputs give as counts, int64, shape (n, elements)."""
+    def compositions(self, noise: Tensor, known: Tensor, temperature: float) -> Tensor:
+        """Return what the same inputs give as counts, int64, shape (n, elements).
+
+        `temperature` divides the logits that 'infill' draws from; the others have none.
+        """
 
 
 def cells_of(counts: Tensor) -> Tensor:
@@ -59,7 +62,6 @@ class InfillGenerator(GeneratorNetwork):
     def __init__(self, elements: int, settings: MatGANSettings) -> None:
         super().__init__()
         self.gumbel_temperature = settings.gumbel_temperature
-        self.sampling_temperature = settings.sampling_temperature
         width = settings.width
         self.first = nn.Linear(MOST_ATOMS * (elements + 1), width)
         self.second = nn.Linear(width, width)
@@ -72,10 +74,10 @@ class InfillGenerator(GeneratorNetwork):
         element = random_draws.hard_gumbel_softmax(logits, self.gumbel_temperature)
         return cells_of(rest) + one_hot(amount - 1, MOST_ATOMS)[:, :, None] * element[:, None, :]
 
-    def compositions(self, noise: Tensor, known: Tensor) -> Tensor:
-        """Return completed compositions, drawn at the sampling temperature."""
+    def compositions(self, noise: Tensor, known: Tensor, temperature: float) -> Tensor:
+        """Return completed compositions, drawn at the temperature."""
         rest, _, amount, logits = self._complete(known)
-        element = random_draws.category((logits / self.sampling_temperature).softmax(dim=1))
+        element = random_draws.category((logits / temperature).softmax(dim=1))
         return rest.scatter(1, element, amount[:, None])
 
     def reconstruction_loss(self, known: Tensor) -> Tensor:
@@ -118,7 +120,7 @@ class DenseGenerator(GeneratorNetwork):
         # An element drawn twice has two cells on or one cell at 2, which the critic learns to refuse.
         return torch.einsum("npr,npe->nre", amount, element)
 
-    def compositions(self, noise: Tensor, known: Tensor) -> Tensor:
+    def compositions(self, noise: Tensor, known: Tensor, temperature: float) -> Tensor:
         """Return the drawn compositions."""
         return decode(self(noise, known)).long()
 
@@ -164,7 +166,7 @@ class ConvolutionalGenerator(GeneratorNetwork):
         """Return matrices of values between 0 and 1."""
         return torch.sigmoid(self.body(noise).squeeze(1))
 
-    def compositions(self, noise: Tensor, known: Tensor) -> Tensor:
+    def compositions(self, noise: Tensor, known: Tensor, temperature: float) -> Tensor:
         """Return the decoded compositions."""
         return decode(self(noise, known)).long()
 

@@ -1,4 +1,7 @@
-"""Settings of MatGAN. Budgets count optimiser steps of the generator, so that a larger set costs no more."""
+"""Settings of MatGAN's training. Budgets count optimiser steps of the generator: a larger set costs no more.
+
+What only sampling reads is in `sampling_settings`.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,7 @@ class MatGANSettings:
     evaluate_every: Steps = 500
     """Steps between two looks at the validation rows."""
     evaluation_samples: Count = 200_000
-    """Compositions drawn for such a look, the same noise each time."""
+    """Compositions drawn for such a look, the same noise each time, and with the defaults of sampling."""
     smallest_uniqueness: ShareBelowOne = 0.5
     """Share of distinct compositions among them below which a state is kept only while no other reaches it.
     """
@@ -73,9 +76,5 @@ class MatGANSettings:
     """Weight of the critic's verdict in the loss of 'infill'."""
     reconstruction_weight: NotNegative = 1.0
     """Weight of the element that was taken, in the same loss."""
-    refills: Annotated[int, Field(ge=1, le=1000)] = 1
-    """Elements of a row that 'infill' replaces one after the other when sampling."""
-    sampling_temperature: Positive = 1.5
-    """Divides the logits of 'infill' when sampling; above 1, samples are more diverse."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto` takes CUDA where there is one."""

@@ -13,7 +13,7 @@ from matwheel.core.errors import InputError
 from matwheel.core.progress import Log, log_to_stderr
 from matwheel.core.seeds import derive_seed
 from matwheel.generators.mpvae.generator import MPVAE, PROPERTIES
-from matwheel.generators.mpvae.settings import SamplingSettings
+from matwheel.generators.mpvae.sampling_settings import SamplingSettings
 from matwheel.wyckoff.gene_rows import genes_of_table
 from matwheel.wyckoff.gene_targets import Target
 from matwheel.wyckoff.wyckoff_genes import GeneArrays

@@ -32,6 +32,7 @@ from matwheel.generators.con_cdvae.sampling import (
     batches_of,
     draw_blueprints,
 )
+from matwheel.generators.con_cdvae.sampling_settings import ConCDVAESamplingSettings
 from matwheel.generators.con_cdvae.settings import ConCDVAESettings
 from matwheel.generators.registry import load_generator, make_generator
 from matwheel.training.checkpoints import TrainingCheckpoint
@@ -46,7 +47,6 @@ TINY = ConCDVAESettings(
     encoder_convolutions=2,
     noise_levels=8,
     first_level=0,
-    langevin_steps=1,
     batch_size=16,
     autoencoder_steps=24,
     head_patience=24,
@@ -57,6 +57,7 @@ TINY = ConCDVAESettings(
     evaluate_every=4,
     device="cpu",
 )
+SAMPLING = ConCDVAESamplingSettings()
 
 
 def silent(message: str) -> None:
@@ -334,6 +335,22 @@ def test_samples_answer_every_condition_and_repeat(fitted, jarvis_crystals):
     assert generator.sample([], seed=5, id_prefix="g", log=silent) == []
 
 
+def test_settings_of_sampling_change_samples_and_no_model(fitted):
+    generator = fitted[0]
+    conditions = np.linspace(10.0, 300.0, 12)
+    options = {"seed": 5, "id_prefix": "g", "log": silent}
+    crystals = generator.sample(conditions, **options)
+    same = generator.sample(conditions, settings={"langevin_steps": SAMPLING.langevin_steps}, **options)
+    fewer = generator.sample(conditions, settings={"langevin_steps": 1}, **options)
+    for one, equal, other in zip(crystals, same, fewer, strict=True):
+        assert (one.frac_coords == equal.frac_coords).all() and (one.lattice == other.lattice).all()
+        assert (one.frac_coords != other.frac_coords).any()
+    with pytest.raises(InputError, match="langevin_step is 1"):
+        generator.sample(conditions, settings={"langevin_step": 1}, **options)
+    with pytest.raises(InputError, match="langevin_steps"):
+        ConCDVAE.from_settings({"langevin_steps": 1})
+
+
 def test_degenerate_cells_are_drawn_anew_and_then_clamped(fitted):
     autoencoder, prior = fitted[0]._models
     bias = autoencoder.lattice_head[-1].bias
@@ -342,12 +359,12 @@ def test_degenerate_cells_are_drawn_anew_and_then_clamped(fitted):
         bias[:3] = -1e4
     try:
         blueprints, report = draw_blueprints(
-            autoencoder, prior, torch.tensor([50.0, 60.0]), seed=1, log=silent
+            autoencoder, prior, torch.tensor([50.0, 60.0]), SAMPLING, seed=1, log=silent
         )
     finally:
         with torch.no_grad():
             bias.copy_(kept)
-    assert report == {"redrawn": 2 * TINY.resampling_attempts, "clamped": 2}
+    assert report == {"redrawn": 2 * SAMPLING.resampling_attempts, "clamped": 2}
     assert all(torch.linalg.det(blueprint.lattice).abs() > 0.1 for blueprint in blueprints)
 
 
@@ -358,7 +375,9 @@ def test_no_crystal_of_zero_atoms(fitted):
     with torch.no_grad():
         bias[0] = 1e4
     try:
-        blueprints, _ = draw_blueprints(autoencoder, prior, torch.tensor([50.0, 60.0]), seed=1, log=silent)
+        blueprints, _ = draw_blueprints(
+            autoencoder, prior, torch.tensor([50.0, 60.0]), SAMPLING, seed=1, log=silent
+        )
     finally:
         with torch.no_grad():
             bias.copy_(kept)

@@ -102,7 +102,7 @@ def test_infill_replaces_one_element_and_keeps_the_others() -> None:
     settings = MatGANSettings(**TINY)
     generator = make_generator_network(85, settings)
     known = torch.from_numpy(formula_counts(["Mg2SiO4"] * 200, MATGAN_ELEMENTS).astype(np.int64))
-    made = generator.compositions(torch.randn(200, settings.latent_width), known)
+    made = generator.compositions(torch.randn(200, settings.latent_width), known, temperature=1.5)
     kept = ((made == known) & (known > 0)).sum(dim=1)
     assert ((made > 0).sum(dim=1) == 3).all()
     assert (kept >= 2).all()
@@ -166,6 +166,23 @@ def test_the_kept_state_is_the_one_that_recovers_most(counts: NDArray[np.uint8])
     report = train(network, counts, settings, judge, seed=1, checkpoint=None, log=lambda _: None)
     assert report["kept_step"] == 3, "0.9 comes with too many copies"
     assert torch.equal(next(network.parameters()), states[2])
+
+
+def test_settings_of_sampling_change_samples_and_no_training(counts: NDArray[np.uint8]) -> None:
+    generator = MatGAN.from_settings({**TINY, "steps": 4, "evaluate_every": 2})
+    generator.fit(counts, MATGAN_ELEMENTS, validation_counts=counts, seed=1, log=lambda _: None)
+    drawn = generator.sample(300, seed=2)
+    assert np.array_equal(drawn, generator.sample(300, seed=2, settings={"refills": 1}))
+    refilled = generator.sample(300, seed=2, settings={"refills": 5})
+    assert not np.array_equal(drawn, refilled)
+    known = set(map(bytes, counts))
+    assert sum(bytes(row) in known for row in refilled) < sum(bytes(row) in known for row in drawn)
+    cold = generator.sample(300, seed=2, settings={"sampling_temperature": 0.01})
+    assert len(np.unique(cold, axis=0)) < len(np.unique(drawn, axis=0))
+    with pytest.raises(InputError, match="refill is 1"):
+        generator.sample(3, seed=2, settings={"refill": 1})
+    with pytest.raises(InputError, match="sampling_temperature"):
+        MatGAN.from_settings({"sampling_temperature": 1.0})
 
 
 def test_a_diverged_training_names_its_step(counts: NDArray[np.uint8]) -> None:

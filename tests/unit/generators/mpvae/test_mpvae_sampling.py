@@ -11,11 +11,11 @@ from matwheel.core.errors import InputError
 from matwheel.generators.mpvae.generator import MPVAE, PROPERTIES
 from matwheel.generators.mpvae.sampling import (
     FEWEST_REFERENCES,
-    SamplingSettings,
     draw_genes,
     reference_rows,
     violation,
 )
+from matwheel.generators.mpvae.sampling_settings import SamplingSettings
 from matwheel.verdicts import PASS
 from matwheel.wyckoff.gene_rows import genes_of_table
 from matwheel.wyckoff.gene_targets import Target

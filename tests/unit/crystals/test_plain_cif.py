@@ -1,0 +1,163 @@
+"""The quick reader of pymatgen's plain CIFs: what it reads the full one reads alike, the rest it leaves."""
+
+import csv
+import gzip
+import io
+import random
+import re
+import string
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pymatgen.io.cif import CifWriter
+
+from matwheel.crystals.cif import crystal_blocks, crystal_of_block, crystal_of_cif
+from matwheel.crystals.crystal import Crystal, UnreadableCrystal, to_structure
+from matwheel.crystals.plain_cif import plain_crystal
+
+MIRROR = Path(__file__).resolve().parents[4] / "shared" / "datasets"
+ROWS_OF_THE_MIRROR = 2000
+MUTATIONS = 4000
+
+
+def plain_text(crystal: Crystal) -> str:
+    return str(CifWriter(to_structure(crystal)))
+
+
+def fully_read(text: str) -> tuple[Crystal, tuple[str, ...]]:
+    (block,) = crystal_blocks(text)
+    return crystal_of_block("a", block)
+
+
+def assert_read_alike(text: str) -> None:
+    quick = plain_crystal("a", text)
+    assert quick is not None, text
+    full, notes = fully_read(text)
+    assert notes == () and (quick.id, quick.species, quick.pbc) == (full.id, full.species, full.pbc)
+    assert quick.lattice.tobytes() == full.lattice.tobytes()
+    assert quick.frac_coords.tobytes() == full.frac_coords.tobytes()
+
+
+@pytest.fixture(scope="module")
+def text(poly_crystals) -> str:
+    """The CIF of a ternary crystal."""
+    crystal = next(one for one in poly_crystals[0] if len(set(one.species)) == 3 and len(one.species) > 6)
+    return plain_text(crystal)
+
+
+def test_what_pymatgen_writes_is_read_alike(poly_crystals, jarvis_crystals):
+    for crystal in (*poly_crystals[0], *jarvis_crystals[0]):
+        assert_read_alike(plain_text(crystal))
+        assert_read_alike(plain_text(crystal).rstrip("\n"))
+
+
+@pytest.mark.skipif(not MIRROR.is_dir(), reason="no mirror folder beside the repository")
+def test_rows_of_the_mirror_are_read_alike():
+    texts = []
+    for path in sorted((*MIRROR.glob("mp20_*.csv.gz"), *MIRROR.glob("mpts52_*.csv.gz"))):
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            texts += [row["cif"] for row in csv.DictReader(io.StringIO(file.read()))]
+    chosen = random.Random(18).sample(texts, ROWS_OF_THE_MIRROR)
+    # Z of molecules of one element counts molecules that a small cell does not hold; there is one such row.
+    left = [text for text in chosen if plain_crystal("a", text) is None]
+    assert len(left) <= 2
+    for text in set(chosen) - set(left):
+        assert_read_alike(text)
+
+
+def test_a_mutated_text_is_read_alike_or_left(text):
+    """A character deleted, doubled or replaced, a line dropped, doubled or swapped: no other crystal."""
+    generator = random.Random(7)
+    letters = string.digits + string.ascii_letters + " .-'\n_"
+    read = 0
+    for _ in range(MUTATIONS):
+        place = generator.randrange(len(text))
+        lines = text.splitlines(keepends=True)
+        line, other = generator.randrange(len(lines)), generator.randrange(len(lines))
+        swapped = list(lines)
+        swapped[line], swapped[other] = lines[other], lines[line]
+        mutated = generator.choice(
+            (
+                text[:place] + text[place + 1 :],
+                text[:place] + text[place] + text[place:],
+                text[:place] + generator.choice(letters) + text[place + 1 :],
+                "".join(lines[:line] + lines[line + 1 :]),
+                "".join(lines[: line + 1] + lines[line:]),
+                "".join(swapped),
+            )
+        )
+        if plain_crystal("a", mutated) is not None:
+            assert_read_alike(mutated)
+            read += 1
+    assert 0 < read < MUTATIONS
+
+
+CHANGES = {
+    "symmetry": (r"'P 1'", "'P -1'"),
+    "number": (r"Tables_number   1", "Tables_number   2"),
+    "operation": (r"'x, y, z'", "'-x, -y, -z'"),
+    "second operation": (r"(  1  'x, y, z'\n)", r"\1  2  '-x, -y, -z'\n"),
+    "multiplicity": (r"0  1  ", "0  2  "),
+    "occupancy": (r"  1\n\Z", "  0.5\n"),
+    "formula": (r"(formula_sum   '\w+?)(\d+) ", r"\g<1>99 "),
+    "structural formula": (r"structural   \w+", "structural   Xe2F"),
+    "Z": (r"units_Z   \d+", "units_Z   7"),
+    "volume": (r"volume   \d", "volume   9"),
+    "no volume": (r"volume   [\d.]+", "volume   0.0"),
+    "length": (r"length_b   \d+", "length_b   0"),
+    "angle": (r"angle_gamma   \d+", "angle_gamma   180"),
+    "angles": (r"angle_gamma   \d+", "angle_gamma   1"),
+    "label": (r"  (\w+)  \w+0  1", r"  \1  \g<1>9  1"),
+    "label of another element": (r"  (\w+)  \w+0  1", r"  \1  Xe0  1"),
+    "no element": (r"  (\w+)  \w+0  1", r"  Zz  Zz0  1"),
+    "deuterium": (r"  (\w+)  \w+0  1", r"  D  D0  1"),
+    "coordinate": (r"(  1  )-?\d+\.", r"\g<1>10000."),
+    "another column": (r" _atom_site_occupancy\n", " _atom_site_occupancy\n _atom_site_disorder_group\n"),
+    "another tag": (r"loop_\n", "_exptl_crystal_density_diffrn   1.0\nloop_\n"),
+    "a second block": (r"\Z", "data_b\n_cell_length_a   3.0\n"),
+    "comment": (r"generated using pymatgen", "generated by hand"),
+    "line ends": (r"\n", "\r\n"),
+    "mark": (r"\A", "\ufeff"),
+    "nothing": (r"(?s).*", ""),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_text_that_states_anything_else_is_left(text, name):
+    pattern, replacement = CHANGES[name]
+    changed = re.sub(pattern, replacement, text, count=0 if name == "line ends" else 1)
+    assert changed != text
+    assert plain_crystal("a", changed) is None
+
+
+def test_atoms_at_one_place_are_left_and_refused(text):
+    sites = [line for line in text.splitlines() if line.startswith("  ") and len(line.split()) == 7]
+    first, second = (line.split() for line in sites[:2])
+    moved = [f"{float(number) + 1e-4:.8f}" for number in first[3:6]]
+    shared = text.replace("  ".join(["", *second]), "  ".join(["", *second[:3], *moved, *second[6:]]))
+    assert shared != text and plain_crystal("a", shared) is None
+    with pytest.raises(UnreadableCrystal, match="two atoms at one place"):
+        crystal_of_cif("a", shared)
+
+
+def test_atoms_at_one_place_across_the_edge_of_the_cell_are_left():
+    near = [[0.0, 0.5, 0.5], [0.9999, 0.5, 0.5], [0.5, 0.0, 0.0]]
+    for shift, left in ((0.0, True), (0.1, False)):
+        places = np.array(near) - [[0, 0, 0], [shift, 0, 0], [0, 0, 0]]
+        text = plain_text(Crystal("a", ("Na", "Na", "Cl"), 4 * np.eye(3), places))
+        assert (plain_crystal("a", text) is None) == left
+
+
+def test_a_large_cell_is_left_to_the_full_reader():
+    places = np.stack(np.meshgrid(*[np.arange(6) / 6] * 3), axis=-1).reshape(-1, 3)
+    crystal = Crystal("a", ("Cu",) * len(places), 16 * np.eye(3), places)
+    text = plain_text(crystal)
+    assert plain_crystal("a", text) is None
+    assert len(crystal_of_cif("a", text)[0].species) == len(places)
+
+
+def test_both_readers_are_one_to_who_asks(text):
+    crystal, notes = crystal_of_cif("a", text)
+    quick = plain_crystal("a", text)
+    assert quick is not None and notes == () and crystal.frac_coords.tobytes() == quick.frac_coords.tobytes()
