@@ -99,7 +99,7 @@ def steps(path: Path, formula_set: Path) -> int:
     )
     distinct = timed("uniqueness", lambda: unique(keys))
     own = count_matrix(read_formula_set(formula_set))
-    known = KeyIndex(len(own))
+    known = KeyIndex()
     known.add(reduced_keys(own, MATGAN_ELEMENTS).keys)
     timed("recovery: looking all samples up", lambda: [known.find(piece) for piece in keys])
     return distinct
@@ -113,11 +113,6 @@ def main() -> None:
     parser.add_argument("--number", type=int, default=2_000_000)
     parser.add_argument("--generator", default="substitution")
     options = parser.parse_args()
-    cpu = time.process_time()
-    nothing = np.zeros((1, len(MATGAN_ELEMENTS)), dtype=np.uint8)
-    charge_balance(nothing, MATGAN_ELEMENTS)
-    KeyIndex().add(reduced_keys(nothing, MATGAN_ELEMENTS).keys)
-    print(f"first call: tables, numba and its cache {time.process_time() - cpu:20.2f} CPU s")
     print(f"{options.number} samples of {options.generator:30s} {'CPU s':>8s} {'wall s':>7s}")
     with tempfile.TemporaryDirectory() as folder:
         path, tenth = Path(folder, "samples.parquet"), Path(folder, "tenth.parquet")

@@ -80,10 +80,6 @@ def main() -> None:
 
     print(f"{rows} compositions, {options.table}")
     print(f"{'':44s} {'CPU s':>8s} {'wall s':>8s} {'per CPU s':>14s}")
-    cpu = time.process_time()
-    charge_balance(counts[:10], MATGAN_ELEMENTS, settings)
-    formula_balance(formulas[:10], settings)
-    print(f"first call: tables, numba and its cache {time.process_time() - cpu:13.2f}")
     from_counts = timed(
         "count matrix (N, 85)", lambda: charge_balance(counts, MATGAN_ELEMENTS, settings), rows
     )

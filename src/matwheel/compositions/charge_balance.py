@@ -3,15 +3,15 @@
 The rule of SMACT (Davies et al., Chem 1, 617, 2016): a composition is charge-neutral when some choice of one
 oxidation state per element makes the charges sum to zero, and balanced when in some such choice every cation
 is also less electronegative than every anion. SMACT tries all choices; here the sums that can be reached are
-sets of bits, so eight elements cost microseconds. The verdicts are those of `smact.screening.smact_validity`,
-without and with its Pauling test.
+bits of a whole number, so eight elements cost microseconds. The verdicts are those of
+`smact.screening.smact_validity`, without and with its Pauling test.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass
 from itertools import islice
+from math import gcd
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import numpy as np
@@ -96,7 +96,7 @@ def charge_balance(
     elements: Sequence[str] = ELEMENTS,
     settings: CompositionSettings | None = None,
 ) -> Balance:
-    """Judge compositions given as counts of atoms, two million of eight elements in a second or two.
+    """Judge compositions given as counts of atoms, some 140,000 of up to eight elements per second.
 
     Counts are reduced by their greatest common divisor first. A row of zeros is neither neutral nor balanced,
     a single element is both (SMACT's rule), and so is a row of metals when alloys pass. Otherwise an element
@@ -111,13 +111,13 @@ def charge_balance(
         InputError: a wrong dtype or shape, negative or absurdly large counts (with their row), unknown or
             repeated elements, an unknown table.
     """
-    return _judge(counts, _rule(elements, settings or CompositionSettings()))
+    return _judge(counts, _Rule(elements, settings or CompositionSettings()))
 
 
 def formula_balance(
     formulas: Iterable[str | None] | pa.Array | pa.ChunkedArray, settings: CompositionSettings | None = None
 ) -> FormulaBalance:
-    """Judge compositions given as formulas, a million per second; a bad formula does not stop the others.
+    """Judge compositions given as formulas, some 60,000 per second; a bad formula does not stop the others.
 
     Args:
         formulas: strings as `matwheel.compositions.formulas.parse_formulas` reads them; any iterable, worked
@@ -127,7 +127,7 @@ def formula_balance(
     Raises:
         InputError: something other than strings, or an unknown table.
     """
-    rule = _rule(ELEMENTS, settings or CompositionSettings())
+    rule = _Rule(ELEMENTS, settings or CompositionSettings())
     neutral, balanced, errors, rows = [], [], {}, 0
     for piece in _pieces(formulas):
         parsed = parse_formulas(piece)
@@ -140,87 +140,97 @@ def formula_balance(
     return FormulaBalance(np.concatenate([nothing, *neutral]), np.concatenate([nothing, *balanced]), errors)
 
 
-@dataclass(frozen=True, eq=False)
 class _Rule:
-    """The settings as one array entry per column; see `matwheel.compositions.kernels.judge_rows`."""
+    """The settings for columns that are sorted by electronegativity, those without one first.
 
-    rank: NDArray[np.int64]
-    known: NDArray[np.bool_]
-    metal: NDArray[np.bool_]
-    mixed: NDArray[np.bool_]
-    lowest: NDArray[np.int64]
-    highest: NDArray[np.int64]
-    steps: NDArray[np.int64]
-    steps_known: NDArray[np.int64]
-    alloys_pass: bool
+    Sums of charges that can be reached are bits of a whole number, so adding an element is an or of shifts.
+    """
 
+    def __init__(self, elements: Sequence[str], settings: CompositionSettings) -> None:
+        symbol_columns(elements)  # refuses unknown and repeated elements
+        table = settings.table()
+        eneg = pauling_electronegativities()
+        order = sorted(range(len(elements)), key=lambda column: eneg.get(elements[column], -1.0))
+        symbols = [elements[column] for column in order]
+        self.order = np.array(order, dtype=np.intp)
+        self._eneg = [eneg.get(symbol) for symbol in symbols]
+        self._states = [sorted(table.states.get(symbol, ())) for symbol in symbols]
+        self._cations = [[state for state in own if state >= 0] for own in self._states]
+        self._anions = [[-state for state in own if state <= 0] for own in self._states]
+        self._above_lowest = [[state - own[0] for state in own] for own in self._states]
+        self._known = {column for column, own in enumerate(self._states) if own}
+        self._metals = {column for column, symbol in enumerate(symbols) if symbol in metals()}
+        mixed = mixed_valence_elements() if settings.mixed_valence else frozenset()
+        self._mixed = [symbol in mixed for symbol in symbols]
+        self._alloys_pass = settings.alloys_pass
 
-def _rule(elements: Sequence[str], settings: CompositionSettings) -> _Rule:
-    symbol_columns(elements)  # refuses unknown and repeated elements
-    table = settings.table()
-    eneg = pauling_electronegativities()
-    order = {value: place for place, value in enumerate(sorted(set(eneg.values())))}
-    states = [table.states.get(symbol, ()) for symbol in elements]
-    lists = [
-        (
-            [state for state in own if state >= 0],
-            [-state for state in own if state <= 0],
-            [state - min(own) for state in own],
-            [max(own) - state for state in own],
-        )
-        for own in states
-    ]
-    longest = max((len(own) for own in states), default=0)
-    steps = np.zeros((4, len(elements), max(longest, 1)), dtype=np.int64)
-    steps_known = np.zeros((4, len(elements)), dtype=np.int64)
-    for column, kinds in enumerate(lists):
-        for kind, values in enumerate(kinds):
-            steps[kind, column, : len(values)] = values
-            steps_known[kind, column] = len(values)
-    mixed = mixed_valence_elements() if settings.mixed_valence else frozenset()
-    return _Rule(
-        rank=np.array([order[eneg[symbol]] if symbol in eneg else -1 for symbol in elements], dtype=np.int64),
-        known=np.array([bool(own) for own in states], dtype=bool),
-        metal=np.array([symbol in metals() for symbol in elements], dtype=bool),
-        mixed=np.array([symbol in mixed for symbol in elements], dtype=bool),
-        lowest=np.array([min(own, default=0) for own in states], dtype=np.int64),
-        highest=np.array([max(own, default=0) for own in states], dtype=np.int64),
-        steps=steps,
-        steps_known=steps_known,
-        alloys_pass=settings.alloys_pass,
-    )
+    def verdict(self, columns: Sequence[int], amounts: Sequence[int]) -> tuple[bool, bool]:
+        """Return whether a composition is neutral, and whether it is balanced too."""
+        if len(columns) < 2 or (self._alloys_pass and self._metals.issuperset(columns)):
+            return bool(columns), bool(columns)
+        if not self._known.issuperset(columns):
+            return False, False
+        divisor = gcd(*amounts)
+        atoms = [(column, count // divisor) for column, count in zip(columns, amounts, strict=True)]
+        balanced = self._is_balanced(atoms)
+        return balanced or self._is_neutral(atoms), balanced
+
+    def _is_neutral(self, atoms: Sequence[tuple[int, int]]) -> bool:
+        # Every state counted from the lowest one: is the sum of the offsets reached?
+        offset = -sum(count * self._states[column][0] for column, count in atoms)
+        sums = 1
+        for column, count in atoms:
+            sums = self._plus(sums, column, count, self._above_lowest)
+        return offset >= 0 and bool(sums >> offset & 1)
+
+    def _is_balanced(self, atoms: Sequence[tuple[int, int]]) -> bool:
+        # Some cut, never between equal electronegativities, parts elements with states ≥ 0 from elements with
+        # states ≤ 0, and at that cut both sides reach the same amount of charge.
+        eneg = [self._eneg[column] for column, _ in atoms]
+        if eneg[0] is None:
+            return False
+        taken = [1]  # by the elements from the most electronegative one down
+        for column, count in reversed(atoms):
+            taken.append(self._plus(taken[-1], column, count, self._anions))
+            if not taken[-1]:
+                break
+        given = 1
+        for cut, (column, count) in enumerate(atoms):
+            above = len(atoms) - cut
+            if above < len(taken) and given & taken[above] and (cut == 0 or eneg[cut - 1] != eneg[cut]):
+                return True
+            given = self._plus(given, column, count, self._cations)
+        return bool(given & 1)
+
+    def _plus(self, sums: int, column: int, count: int, states: Sequence[Sequence[int]]) -> int:
+        repeats, factor = (count, 1) if self._mixed[column] else (1, count)
+        for _ in range(repeats):
+            reached = 0
+            for state in states[column]:
+                reached |= sums << state * factor
+            sums = reached
+        return sums
 
 
 def _judge(counts: NDArray[np.integer], rule: _Rule) -> Balance:
-    from matwheel.compositions.kernels import judge_rows
-
     counts = np.asarray(counts)
-    if counts.ndim != 2 or counts.shape[1] != len(rule.rank):
-        raise InputError(f"counts have shape {counts.shape}, not (compositions, {len(rule.rank)} elements)")
+    if counts.ndim != 2 or counts.shape[1] != len(rule.order):
+        raise InputError(f"counts have shape {counts.shape}, not (compositions, {len(rule.order)} elements)")
     if not np.issubdtype(counts.dtype, np.integer):
         raise InputError(f"counts are {counts.dtype}, not whole numbers; round them first")
-    # Each dtype is compiled once more, so only the usual ones are.
-    if counts.dtype not in (np.dtype(np.uint8), np.dtype(np.int16), np.dtype(np.int32)):
-        counts = counts.astype(np.int64)
-    neutral, balanced = np.zeros(len(counts), dtype=bool), np.zeros(len(counts), dtype=bool)
-    bad = judge_rows(
-        np.ascontiguousarray(counts),
-        rule.rank,
-        rule.known,
-        rule.metal,
-        rule.mixed,
-        rule.lowest,
-        rule.highest,
-        rule.steps,
-        rule.steps_known,
-        rule.alloys_pass,
-        LARGEST_AMOUNT,
-        neutral,
-        balanced,
-    )
-    if bad >= 0:
-        raise InputError(f"counts, row {bad + 1}: an amount is not between 0 and {LARGEST_AMOUNT} atoms")
-    return Balance(neutral, balanced)
+    for row in np.flatnonzero(((counts < 0) | (counts > LARGEST_AMOUNT)).any(axis=1)):
+        raise InputError(f"counts, row {row + 1}: an amount is not between 0 and {LARGEST_AMOUNT} atoms")
+    verdicts = np.zeros((len(counts), 2), dtype=bool)
+    for start in range(0, len(counts), CHUNK_ROWS):
+        piece = counts[start : start + CHUNK_ROWS, rule.order]
+        rows, columns = np.nonzero(piece)
+        ends = np.cumsum(np.bincount(rows, minlength=len(piece))).tolist()
+        places, amounts = columns.tolist(), piece[rows, columns].tolist()
+        verdicts[start : start + len(piece)] = [
+            rule.verdict(places[begin:end], amounts[begin:end])
+            for begin, end in zip([0, *ends], ends, strict=False)
+        ]
+    return Balance(verdicts[:, 0], verdicts[:, 1])
 
 
 def _pieces(formulas: Iterable[str | None] | pa.Array | pa.ChunkedArray) -> Iterator[object]:

@@ -1,4 +1,4 @@
-"""Keys of reduced compositions, and an index of many of them: millions are compared in a second."""
+"""Keys of reduced compositions, and an index of many of them: a million is compared in a second."""
 
 from __future__ import annotations
 
@@ -44,71 +44,55 @@ def reduced_keys(counts: NDArray[np.integer], elements: Sequence[str]) -> Reduce
     Raises:
         InputError: another shape or dtype, a negative count or a reduced one above 255, by its row from 1.
     """
-    from matwheel.compositions.composition_kernels import reduce_and_hash
-
     counts = np.asarray(counts)
     if counts.ndim != 2 or counts.shape[1] != len(elements) or not np.issubdtype(counts.dtype, np.integer):
         raise InputError(
             f"counts of shape {counts.shape} and type {counts.dtype} are not whole numbers of shape "
             f"(compositions, {len(elements)} elements)"
         )
-    if counts.dtype != np.uint8:  # each dtype is compiled once more
-        counts = counts.astype(np.int64)
-    keys = np.zeros((len(counts), 2), dtype=np.uint64)
-    sizes = np.zeros(len(counts), dtype=np.int64)
-    element_rows = np.zeros(len(elements), dtype=np.int64)
-    bad = reduce_and_hash(np.ascontiguousarray(counts), _words(tuple(elements)), keys, sizes, element_rows)
-    if bad >= 0:
+    rows, columns = np.nonzero(counts)
+    amounts = counts[rows, columns].astype(np.int64)
+    sizes = np.bincount(rows, minlength=len(counts))
+    filled = sizes > 0
+    starts = (np.cumsum(sizes) - sizes)[filled]
+    reduced = amounts // np.repeat(np.gcd.reduceat(amounts, starts), sizes[filled])
+    for row in rows[(amounts < 0) | (reduced > LARGEST_REDUCED_AMOUNT)]:
         raise InputError(
-            f"counts, row {bad + 1}: an amount is negative, or above {LARGEST_REDUCED_AMOUNT} when reduced"
+            f"counts, row {row + 1}: an amount is negative, or above {LARGEST_REDUCED_AMOUNT} when reduced"
         )
-    return ReducedKeys(keys, sizes, element_rows)
+    keys = np.zeros((len(counts), 2), dtype=np.uint64)
+    keys[filled] = np.bitwise_xor.reduceat(_words(tuple(elements))[columns, reduced], starts)
+    return ReducedKeys(keys, sizes, np.bincount(columns, minlength=len(elements)))
 
 
 class KeyIndex:
-    """Distinct keys by the order in which they were added; about 40 bytes each."""
+    """Distinct keys by the order in which they were added; about 200 bytes each."""
 
-    def __init__(self, expected: int = 1024) -> None:
-        """Make room for `expected` keys; it grows where there are more."""
-        self._used = 0
-        self._stored = np.zeros((0, 2), dtype=np.uint64)
-        self._slots = np.zeros(0, dtype=np.int64)
-        self._make_room(max(expected, 1))
+    def __init__(self) -> None:
+        self._places: dict[bytes, int] = {}
 
     def __len__(self) -> int:
-        return self._used
+        return len(self._places)
 
     def add(self, keys: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Add keys, shape (n, 2); return the place of each and whether it was new, both of shape (n,).
 
         Places count from 0 in the order of first additions; of equal keys the first is new.
         """
-        if self._used + len(keys) > len(self._stored):
-            self._make_room(max(self._used + len(keys), 2 * len(self._stored)))
-        before = self._used
-        places = self._search(keys, add=True)
+        known = self._places
+        before = len(known)
+        places = np.array([known.setdefault(key, len(known)) for key in _hashable(keys)], dtype=np.int64)
         # Places rise as keys are added, so a new one is above all places before it.
         highest = np.maximum.accumulate(np.concatenate([[before - 1], places]))
         return places, places > highest[:-1]
 
     def find(self, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Return the place of each key, shape (n,); -1 where it was never added."""
-        return self._search(keys, add=False)
+        return np.array([self._places.get(key, -1) for key in _hashable(keys)], dtype=np.int64)
 
-    def _search(self, keys: NDArray[np.uint64], *, add: bool) -> NDArray[np.int64]:
-        from matwheel.compositions.composition_kernels import find_or_add
 
-        places = np.empty(len(keys), dtype=np.int64)
-        keys = np.ascontiguousarray(keys, dtype=np.uint64).reshape(-1, 2)
-        self._used = find_or_add(keys, self._slots, self._stored, self._used, add, places)
-        return places
-
-    def _make_room(self, keys: int) -> None:
-        stored = self._stored[: self._used]
-        self._stored = np.zeros((keys, 2), dtype=np.uint64)
-        self._slots = np.full(1 << (2 * keys - 1).bit_length(), -1, dtype=np.int64)  # at most half full
-        self._used = 0
-        self._search(stored, add=True)
+def _hashable(keys: NDArray[np.uint64]) -> list[bytes]:
+    return np.ascontiguousarray(keys, dtype=np.uint64).view("V16").ravel().tolist()
 
 
 @lru_cache(maxsize=8)

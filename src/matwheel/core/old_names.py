@@ -46,8 +46,8 @@ OLD_NAMES_OF_ROOM = {
     ),
     "compositions": (
         "generators.composition_samples predictors.composition_features predictors.element_features "
-        "predictors.magpie screening.charge_balance screening.composition_kernels "
-        "screening.composition_keys screening.formulas screening.kernels screening.oxidation_states"
+        "predictors.magpie screening.charge_balance screening.composition_keys screening.formulas "
+        "screening.oxidation_states"
     ),
     "core": (
         "archives config_values errors evaluation.proportions files progress registries screening.processes "

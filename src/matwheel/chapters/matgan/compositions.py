@@ -6,8 +6,9 @@ with one is neither valid nor unique nor new. Compositions are compared after re
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -173,7 +174,7 @@ def evaluate_compositions(
     rules: Mapping[str, CompositionSettings] = RULES,
     log: Log | None = None,
 ) -> CompositionEvaluation:
-    """Evaluate samples that come in pieces; memory grows by some 40 bytes per distinct composition only.
+    """Evaluate samples that come in pieces; memory grows by some 300 bytes per distinct composition only.
 
     Args:
         pieces: counts of atoms, shape (any, len(elements)) each, not necessarily reduced; e.g. of
@@ -190,35 +191,36 @@ def evaluate_compositions(
         InputError: no samples, counts of another shape, or a formula set without training rows.
     """
     known = _Known.of(own, others or {}, elements)
-    tally = _Tally(len(elements), known, rules)
-    for piece in pieces:
-        tally.add(np.asarray(piece), elements)
-        if log is not None:
-            log(f"{tally.n} compositions evaluated, {len(tally.distinct)} distinct")
-    if not tally.n:
+    samples = _Samples(pieces, elements, log)
+    if not samples.n:
         raise InputError(f"{formula_set}, generator {generator}: no samples to evaluate")
-    training = known.training
-    # 0 and 1 element are left out of what is unique and new.
-    compounds = np.arange(len(elements) + 1) >= 2
-    own_drawn = known.n_elements[tally.seen & known.is_own]
-    new = tally.unique_by_elements - np.bincount(own_drawn, minlength=len(elements) + 1)
+    grid = uniqueness_grid(samples.n)
+    width = len(elements) + 1
+    compounds = samples.n_elements >= 2  # 0 and 1 element are left out of what is unique and new
+    place = known.index.find(samples.keys)
+    part = np.where(compounds & (place >= 0), known.part[place], -1)
+    seen = np.zeros(len(known.index), dtype=bool)
+    seen[place[compounds & (place >= 0)]] = True
+    training = _Samples([known.training], elements)
     return CompositionEvaluation(
         formula_set=formula_set,
         generator=generator,
-        n=tally.n,
+        n=samples.n,
         elements=tuple(elements),
-        validity=tally.validity(),
-        training_validity=validity_of(training, elements, rules),
-        n_elements=_trimmed(tally.n_elements),
-        unique_by_elements=_trimmed(tally.unique_by_elements * compounds),
-        new_by_elements=_trimmed(new * compounds),
-        training_n_elements=_trimmed(np.bincount((training > 0).sum(axis=1), minlength=3)),
-        element_samples=tuple(tally.element_rows.tolist()),
-        element_training_rows=tuple((training > 0).sum(axis=0).tolist()),
-        uniqueness=tally.uniqueness(),
-        recovery_curve=tally.recovery_curve(),
-        recovery=known.recovery(tally.seen),
-        confirmed=known.confirmed(tally.seen),
+        validity=samples.validity(elements, rules),
+        training_validity=training.validity(elements, rules),
+        n_elements=_histogram(np.repeat(samples.n_elements, samples.drawn), width),
+        unique_by_elements=_histogram(samples.n_elements[compounds], width),
+        new_by_elements=_histogram(samples.n_elements[compounds & (part < 0)], width),
+        training_n_elements=_histogram(np.repeat(training.n_elements, training.drawn), width),
+        element_samples=samples.rows_with_elements(),
+        element_training_rows=training.rows_with_elements(),
+        uniqueness=tuple((n, samples.distinct_among(n, compounds)) for n in grid),
+        recovery_curve=tuple(
+            tuple(samples.distinct_among(n, part == number) for number in range(len(PARTS))) for n in grid
+        ),
+        recovery=known.recovery(seen),
+        confirmed=known.confirmed(seen),
     )
 
 
@@ -228,12 +230,7 @@ def validity_of(
     rules: Mapping[str, CompositionSettings] = RULES,
 ) -> tuple[Validity, ...]:
     """Return the validity of compositions, shape (n, len(elements)), under each rule."""
-    compounds = reduced_keys(counts, elements)
-    _, is_new = KeyIndex(len(counts)).add(compounds.keys)
-    return tuple(
-        _validity(name, settings, counts, elements, compounds.n_elements, is_new)
-        for name, settings in rules.items()
-    )
+    return _Samples([counts], elements).validity(elements, rules)
 
 
 def uniqueness_grid(largest: int) -> list[int]:
@@ -251,50 +248,59 @@ def evaluation_table(evaluation: CompositionEvaluation) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows: list[dict[str, Any]] = []
-
-    def add(metric: str, group: object, count: int, n: int) -> None:
-        share = (
-            proportion(count, n)
-            if n
-            else {"value": np.nan, "count": 0, "n": 0} | dict.fromkeys(("low", "high"), np.nan)
-        )
-        rows.append({"metric": metric, "group": str(group), **share})
-
-    for prefix, validities in (("", evaluation.validity), ("training_", evaluation.training_validity)):
-        for item in validities:
-            add(f"{prefix}{NEUTRAL}", item.rule, item.neutral, item.n)
-            add(f"{prefix}{BALANCED}", item.rule, item.balanced, item.n)
-    for item in evaluation.validity:
-        add(f"unique_{NEUTRAL}", item.rule, item.unique_neutral, evaluation.unique)
-        add(f"unique_{BALANCED}", item.rule, item.unique_balanced, evaluation.unique)
-    for n, unique in evaluation.uniqueness:
-        add("unique", n, unique, n)
-    for part in PARTS:
-        add(f"recovery_{part}", "", *evaluation.recovered(part))
-    for found in evaluation.recovery:
-        add(f"recovery_{found.part}", found.n_elements, found.recovered, found.n)
-    add("new", "", evaluation.new, evaluation.n)
-    for size, unique in enumerate(evaluation.unique_by_elements):
-        if unique:
-            add("new_of_unique", size, evaluation.new_by_elements[size], unique)
-    for said in evaluation.confirmed:
-        add("confirmed_of_new", said.by, said.confirmed, evaluation.new)
-        add("confirmed_of_known", said.by, said.confirmed, said.candidates)
-    training = sum(evaluation.training_n_elements)
-    for size, count in enumerate(evaluation.n_elements):
-        add("n_elements", size, count, evaluation.n)
-    for size, count in enumerate(evaluation.training_n_elements):
-        add("training_n_elements", size, count, training)
-    for symbol, count, known in zip(
-        evaluation.elements, evaluation.element_samples, evaluation.element_training_rows, strict=True
-    ):
-        add("element", symbol, count, evaluation.n)
-        add("training_element", symbol, known, training)
-    frame = pd.DataFrame(rows)
+    shares = [*_validity_shares(evaluation), *_novelty_shares(evaluation), *_content_shares(evaluation)]
+    nothing = {"value": np.nan, "count": 0, "n": 0, "low": np.nan, "high": np.nan}
+    frame = pd.DataFrame(
+        {"metric": metric, "group": str(group), **(proportion(count, n) if n else nothing)}
+        for metric, group, count, n in shares
+    )
     frame.insert(0, "formula_set", evaluation.formula_set)
     frame.insert(1, "generator", evaluation.generator)
     return frame
+
+
+_Share = tuple[str, object, int, int]
+"""Metric, group, count and of how many."""
+
+
+def _validity_shares(evaluation: CompositionEvaluation) -> Iterator[_Share]:
+    for prefix, validities in (("", evaluation.validity), ("training_", evaluation.training_validity)):
+        for item in validities:
+            yield f"{prefix}{NEUTRAL}", item.rule, item.neutral, item.n
+            yield f"{prefix}{BALANCED}", item.rule, item.balanced, item.n
+    for item in evaluation.validity:
+        yield f"unique_{NEUTRAL}", item.rule, item.unique_neutral, evaluation.unique
+        yield f"unique_{BALANCED}", item.rule, item.unique_balanced, evaluation.unique
+
+
+def _novelty_shares(evaluation: CompositionEvaluation) -> Iterator[_Share]:
+    for n, unique in evaluation.uniqueness:
+        yield "unique", n, unique, n
+    for part in PARTS:
+        yield f"recovery_{part}", "", *evaluation.recovered(part)
+    for found in evaluation.recovery:
+        yield f"recovery_{found.part}", found.n_elements, found.recovered, found.n
+    yield "new", "", evaluation.new, evaluation.n
+    by_elements = zip_longest(evaluation.new_by_elements, evaluation.unique_by_elements, fillvalue=0)
+    for size, (new, unique) in enumerate(by_elements):
+        if unique:
+            yield "new_of_unique", size, new, unique
+    for said in evaluation.confirmed:
+        yield "confirmed_of_new", said.by, said.confirmed, evaluation.new
+        yield "confirmed_of_known", said.by, said.confirmed, said.candidates
+
+
+def _content_shares(evaluation: CompositionEvaluation) -> Iterator[_Share]:
+    training = sum(evaluation.training_n_elements)
+    for size, count in enumerate(evaluation.n_elements):
+        yield "n_elements", size, count, evaluation.n
+    for size, count in enumerate(evaluation.training_n_elements):
+        yield "training_n_elements", size, count, training
+    for symbol, count, known in zip(
+        evaluation.elements, evaluation.element_samples, evaluation.element_training_rows, strict=True
+    ):
+        yield "element", symbol, count, evaluation.n
+        yield "training_element", symbol, known, training
 
 
 @dataclass(frozen=True, eq=False)
@@ -320,7 +326,7 @@ class _Known:
     @classmethod
     def of(cls, own: pd.DataFrame, others: Mapping[str, pd.DataFrame], elements: Sequence[str]) -> Self:
         tables = [own, *others.values()]
-        index = KeyIndex(sum(len(table) for table in tables))
+        index = KeyIndex()
         sizes: list[NDArray[np.int64]] = []
         places = []
         for name, table in zip(("own", *others), tables, strict=True):
@@ -362,90 +368,63 @@ class _Known:
         )
 
 
-class _Tally:
-    """Running counts over the pieces."""
+class _Samples:
+    """The distinct compositions of samples that come in pieces, in the order of their first draws.
 
-    def __init__(self, elements: int, known: _Known, rules: Mapping[str, CompositionSettings]) -> None:
-        self.n = 0
-        self.known, self.rules = known, rules
-        self.distinct = KeyIndex()
-        self.seen = np.zeros(len(known.index), dtype=bool)
-        self.n_elements = np.zeros(elements + 1, dtype=np.int64)
-        self.unique_by_elements = np.zeros(elements + 1, dtype=np.int64)
-        self.element_rows = np.zeros(elements, dtype=np.int64)
-        self._valid: dict[str, list[Validity]] = {name: [] for name in rules}
-        self._noted: dict[int, list[int]] = {}
-        # Distinct compositions of at least two elements so far, and those of them that each part holds.
-        self._found = np.zeros((1 + len(PARTS), 1), dtype=np.int64)
+    Attributes:
+        n: samples.
+        counts: atoms of each composition as it was first drawn, shape (distinct, elements).
+        keys: see `reduced_keys`.
+        n_elements: number of elements of each.
+        first: number of samples before its first draw.
+        drawn: how often each was drawn.
+    """
 
-    def add(self, counts: NDArray[np.integer], elements: Sequence[str]) -> None:
-        if not len(counts):
-            return
-        keys, sizes, element_rows = reduced_keys(counts, elements)
-        _, is_new = self.distinct.add(keys)
-        self.element_rows += element_rows
-        width = len(self.n_elements)
-        self.n_elements += np.bincount(sizes, minlength=width)
-        is_new &= sizes >= 2
-        self.unique_by_elements += np.bincount(sizes[is_new], minlength=width)
-        found = self.known.index.find(keys[is_new])
-        self.seen[found[found >= 0]] = True
-        for name, settings in self.rules.items():
-            self._valid[name].append(_validity(name, settings, counts, elements, sizes, is_new))
-        part = np.full(len(counts), -1)
-        part[np.flatnonzero(is_new)[found >= 0]] = self.known.part[found[found >= 0]]
-        ways = np.stack([is_new, *(part == number for number in range(len(PARTS)))])
-        so_far = self._found + np.cumsum(ways, axis=1)
-        for at in uniqueness_grid(self.n + len(counts)):
-            if at > self.n:
-                self._noted[at] = so_far[:, at - self.n - 1].tolist()
-        self.n += len(counts)
-        self._found = so_far[:, -1:]
+    def __init__(
+        self, pieces: Iterable[NDArray[np.integer]], elements: Sequence[str], log: Log | None = None
+    ) -> None:
+        self.n, self.drawn = 0, np.zeros(0, dtype=np.int64)
+        index = KeyIndex()
+        counts: list[NDArray[np.integer]] = [np.zeros((0, len(elements)), dtype=np.uint8)]
+        first = [np.zeros(0, dtype=np.int64)]
+        for piece in map(np.asarray, pieces):
+            places, is_new = index.add(reduced_keys(piece, elements).keys)
+            counts.append(piece[is_new])
+            first.append(self.n + np.flatnonzero(is_new))
+            self.drawn.resize(len(index), refcheck=False)
+            np.add.at(self.drawn, places, 1)
+            self.n += len(piece)
+            if log is not None:
+                log(f"{self.n} compositions evaluated, {len(index)} distinct")
+        self.counts, self.first = np.concatenate(counts), np.concatenate(first)
+        self.keys, self.n_elements, _ = reduced_keys(self.counts, elements)
 
-    def validity(self) -> tuple[Validity, ...]:
-        return tuple(
-            Validity(
-                name,
-                pieces[0].oxidation_table,
-                pieces[0].alloys_pass,
-                sum(piece.n for piece in pieces),
-                sum(piece.neutral for piece in pieces),
-                sum(piece.balanced for piece in pieces),
-                sum(piece.unique_neutral for piece in pieces),
-                sum(piece.unique_balanced for piece in pieces),
-            )
-            for name, pieces in self._valid.items()
+    def distinct_among(self, n: int, chosen: NDArray[np.bool_]) -> int:
+        """Return how many of the chosen compositions occur among the first n samples."""
+        return int(np.searchsorted(self.first[chosen], n))
+
+    def rows_with_elements(self) -> tuple[int, ...]:
+        return tuple(int(self.drawn[column > 0].sum()) for column in self.counts.T)
+
+    def validity(
+        self, elements: Sequence[str], rules: Mapping[str, CompositionSettings]
+    ) -> tuple[Validity, ...]:
+        return tuple(self._valid(name, elements, settings) for name, settings in rules.items())
+
+    def _valid(self, name: str, elements: Sequence[str], settings: CompositionSettings) -> Validity:
+        verdict = charge_balance(self.counts, elements, settings)
+        compounds = self.n_elements >= 2
+        neutral, balanced = verdict.neutral & compounds, verdict.balanced & compounds
+        return Validity(
+            name,
+            settings.table().name,
+            settings.alloys_pass,
+            self.n,
+            int(self.drawn[neutral].sum()),
+            int(self.drawn[balanced].sum()),
+            int(neutral.sum()),
+            int(balanced.sum()),
         )
-
-    def uniqueness(self) -> tuple[tuple[int, int], ...]:
-        # The end of every piece was noted too; only the last one belongs to the grid.
-        return tuple((at, self._noted[at][0]) for at in uniqueness_grid(self.n))
-
-    def recovery_curve(self) -> tuple[tuple[int, ...], ...]:
-        return tuple(tuple(self._noted[at][1:]) for at in uniqueness_grid(self.n))
-
-
-def _validity(
-    name: str,
-    settings: CompositionSettings,
-    counts: NDArray[np.integer],
-    elements: Sequence[str],
-    n_elements: NDArray[np.int64],
-    is_new: NDArray[np.bool_],
-) -> Validity:
-    verdict = charge_balance(counts, elements, settings)
-    compounds = n_elements >= 2
-    neutral, balanced = verdict.neutral & compounds, verdict.balanced & compounds
-    return Validity(
-        name,
-        settings.table().name,
-        settings.alloys_pass,
-        len(counts),
-        int(neutral.sum()),
-        int(balanced.sum()),
-        int((neutral & is_new).sum()),
-        int((balanced & is_new).sum()),
-    )
 
 
 def _keys_of(table: pd.DataFrame, elements: Sequence[str], name: str) -> ReducedKeys:
@@ -460,6 +439,6 @@ def _keys_of(table: pd.DataFrame, elements: Sequence[str], name: str) -> Reduced
     return reduced_keys(counts, elements)
 
 
-def _trimmed(counts: NDArray[np.integer]) -> tuple[int, ...]:
-    """Return counts without the zeros at their end."""
-    return tuple(counts[: int(np.max(np.flatnonzero(counts), initial=-1)) + 1].tolist())
+def _histogram(sizes: NDArray[np.integer], width: int) -> tuple[int, ...]:
+    """Return how often 0, 1, 2, ... occur, without the zeros at the end."""
+    return tuple(np.trim_zeros(np.bincount(sizes, minlength=width), "b").tolist())

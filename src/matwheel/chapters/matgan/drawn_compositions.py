@@ -64,7 +64,7 @@ def found_among(
     Returns:
         Shape (n,).
     """
-    index = KeyIndex(len(counts))
+    index = KeyIndex()
     places, is_first = index.add(reduced_keys(counts, elements).keys)
     found = np.zeros(int(is_first.sum()), dtype=bool)
     for piece in samples:
