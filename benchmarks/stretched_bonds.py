@@ -15,8 +15,10 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from matwheel.chapters.phonon.bonds import pair_name
 from matwheel.chapters.phonon.distance_network import DistanceNetwork
-from matwheel.chapters.phonon.gap_sensitivity import stretched_crystals
+from matwheel.chapters.phonon.gap_sensitivity import Shell, shells_at_rest
+from matwheel.crystals.crystal import Crystal
 from matwheel.dft.dft import SINGLE_POINT, DFTSettings, calculate, find_backend
 from matwheel.vibrations.force_constants import load_force_constants, supercell_at_rest
 
@@ -47,8 +49,11 @@ def main() -> None:
 
     print("pair, bonds, change, PBE meV, " + ", ".join(f"{name} mean ± sd meV" for name in networks))
     for pair in arguments.pairs:
-        stretched = stretched_crystals(at_rest, pair, arguments.step)
-        rest, shorter, longer = stretched.crystals[:3]
+        shell = shells_at_rest(at_rest)[pair_name(*pair.split("-"))]
+        rest, shorter, longer = (
+            at_rest,
+            *(_stretched(at_rest, shell, sign * arguments.step) for sign in (-1, 1)),
+        )
         predicted = {
             name: np.array([model.predict([rest, shorter, longer])[:, _gap(model)] for model in models])
             for name, models in networks.items()
@@ -60,7 +65,21 @@ def main() -> None:
                 f"{values.mean():+.1f} ± {values.std(ddof=1):.1f}" for values in changes.values()
             )
             change = 1000 * (gaps[place] - gaps[0])
-            print(f"{pair}, {stretched.multiplicity.sum()}, {words}, {change:+.1f}, {figures}", flush=True)
+            print(f"{pair}, {len(shell.first)}, {words}, {change:+.1f}, {figures}", flush=True)
+
+
+def _stretched(at_rest: Crystal, shell: Shell, change_angstrom: float) -> Crystal:
+    """Make the first bond of a shell longer, either end by half the change."""
+    first, second = shell.first[0], shell.second[0]
+    wrapped = at_rest.frac_coords % 1.0
+    vector = (wrapped[second] + shell.image[0] - wrapped[first]) @ at_rest.lattice
+    displacement = np.zeros((len(at_rest.species), 3))
+    displacement[second] = change_angstrom / 2 * vector / np.linalg.norm(vector)
+    displacement[first] = -displacement[second]
+    frac_coords = at_rest.frac_coords + displacement @ np.linalg.inv(at_rest.lattice)
+    return Crystal(
+        f"{at_rest.id}-{shell.pair}-{change_angstrom:+g}", at_rest.species, at_rest.lattice, frac_coords
+    )
 
 
 def _gap(model: DistanceNetwork) -> int:

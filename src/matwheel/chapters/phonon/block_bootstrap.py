@@ -7,21 +7,20 @@ from numpy.typing import NDArray
 
 from matwheel.core.seeds import derive_seed
 
-BOOTSTRAP_REPLICATES = 2000
+_REPLICATES = 2000
+_TAIL_PERCENT = 100 * (1 - 0.95) / 2
 
 
-def drawn_weights(
-    blocks: NDArray[np.int64], replicates: int, generator: np.random.Generator
-) -> NDArray[np.float64]:
+def drawn_weights(blocks: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.float64]:
     """Return weights of rows whose blocks are drawn with replacement, shape (replicates, rows), sum 1."""
     number = int(blocks.max()) + 1
-    drawn = generator.multinomial(number, np.full(number, 1 / number), size=replicates)
+    drawn = generator.multinomial(number, np.full(number, 1 / number), size=_REPLICATES)
     weights = drawn[:, blocks].astype(np.float64)
     return weights / weights.sum(axis=1, keepdims=True)
 
 
 def drawn_for(
-    model: str, networks: int, blocks: NDArray[np.int64], seed: int, replicates: int
+    model: str, networks: int, blocks: NDArray[np.int64], seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return weights (replicates, networks) and (replicates, configurations).
 
@@ -30,8 +29,8 @@ def drawn_for(
     of_networks = np.random.default_rng(derive_seed(seed, "networks", model))
     of_configurations = np.random.default_rng(derive_seed(seed, "configurations"))
     return (
-        drawn_weights(np.arange(networks), replicates, of_networks),
-        drawn_weights(blocks, replicates, of_configurations),
+        drawn_weights(np.arange(networks), of_networks),
+        drawn_weights(blocks, of_configurations),
     )
 
 
@@ -58,9 +57,8 @@ def drawn_mean(
         return np.where(weight > 0, total / weight, np.nan)
 
 
-def with_interval(name: str, value: float, drawn: NDArray[np.float64], level: float) -> dict[str, float]:
-    """Return a figure with the percentile interval of its replicates as `name`, `name_low`, `name_high`."""
-    tail = 100 * (1 - level) / 2
+def with_interval(name: str, value: float, drawn: NDArray[np.float64]) -> dict[str, float]:
+    """Return a figure with the 95 % interval of its replicates as `name`, `name_low`, `name_high`."""
     known = drawn[np.isfinite(drawn)]
-    low, high = np.percentile(known, [tail, 100 - tail]) if len(known) else (np.nan, np.nan)
+    low, high = np.percentile(known, [_TAIL_PERCENT, 100 - _TAIL_PERCENT]) if len(known) else (np.nan, np.nan)
     return {name: float(value), f"{name}_low": float(low), f"{name}_high": float(high)}

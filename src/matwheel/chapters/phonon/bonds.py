@@ -88,8 +88,8 @@ class Bonds:
         sums = np.bincount(self.bond, weights=values, minlength=len(self.first_edges))
         return np.asarray(sums, dtype=np.float64)
 
-    def pieces(self, configurations: int) -> Iterator[tuple[Bonds, slice]]:
-        """Yield the bonds of so many configurations at a time, with the slice of their edges."""
+    def pieces(self, configurations: int = 16) -> Iterator[tuple[Bonds, slice]]:
+        """Yield the bonds of so many configurations at a time, which bounds memory, with their edges."""
         for start in range(0, self.n, configurations):
             stop = min(start + configurations, self.n)
             first_atom, last_atom = np.searchsorted(self.crystal, [start, stop])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from matwheel.chapters.phonon.block_bootstrap import BOOTSTRAP_REPLICATES, drawn_weights, with_interval
+from matwheel.chapters.phonon.block_bootstrap import drawn_weights, with_interval
 from matwheel.chapters.phonon.bonds import Bonds, edge_batch
 from matwheel.core.errors import InputError
 from matwheel.core.seeds import derive_seed
@@ -21,46 +22,39 @@ if TYPE_CHECKING:
 
 IMPORTANT, RANDOM, SAME_DISTANCE = "important", "random", "random_same_distance"
 CHOICES = (IMPORTANT, RANDOM, SAME_DISTANCE)
+_DISTANCE_BIN_ANGSTROM = 0.25
 
 
 def masked_predictions(
-    network: Network, bonds: Bonds, *, output: int = 0, configurations_per_batch: int = 16
+    network: Network, bonds: Bonds, *, output: int = 0
 ) -> Callable[[NDArray[np.bool_]], NDArray[np.float64]]:
     """Return a function: edges to silence, shape (edges,) → predictions without them, shape (n,)."""
-    import torch
-
-    def predict(chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
-        predicted = []
-        with torch.no_grad():
-            for part, edges in bonds.pieces(configurations_per_batch):
-                batch = edge_batch(part)
-                weight = torch.as_tensor(~chosen[edges], dtype=batch.distance.dtype)
-                predicted.append(network(batch, weight)[:, output].double().cpu().numpy())
-        return np.concatenate(predicted)
-
-    return predict
+    return lambda chosen: _predictions(network, bonds, output, ~chosen, np.zeros_like(chosen))
 
 
 def restored_predictions(
-    network: Network, bonds: Bonds, *, output: int = 0, configurations_per_batch: int = 16
+    network: Network, bonds: Bonds, *, output: int = 0
 ) -> Callable[[NDArray[np.bool_]], NDArray[np.float64]]:
     """Return a function: edges to put back to their distance at rest → predictions, shape (n,).
 
     The counterpart of `masked_predictions` for attributions of distances: no bond is taken away.
     """
+    return lambda chosen: _predictions(network, bonds, output, np.ones_like(chosen), chosen)
+
+
+def _predictions(
+    network: Network, bonds: Bonds, output: int, heard: NDArray[np.bool_], at_rest: NDArray[np.bool_]
+) -> NDArray[np.float64]:
     import torch
 
-    def predict(chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
-        predicted = []
-        with torch.no_grad():
-            for part, edges in bonds.pieces(configurations_per_batch):
-                distance = np.where(chosen[edges], part.rest_distance_angstrom, part.distance_angstrom)
-                batch = edge_batch(part, distance)
-                weight = torch.ones_like(batch.distance)
-                predicted.append(network(batch, weight)[:, output].double().cpu().numpy())
-        return np.concatenate(predicted)
-
-    return predict
+    predicted = []
+    with torch.no_grad():
+        for part, edges in bonds.pieces():
+            distance = np.where(at_rest[edges], part.rest_distance_angstrom, part.distance_angstrom)
+            batch = edge_batch(part, distance)
+            weight = torch.as_tensor(heard[edges], dtype=batch.distance.dtype)
+            predicted.append(network(batch, weight)[:, output].double().cpu().numpy())
+    return np.concatenate(predicted)
 
 
 def faithfulness(
@@ -71,7 +65,6 @@ def faithfulness(
     *,
     seed: int,
     draws: int = 4,
-    distance_bin_angstrom: float = 0.25,
     labels: ArrayLike | None = None,
 ) -> pd.DataFrame:
     """Alter the k most important bonds of each configuration, and as many random ones.
@@ -97,50 +90,38 @@ def faithfulness(
         InputError: counts that are not positive and ascending, no draws, or labels of another length.
     """
     counts = [int(count) for count in counts]
-    if not counts or counts[0] < 1 or np.any(np.diff(counts) <= 0) or draws < 1 or distance_bin_angstrom <= 0:
-        raise InputError("faithfulness needs positive ascending counts, one draw or more and a positive bin")
+    if not counts or counts[0] < 1 or np.any(np.diff(counts) <= 0) or draws < 1:
+        raise InputError("faithfulness needs positive ascending counts and one draw or more")
     truth = np.full(bonds.n, np.nan) if labels is None else np.asarray(labels, dtype=np.float64)
     if truth.shape != (bonds.n,):
         raise InputError(f"{len(truth)} labels for {bonds.n} configurations")
     unaltered = predict(np.zeros(len(bonds.source), dtype=bool))
     size = np.abs(bonds.of_bonds(attribution))
     configuration = bonds.configuration[bonds.first_edges]
-    bins = np.floor(bonds.distance_angstrom[bonds.first_edges] / distance_bin_angstrom).astype(np.int64)
+    bins = np.floor(bonds.distance_angstrom[bonds.first_edges] / _DISTANCE_BIN_ANGSTROM).astype(np.int64)
     ties = np.random.default_rng(derive_seed(seed, "ties")).permutation(len(size))
     # Rank of each bond within its configuration, 0 for the most important.
     ranks = _ranks(np.lexsort((ties, -size, configuration)), configuration)
-    one_bin = np.zeros_like(bins)
+    orders = {IMPORTANT: [ranks]}
+    for choice, within in ((RANDOM, np.zeros_like(bins)), (SAME_DISTANCE, bins)):
+        generator = np.random.default_rng(derive_seed(seed, choice))
+        orders[choice] = [_shuffled_ranks(ranks, configuration, within, generator) for _ in range(draws)]
     rows: list[pd.DataFrame] = []
-    for choice in CHOICES:
-        orders = [ranks]
-        if choice != IMPORTANT:
-            generator = np.random.default_rng(derive_seed(seed, choice))
-            within = one_bin if choice == RANDOM else bins
-            orders = [_shuffled_ranks(ranks, configuration, within, generator) for _ in range(draws)]
-        for count in counts:
-            altered = np.array([predict((order < count)[bonds.bond]) for order in orders])
-            rows.append(
-                pd.DataFrame(
-                    {
-                        "configuration": np.arange(bonds.n),
-                        "count": count,
-                        "choice": choice,
-                        "change": np.abs(altered - unaltered).mean(axis=0),
-                        "error_increase": (np.abs(altered - truth) - np.abs(unaltered - truth)).mean(axis=0),
-                    }
-                )
-            )
+    for choice, count in itertools.product(CHOICES, counts):
+        altered = np.array([predict((order < count)[bonds.bond]) for order in orders[choice]])
+        columns = {
+            "configuration": np.arange(bonds.n),
+            "count": count,
+            "choice": choice,
+            "change": np.abs(altered - unaltered).mean(axis=0),
+            "error_increase": (np.abs(altered - truth) - np.abs(unaltered - truth)).mean(axis=0),
+        }
+        rows.append(pd.DataFrame(columns))
     return pd.concat(rows, ignore_index=True)
 
 
 def faithfulness_curves(
-    table: pd.DataFrame,
-    *,
-    measure: str = "change",
-    blocks: ArrayLike | None = None,
-    seed: int,
-    level: float = 0.95,
-    replicates: int = BOOTSTRAP_REPLICATES,
+    table: pd.DataFrame, *, measure: str = "change", blocks: ArrayLike | None = None, seed: int
 ) -> pd.DataFrame:
     """Return the mean of a measure over configurations, by choice and count, with bootstrap intervals.
 
@@ -152,28 +133,21 @@ def faithfulness_curves(
     Returns:
         Columns: choice, count, mean, mean_low, mean_high, configurations.
     """
-    wide, codes = _measured(table, measure, blocks)
-    weights = drawn_weights(codes, replicates, np.random.default_rng(derive_seed(seed, "faithfulness")))
+    wide, weights = _measured(table, measure, blocks, seed)
     rows = []
     choices, counts = (wide.columns.get_level_values(name) for name in ("choice", "count"))
     for place, (choice, count) in enumerate(zip(choices, counts, strict=True)):
         values = wide.iloc[:, place].to_numpy()
         rows.append(
             {"choice": choice, "count": int(count)}
-            | with_interval("mean", values.mean(), weights @ values, level)
+            | with_interval("mean", values.mean(), weights @ values)
             | {"configurations": len(values)}
         )
     return pd.DataFrame(rows)
 
 
 def faithfulness_areas(
-    table: pd.DataFrame,
-    *,
-    measure: str = "change",
-    blocks: ArrayLike | None = None,
-    seed: int,
-    level: float = 0.95,
-    replicates: int = BOOTSTRAP_REPLICATES,
+    table: pd.DataFrame, *, measure: str = "change", blocks: ArrayLike | None = None, seed: int
 ) -> pd.DataFrame:
     """Return the area between the curve of important bonds and each random one, paired within configurations.
 
@@ -184,8 +158,7 @@ def faithfulness_areas(
         Columns: against, area, area_low, area_high, better (share of configurations with a positive area),
         configurations. Arguments as for `faithfulness_curves`.
     """
-    wide, codes = _measured(table, measure, blocks)
-    weights = drawn_weights(codes, replicates, np.random.default_rng(derive_seed(seed, "faithfulness")))
+    wide, weights = _measured(table, measure, blocks, seed)
     rows = []
     for choice in (RANDOM, SAME_DISTANCE):
         gain = (wide[IMPORTANT] - wide[choice]).sort_index(axis=1)
@@ -198,16 +171,16 @@ def faithfulness_areas(
         )
         rows.append(
             {"against": choice}
-            | with_interval("area", area.mean(), weights @ area, level)
+            | with_interval("area", area.mean(), weights @ area)
             | {"better": float((area > 0).mean()), "configurations": len(area)}
         )
     return pd.DataFrame(rows)
 
 
 def _measured(
-    table: pd.DataFrame, measure: str, blocks: ArrayLike | None
-) -> tuple[pd.DataFrame, NDArray[np.int64]]:
-    """Return configurations × (choice, count) without unlabelled configurations, and block codes."""
+    table: pd.DataFrame, measure: str, blocks: ArrayLike | None, seed: int
+) -> tuple[pd.DataFrame, NDArray[np.float64]]:
+    """Return configurations × (choice, count) without unlabelled configurations, and their drawn weights."""
     if measure not in ("change", "error_increase"):
         raise InputError(f"unknown measure {measure!r}; choose change or error_increase")
     wide = table.pivot_table(
@@ -219,7 +192,8 @@ def _measured(
     codes = np.arange(len(wide)) if blocks is None else np.asarray(blocks)
     if len(codes) != len(wide):
         raise InputError(f"{len(codes)} blocks for {len(wide)} configurations")
-    return wide[known], np.unique(codes[known], return_inverse=True)[1].ravel()
+    codes = np.unique(codes[known], return_inverse=True)[1].ravel()
+    return wide[known], drawn_weights(codes, np.random.default_rng(derive_seed(seed, "faithfulness")))
 
 
 def _ranks(order: NDArray[np.int64], group: NDArray[np.int64]) -> NDArray[np.int64]:

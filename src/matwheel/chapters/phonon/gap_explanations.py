@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from matwheel.chapters.phonon.bond_attributions import (
     bond_table,
@@ -25,6 +25,7 @@ from matwheel.chapters.phonon.faithfulness import (
     restored_predictions,
 )
 from matwheel.chapters.phonon.gap_sensitivity import (
+    GAP,
     mean_sensitivities,
     network_sensitivities,
     sensitivity_from_labels,
@@ -38,7 +39,6 @@ from matwheel.vibrations.displacements import THERMAL
 if TYPE_CHECKING:
     from matwheel.chapters.phonon.distance_network import DistanceNetwork
 
-GAP = "band_gap_ev"
 DISTANCE_BINS_ANGSTROM = np.arange(1.5, 6.01, 0.25)
 ALTERED_BONDS = (5, 10, 20, 50, 100)
 """Numbers of the most important bonds that are altered, of about 600 in a configuration."""
@@ -111,56 +111,23 @@ def explain_gaps(
     """
     labelled = labelled[labelled["status"] == OK]
     explained = labelled[labelled["kind"] == THERMAL].reset_index(drop=True)
-    crystals, blocks = crystals_of_table(explained), explained["block"].to_numpy()
-    tables, slopes, missing = [], [], []
-    altered: dict[tuple[str, str], list[pd.DataFrame]] = {}
-    for one in networks:
-        network, learnt_set = one.network, one.learnt_set
-        names = network.target_names or ()
-        if GAP not in names:
-            raise InputError(
-                f"the network of {learnt_set}, seed {one.number}, does not say that it predicts {GAP}; name "
-                "its targets"
-            )
-        output = names.index(GAP)
-        own = np.flatnonzero(explained["id"].isin(one.test_ids))
-        if not len(own):
-            raise InputError(
-                f"no thermal test row for the network of {learnt_set}, seed {one.number}; label more "
-                "thermal configurations"
-            )
-        of_model: dict[str, Any] = {"model": learnt_set, "seed": one.number, "block": blocks[own]}
-        bonds = bonds_of([crystals[row] for row in own], at_rest, network.settings.cutoff_angstrom)
-        attributions = integrated_gradients_of_distances(network.forward, bonds, output=output)
-        missing.append(attributions.largest_missing)
-        tables.append(_numbered(bond_table(bonds, attributions.values, **of_model), own))
-        slopes.append(
-            _numbered(network_sensitivities(network.forward, bonds, output=output, **of_model), own)
-        )
-        for words, alteration in ALTERATIONS.items():
-            rows = faithfulness(
-                alteration(network.forward, bonds, output=output),
-                bonds,
-                attributions.values,
-                ALTERED_BONDS,
-                seed=seed,
-                labels=explained[GAP].to_numpy()[own],
-            )
-            altered.setdefault((learnt_set, words), []).append(_numbered(rows, own))
-    table = pd.concat(tables, ignore_index=True)
-    curves, areas = [], []
-    for (learnt_set, words), parts in altered.items():
-        joined = pd.concat(parts, ignore_index=True)
-        for measure in ("change", "error_increase"):
-            key = {"model": learnt_set, "altered": words, "measure": measure}
-            options = {"measure": measure, "blocks": blocks[np.unique(joined["configuration"])], "seed": seed}
-            curves.append(faithfulness_curves(joined, **options).assign(**key))
-            areas.append(faithfulness_areas(joined, **options).assign(**key))
+    found = [_explained(one, explained, at_rest, seed) for one in networks]
+    table = pd.concat([one.bonds for one in found], ignore_index=True)
     first, *others = dict.fromkeys(one.learnt_set for one in networks)
     contrasts = [importance_contrast(table, first, other, seed=seed) for other in others]
+    altered = pd.concat([one.altered for one in found], ignore_index=True)
+    curves, areas = [], []
+    for learnt_set, words, measure in itertools.product(
+        (first, *others), ALTERATIONS, ("change", "error_increase")
+    ):
+        own = altered[(altered["model"] == learnt_set) & (altered["altered"] == words)]
+        blocks = explained["block"].to_numpy()[np.unique(own["configuration"])]
+        key = {"model": learnt_set, "altered": words, "measure": measure}
+        curves.append(faithfulness_curves(own, measure=measure, blocks=blocks, seed=seed).assign(**key))
+        areas.append(faithfulness_areas(own, measure=measure, blocks=blocks, seed=seed).assign(**key))
     return GapExplanation(
         configurations=table["configuration"].nunique(),
-        largest_missing_ev=max(missing),
+        largest_missing_ev=max(one.largest_missing_ev for one in found),
         importance=importance(table, seed=seed),
         over_distance=importance(table, distance_bins_angstrom=DISTANCE_BINS_ANGSTROM, seed=seed),
         contrasts=pd.concat([pd.DataFrame(), *contrasts], ignore_index=True),
@@ -169,10 +136,52 @@ def explain_gaps(
         label_sensitivity=sensitivity_from_labels(
             labelled[labelled["kind"] != REST], at_rest, pairs=pairs, seed=seed
         ),
-        network_sensitivity=mean_sensitivities(pd.concat(slopes, ignore_index=True), seed=seed),
+        network_sensitivity=mean_sensitivities(
+            pd.concat([one.slopes for one in found], ignore_index=True), seed=seed
+        ),
     )
 
 
-def _numbered(rows: pd.DataFrame, own: NDArray[np.int64]) -> pd.DataFrame:
-    """Return rows whose configurations are numbered as in the table of all of them."""
-    return rows.assign(configuration=own[rows["configuration"]])
+class _Explained(NamedTuple):
+    """Of one network; configurations are numbered as in the table of all of them."""
+
+    bonds: pd.DataFrame
+    slopes: pd.DataFrame
+    altered: pd.DataFrame
+    largest_missing_ev: float
+
+
+def _explained(one: ExplainedNetwork, explained: pd.DataFrame, at_rest: Crystal, seed: int) -> _Explained:
+    """Explain a network on its own test rows."""
+    network, who = one.network, f"the network of {one.learnt_set}, seed {one.number}"
+    names = network.target_names or ()
+    if GAP not in names:
+        raise InputError(f"{who}, does not say that it predicts {GAP}; name its targets")
+    output = names.index(GAP)
+    own = np.flatnonzero(explained["id"].isin(one.test_ids))
+    if not len(own):
+        raise InputError(f"no thermal test row for {who}; label more thermal configurations")
+    rows = explained.iloc[own]
+    labels = {"model": one.learnt_set, "seed": one.number, "block": rows["block"].to_numpy()}
+    bonds = bonds_of(crystals_of_table(rows), at_rest, network.settings.cutoff_angstrom)
+    attributions = integrated_gradients_of_distances(network.forward, bonds, output=output)
+    altered = [
+        faithfulness(
+            alteration(network.forward, bonds, output=output),
+            bonds,
+            attributions.values,
+            ALTERED_BONDS,
+            seed=seed,
+            labels=rows[GAP].to_numpy(),
+        ).assign(model=one.learnt_set, altered=words)
+        for words, alteration in ALTERATIONS.items()
+    ]
+    tables = (
+        bond_table(bonds, attributions.values, **labels),
+        network_sensitivities(network.forward, bonds, output=output, **labels),
+        pd.concat(altered, ignore_index=True),
+    )
+    bonds_rows, slopes, changes = (
+        table.assign(configuration=own[table["configuration"]]) for table in tables
+    )
+    return _Explained(bonds_rows, slopes, changes, attributions.largest_missing)
