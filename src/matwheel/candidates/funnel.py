@@ -6,6 +6,7 @@ Pure aggregations of the verdict table (`matwheel.verdicts`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from matwheel.core.proportions import proportion
-from matwheel.figures.figures import STYLE, save_figure
+from matwheel.core.table_rows import records
+from matwheel.figures.figures import name_rows, new_figure, save_figure, set_headings, styled, write_beside
 from matwheel.verdicts import ERROR, FAIL, PASS, ROUNDING_EV_PER_ATOM, UNDECIDED, verdict_matrix
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ FUNNEL_ORDER = (
 """Screens in the order in which a candidate meets them; a trailing '_' is any name that begins so."""
 
 HULL_SCREENS = ("hull_dft", "hull_potential")
+DYNAMICAL_SCREEN = "phonons"
 UNIQUE_SCREENS = ("unique", "unique_relaxed")
 NOVELTY_SCREENS = ("novel_training", "novel_relaxed")
 """Uniqueness and novelty as S.U.N. asks for them: of the crystals as generated and as relaxed."""
@@ -138,7 +141,6 @@ def sun_rates(
     *,
     unique_screens: Sequence[str] = UNIQUE_SCREENS,
     novelty_screens: Sequence[str] = NOVELTY_SCREENS,
-    dynamical_screen: str = "phonons",
     hull_screens: Sequence[str] = HULL_SCREENS,
     stable_ev_per_atom: float = STABLE_EV_PER_ATOM,
     metastable_ev_per_atom: float = METASTABLE_EV_PER_ATOM,
@@ -147,7 +149,7 @@ def sun_rates(
     """Count the candidates that are stable (or metastable), unique and novel, with and without phonons.
 
     Four metrics: S.U.N. (energy above hull ≤ 0), M.S.U.N. (≤ 0.1 eV/atom, of layers 0.2), and S.U.N.D. and
-    M.S.U.N.D., which ask for a pass of the dynamical screen too; each under each hull, and under all of them
+    M.S.U.N.D., which ask for a pass of phonons too; each under each hull, and under all of them
     at once ('both').
     Where a budget left crystals out, copies are known among the relaxed ones only.
 
@@ -162,7 +164,6 @@ def sun_rates(
         screens_in_order: screens of the funnel; those before the hulls must be passed.
         unique_screens: screens of uniqueness, all to be passed.
         novelty_screens: screens of novelty against the set that matters, all to be passed; none: not asked.
-        dynamical_screen: screen of dynamical stability.
         hull_screens: screens whose values are energies above a hull.
         stable_ev_per_atom: largest energy above hull of a stable crystal.
         metastable_ev_per_atom: largest energy above hull of a metastable crystal, where its verdicts name no
@@ -185,47 +186,38 @@ def sun_rates(
         for phonons have no estimate (NaN). Its 95 % interval is Wilson's when nobody was left out, else from
         the product of Jeffreys posteriors.
     """
-    n = len(candidate_ids)
-    gates = [
-        screen
-        for screen in screens_in_order
-        if screen not in {*hull_screens, "hull", dynamical_screen, "dft", *unique_screens, *novelty_screens}
-    ]
+    not_before = {*hull_screens, "hull", DYNAMICAL_SCREEN, "dft", *unique_screens, *novelty_screens}
+    gates = [screen for screen in screens_in_order if screen not in not_before]
     asked = [*gates, *unique_screens, *novelty_screens]
-    grid = _grid(verdicts, candidate_ids, [*asked, dynamical_screen])
+    grid = _grid(verdicts, candidate_ids, [*asked, DYNAMICAL_SCREEN])
     before = [
-        _truth(grid[:, column], no_crystal=screen in ("parse", "structure"))
-        for column, screen in enumerate(asked)
+        _truth(column, no_crystal=screen in ("parse", "structure"))
+        for column, screen in zip(grid.T[:-1], asked, strict=True)
     ]
     dynamical = _truth(grid[:, -1])
     new = ", ".join(screen.replace("_", " ") for screen in [*unique_screens, *novelty_screens])
-    choices = other_choices or {}
+    tables = {"": verdicts, **(other_choices or {})}
     rows = []
-    for hull in [*hull_screens, "both"]:
-        chosen = list(hull_screens) if hull == "both" else [hull]
-        limits = _thresholds(verdicts, candidate_ids, chosen, metastable_ev_per_atom)
-        for letter, threshold in (("S", np.full(n, stable_ev_per_atom)), ("M.S", limits)):
-            energetic = _within(verdicts, candidate_ids, chosen, threshold)
-            shown = " or ".join(f"{value:g}" for value in np.unique(threshold))
-            for ending in ("", "D."):
-                conditions = [*before, energetic] + ([dynamical] if ending else [])
-                stack = np.stack(conditions, axis=1) if n else np.zeros((0, len(conditions)), dtype=int)
-                others: list[float] = []
-                for table in choices.values():
-                    stack_of_choice = stack.copy()
-                    stack_of_choice[:, len(before)] = _within(table, candidate_ids, chosen, threshold)
-                    others += _count_and_rate(stack_of_choice)
-                rows.append(
-                    (
-                        f"{letter}.U.N.{ending}",
-                        hull,
-                        *_sun_figures(stack, last_is_selected=bool(ending)),
-                        *others,
-                        f"{new}, energy above hull ≤ {shown} eV/atom ({' and '.join(chosen)})"
-                        + (", dynamically stable" if ending else ""),
-                    )
+    for hull, letter in product([*hull_screens, "both"], ("S", "M.S")):
+        hulls = list(hull_screens) if hull == "both" else [hull]
+        threshold = np.full(len(candidate_ids), stable_ev_per_atom)
+        if letter == "M.S":
+            threshold = _thresholds(verdicts, candidate_ids, hulls, metastable_ev_per_atom)
+        energetic = [_within(table, candidate_ids, hulls, threshold) for table in tables.values()]
+        shown = " or ".join(f"{value:g}" for value in np.unique(threshold))
+        meaning = f"{new}, energy above hull ≤ {shown} eV/atom ({' and '.join(hulls)})"
+        for ending, last, words in (("", [], ""), ("D.", [dynamical], ", dynamically stable")):
+            own, *others = (np.stack([*before, one, *last], axis=1) for one in energetic)
+            rows.append(
+                (
+                    f"{letter}.U.N.{ending}",
+                    hull,
+                    *_sun_figures(own, last_is_selected=bool(last)),
+                    *(figure for stack in others for figure in _count_and_rate(stack)),
+                    meaning + words,
                 )
-    added = [f"{figure}_{choice}" for choice in choices for figure in ("count", "rate")]
+            )
+    added = [f"{figure}_{choice}" for choice in other_choices or {} for figure in ("count", "rate")]
     return pd.DataFrame(rows, columns=[*SUN_COLUMNS[:-1], *added, SUN_COLUMNS[-1]])
 
 
@@ -365,6 +357,7 @@ _CLASSES = (
 _ROW_INCH = 0.3
 
 
+@styled
 def draw_funnel(counts_by_set: Mapping[str, pd.DataFrame], path: str | Path) -> None:
     """Draw funnels as SVG or PNG (by the suffix of `path`), one panel per set, one bar per screen.
 
@@ -378,8 +371,6 @@ def draw_funnel(counts_by_set: Mapping[str, pd.DataFrame], path: str | Path) -> 
     Raises:
         ValueError: no set, a set without screens, or another suffix.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
     if not counts_by_set or any(not len(counts) for counts in counts_by_set.values()):
@@ -387,42 +378,37 @@ def draw_funnel(counts_by_set: Mapping[str, pd.DataFrame], path: str | Path) -> 
     rows = [len(counts) for counts in counts_by_set.values()]
     between, head, foot = 0.95, 1.75, 0.55
     height = head + foot + _ROW_INCH * sum(rows) + between * (len(rows) - 1)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(11.2, height))
-        top = height - head
-        for (title, counts), bars in zip(counts_by_set.items(), rows, strict=True):
-            inches = _ROW_INCH * bars
-            axes = figure.add_axes((0.155, (top - inches) / height, 0.42, inches / height))
-            _draw_bars(axes, counts)
-            axes.set_title(f"{title} (n = {int(counts['candidates'].iloc[0])})", fontsize=10, pad=8)
-            top -= inches + between
-        axes.set_xlabel("candidates that reached the screen")
-        figure.suptitle(
-            "What each screen leaves of the candidates", x=0.02, y=1 - 0.12 / height, ha="left", va="top",
-            fontsize=13, fontweight="bold",
-        )  # fmt: skip
-        figure.text(
-            0.02, 1 - 0.42 / height,
-            "From top to bottom, as a candidate meets the screens; only what passed goes on. Right: how many "
-            "are left and their share of all\ncandidates with its 95 % interval (Wilson), then what became "
-            "of the others. Error: could not be judged; not judged: left out by a budget or not yet run.",
-            ha="left", va="top", fontsize=8.5, color="#333333",
-        )  # fmt: skip
-        figure.legend(
-            handles=[
-                Patch(facecolor=colour, hatch=hatch, edgecolor="#6b6b6b", linewidth=0.5, label=words)
-                for _, words, colour, hatch in _CLASSES
-            ],
-            loc="upper left", bbox_to_anchor=(0.148, 1 - 0.95 / height), ncols=5, frameon=False,
-            borderaxespad=0.0, fontsize=8.5, handlelength=1.2, columnspacing=1.4,
-        )  # fmt: skip
-        save_figure(figure, path)
+    figure = new_figure(11.2, height)
+    top = height - head
+    for (title, counts), bars in zip(counts_by_set.items(), rows, strict=True):
+        inches = _ROW_INCH * bars
+        axes = figure.add_axes((0.155, (top - inches) / height, 0.42, inches / height))
+        _draw_bars(axes, counts)
+        axes.set_title(f"{title} (n = {int(counts['candidates'].iloc[0])})", fontsize=10, pad=8)
+        top -= inches + between
+    axes.set_xlabel("candidates that reached the screen")
+    set_headings(
+        figure,
+        "What each screen leaves of the candidates",
+        "From top to bottom, as a candidate meets the screens; only what passed goes on. Right: how many are "
+        "left and their share of all\ncandidates with its 95 % interval (Wilson), then what became of the "
+        "others. Error: could not be judged; not judged: left out by a budget or not yet run.",
+    )
+    figure.legend(
+        handles=[
+            Patch(facecolor=colour, hatch=hatch, edgecolor="#6b6b6b", linewidth=0.5, label=words)
+            for _, words, colour, hatch in _CLASSES
+        ],
+        loc="upper left", bbox_to_anchor=(0.148, 1 - 0.95 / height), ncols=5, frameon=False,
+        borderaxespad=0.0, fontsize=8.5, handlelength=1.2, columnspacing=1.4,
+    )  # fmt: skip
+    save_figure(figure, path)
 
 
 def _draw_bars(axes: Axes, counts: pd.DataFrame) -> None:
     """Draw the screens of one set."""
     n = max(1, int(counts["candidates"].iloc[0]))
-    for y, row in enumerate(counts.to_dict("records")):
+    for y, row in enumerate(records(counts)):
         left = 0
         for name, _, colour, hatch in _CLASSES:
             if row[name]:
@@ -432,20 +418,12 @@ def _draw_bars(axes: Axes, counts: pd.DataFrame) -> None:
                 )  # fmt: skip
                 left += row[name]
         low, share, high = (_percent(row[name]) for name in ("share_low", "share", "share_high"))
-        axes.annotate(
-            f"{row['alive']} left: {share} % [{low}, {high}]", (1.02, y),
-            xycoords=("axes fraction", "data"), va="center", fontsize=8.5, fontweight="bold",
-            color="#00694d", annotation_clip=False,
-        )  # fmt: skip
+        words = f"{row['alive']} left: {share} % [{low}, {high}]"
+        write_beside(axes, y, words, "#00694d", fontsize=8.5, fontweight="bold")
         lost = ", ".join(f"{row[name]} {words}" for name, words, *_ in _CLASSES[1:] if row[name])
-        axes.annotate(
-            lost, (1.41, y), xycoords=("axes fraction", "data"), va="center", fontsize=7.5, color="#333333",
-            annotation_clip=False,
-        )  # fmt: skip
+        write_beside(axes, y, lost, "#333333", x=1.41, fontsize=7.5)
     axes.set_xlim(0, n)
-    axes.set_ylim(len(counts) - 0.5, -0.5)
-    axes.set_yticks(range(len(counts)), [screen.replace("_", " ") for screen in counts["screen"]])
-    axes.tick_params(axis="y", length=0)
+    name_rows(axes, [screen.replace("_", " ") for screen in counts["screen"]])
 
 
 def _percent(share: float) -> str:

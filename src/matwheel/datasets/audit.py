@@ -13,6 +13,7 @@ import pandas as pd
 from matwheel.crystals.crystal import to_structure
 from matwheel.crystals.table import crystals_of_table
 from matwheel.datasets.splits import Split
+from matwheel.figures.figures import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,15 +21,13 @@ if TYPE_CHECKING:
 
 CONFLICT_TOLERANCE = 0.10
 LEAK_CHECKS = ("same formula", "same prototype", "duplicate structure", "duplicate with another label")
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 
 
 def audit_dataset(
     table: pd.DataFrame,
     *,
     conflict_tolerance: float = CONFLICT_TOLERANCE,
-    ltol: float = 0.2,
-    stol: float = 0.3,
-    angle_tol: float = 5.0,
 ) -> pd.DataFrame:
     """Return the pairs of rows that pymatgen's StructureMatcher calls the same structure.
 
@@ -37,9 +36,6 @@ def audit_dataset(
     Args:
         table: crystal table with column target.
         conflict_tolerance: labels conflict when |a - b| exceeds this share of (|a| + |b|) / 2.
-        ltol: length tolerance, a fraction.
-        stol: site tolerance, a fraction of (volume / atoms)^(1/3).
-        angle_tol: angle tolerance, degrees.
 
     Returns:
         One row per pair, in row order: first_id, second_id, formula, first_target, second_target,
@@ -47,32 +43,31 @@ def audit_dataset(
     """
     from pymatgen.analysis.structure_matcher import StructureMatcher
 
-    matcher = StructureMatcher(ltol=ltol, stol=stol, angle_tol=angle_tol, primitive_cell=True, scale=True)
+    matcher = StructureMatcher(ltol=0.2, stol=0.3, angle_tol=5.0, primitive_cell=True, scale=True)
     structures = [to_structure(crystal) for crystal in crystals_of_table(table)]
-    ids, targets = table["id"].tolist(), table["target"].to_numpy(float)
-    rows_of_formula: dict[str, list[int]] = {}
-    for row, formula in enumerate(table["formula"]):
-        rows_of_formula.setdefault(formula, []).append(row)
-    pairs = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for formula, rows in rows_of_formula.items():
-            for first, second in combinations(rows, 2):
-                if matcher.fit(structures[first], structures[second]):
-                    pairs.append((first, second, formula))
-    records = []
-    for first, second, formula in sorted(pairs):
-        a, b = targets[first], targets[second]
-        difference = abs(a - b)
-        mean = (abs(a) + abs(b)) / 2
-        relative = difference / mean if mean > 0 else 0.0
-        records.append(
-            (ids[first], ids[second], formula, a, b, difference, relative, relative > conflict_tolerance)
+        pairs = sorted(
+            pair
+            for rows in table.groupby("formula").indices.values()
+            for pair in combinations(np.asarray(rows).tolist(), 2)
+            if matcher.fit(structures[pair[0]], structures[pair[1]])
         )
-    columns = ["first_id", "second_id", "formula", "first_target", "second_target"]
-    columns += ["difference", "relative_difference", "conflicting"]
-    return pd.DataFrame.from_records(records, columns=columns).astype(
-        {**dict.fromkeys(columns[:3], object), **dict.fromkeys(columns[3:7], float), "conflicting": bool}
+    first, second = (table.iloc[[pair[end] for pair in pairs]].reset_index(drop=True) for end in (0, 1))
+    a, b = (rows["target"].to_numpy(float) for rows in (first, second))
+    difference, mean = np.abs(a - b), (np.abs(a) + np.abs(b)) / 2
+    relative = np.divide(difference, mean, out=np.zeros(len(mean)), where=mean > 0)
+    return pd.DataFrame(
+        {
+            "first_id": first["id"].astype(object),
+            "second_id": second["id"].astype(object),
+            "formula": first["formula"].astype(object),
+            "first_target": a,
+            "second_target": b,
+            "difference": difference,
+            "relative_difference": relative,
+            "conflicting": relative > conflict_tolerance,
+        }
     )
 
 
@@ -114,49 +109,48 @@ def audit_split(
             f"split of {split.dataset}, seed {split.seed}: {len(unknown)} ids are not in the table, first "
             f"{unknown[0]}; make the split again from this table"
         )
-    partners, conflicting = (
-        _partners(duplicates),
-        _partners(
-            # A CSV without rows does not say that the column holds truth values.
-            duplicates[duplicates["conflicting"].astype(bool)]
-        ),
-    )
-    records = []
-
-    def add(check: str, part: str, against: str, flags: Sequence[bool]) -> None:
-        count = int(np.sum(flags, dtype=int))
-        records.append((check, part, against, len(flags), count, count / len(flags) if flags else 0.0))
-
+    partners = _partners(duplicates)
+    # A CSV without rows does not say that the column holds truth values.
+    conflicting = _partners(duplicates[duplicates["conflicting"].astype(bool)])
     parts = {
         "train": split.train,
         "labelled": labelled,
         "validation": split.validation,
         "test": split.test,
     }
+    checks: list[tuple[str, str, str, list[bool]]] = []
     for part, against in (("test", "train"), ("validation", "train"), ("test", "labelled")):
         ids, others = parts[part], set(parts[against])
-        formulas = {formula[other] for other in others}
-        labels = {prototype[other] for other in others}
-        add("same formula", part, against, [formula[i] in formulas for i in ids])
-        add("same prototype", part, against, [prototype[i] in labels for i in ids])
-        add("duplicate structure", part, against, [bool(partners.get(i, set()) & others) for i in ids])
-        flags = [bool(conflicting.get(i, set()) & others) for i in ids]
-        add("duplicate with another label", part, against, flags)
+        formulas, labels = ({of[other] for other in others} for of in (formula, prototype))
+        flags = (
+            [formula[i] in formulas for i in ids],
+            [prototype[i] in labels for i in ids],
+            [bool(partners.get(i, set()) & others) for i in ids],
+            [bool(conflicting.get(i, set()) & others) for i in ids],
+        )
+        checks += [(check, part, against, own) for check, own in zip(LEAK_CHECKS, flags, strict=True)]
     for part, ids in parts.items():
-        inside = set(ids)
-        flags = [bool(conflicting.get(i, set()) & inside) for i in ids]
-        add("conflicting duplicate", part, part, flags)
-    counts = table["formula"].value_counts()
-    add("repeated formula", "all", "all", [bool(counts[value] > 1) for value in table["formula"]])
-    add("duplicate structure", "all", "all", [i in partners for i in table["id"]])
-    add("conflicting duplicate", "all", "all", [i in conflicting for i in table["id"]])
-    frame = pd.DataFrame.from_records(
-        records, columns=["check", "part", "against", "rows", "count", "fraction"]
+        flags_inside = [bool(conflicting.get(i, set()) & set(ids)) for i in ids]
+        checks.append(("conflicting duplicate", part, part, flags_inside))
+    checks += [
+        ("repeated formula", "all", "all", table["formula"].duplicated(keep=False).tolist()),
+        ("duplicate structure", "all", "all", [i in partners for i in table["id"]]),
+        ("conflicting duplicate", "all", "all", [i in conflicting for i in table["id"]]),
+    ]
+    return pd.DataFrame(
+        {
+            "dataset": split.dataset,
+            "scheme": split.scheme,
+            "seed": split.seed,
+            "check": check,
+            "part": part,
+            "against": against,
+            "rows": len(flags),
+            "count": sum(flags),
+            "fraction": sum(flags) / len(flags) if flags else 0.0,
+        }
+        for check, part, against, flags in checks
     )
-    frame.insert(0, "dataset", split.dataset)
-    frame.insert(1, "scheme", split.scheme)
-    frame.insert(2, "seed", split.seed)
-    return frame
 
 
 def _partners(duplicates: pd.DataFrame) -> dict[str, set[str]]:
@@ -171,7 +165,6 @@ def draw_audit(
     audits: pd.DataFrame | Sequence[pd.DataFrame],
     duplicates: Mapping[str, pd.DataFrame] | None = None,
     target_labels: Mapping[str, str] | None = None,
-    conflict_tolerance: float = CONFLICT_TOLERANCE,
 ) -> Figure:
     """Return a figure of the audits: what share of the test rows training has already seen.
 
@@ -179,10 +172,7 @@ def draw_audit(
         audits: tables of `audit_split`, of any number of datasets, schemes and seeds.
         duplicates: pairs of `audit_dataset` by dataset; adds a panel of the two labels of each pair.
         target_labels: axis label of the target by dataset, e.g. 'exfoliation energy (meV/atom)'.
-        conflict_tolerance: the one that `duplicates` were made with, for the legend.
     """
-    from matplotlib.figure import Figure
-
     frame = audits if isinstance(audits, pd.DataFrame) else pd.concat(list(audits), ignore_index=True)
     duplicates, target_labels = duplicates or {}, target_labels or {}
     leaks = frame[
@@ -191,64 +181,53 @@ def draw_audit(
     datasets, schemes = list(dict.fromkeys(leaks["dataset"])), list(dict.fromkeys(leaks["scheme"]))
     columns = 2 if duplicates else 1
     height = 1.3 + len(LEAK_CHECKS) * (0.35 + 0.22 * len(schemes))
-    figure = Figure(figsize=(7.0 if columns == 1 else 11.5, height * max(1, len(datasets))))
+    figure = new_figure(7.0 if columns == 1 else 11.5, height * max(1, len(datasets)))
     figure.set_layout_engine("constrained")
     grid = figure.add_gridspec(max(1, len(datasets)), columns, width_ratios=[1.6, 1][:columns])
-    colours = ["#0072b2", "#d55e00", "#009e73", "#cc79a7"]
-    step = 0.7 / max(1, len(schemes))
     for row, dataset in enumerate(datasets):
         axes = figure.add_subplot(grid[row, 0])
-        for position, scheme in enumerate(schemes):
-            offset = (position - (len(schemes) - 1) / 2) * step
-            colour = colours[position % len(colours)]
-            for level, check in enumerate(LEAK_CHECKS):
-                chosen = leaks[
-                    (leaks["dataset"] == dataset) & (leaks["scheme"] == scheme) & (leaks["check"] == check)
-                ]
-                if chosen.empty:
-                    continue
-                shares = 100 * chosen["fraction"].to_numpy(float)
-                name = f"{scheme} split ({len(shares)} seed{'s' if len(shares) != 1 else ''})"
-                axes.plot(shares, np.full(len(shares), level + offset), "o", ms=4, alpha=0.35, color=colour)
-                axes.plot(
-                    shares.mean(),
-                    level + offset,
-                    "|",
-                    ms=14,
-                    mew=2.5,
-                    color=colour,
-                    label=name if level == 0 else None,
-                )
-                axes.annotate(
-                    f"{shares.mean():.1f} %",
-                    (shares.max(), level + offset),
-                    xytext=(8, 0),
-                    textcoords="offset points",
-                    va="center",
-                    fontsize=8,
-                    color=colour,
-                )
-        axes.set_yticks(range(len(LEAK_CHECKS)), LEAK_CHECKS)
-        axes.set_ylim(len(LEAK_CHECKS) - 0.4, -0.6)
-        largest = 100 * leaks.loc[leaks["dataset"] == dataset, "fraction"].max()
-        axes.set_xlim(-0.02 * max(largest, 5), 1.18 * max(largest, 5))
-        axes.set_xlabel("test crystals with such a partner in training (% of test)")
+        _draw_leaks(axes, leaks[leaks["dataset"] == dataset], schemes)
         axes.set_title(f"{dataset}: what training has already seen", loc="left", fontsize=10)
-        axes.grid(axis="x", alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
         if row == 0:
             axes.legend(frameon=False, fontsize=8, loc="lower right", title="dot: one seed, bar: mean")
         if dataset in duplicates:
-            target_label = target_labels.get(dataset, "target")
             axes = figure.add_subplot(grid[row, 1])
-            _draw_pairs(axes, duplicates[dataset], target_label, conflict_tolerance)
+            _draw_pairs(axes, duplicates[dataset], target_labels.get(dataset, "target"))
     return figure
 
 
-def _draw_pairs(axes: Axes, pairs: pd.DataFrame, target_label: str, conflict_tolerance: float) -> None:
+def _draw_leaks(axes: Axes, leaks: pd.DataFrame, schemes: Sequence[str]) -> None:
+    """Draw the shares of one dataset: a row per check, in it a line per scheme."""
+    step = 0.7 / max(1, len(schemes))
+    for position, scheme in enumerate(schemes):
+        offset = (position - (len(schemes) - 1) / 2) * step
+        colour = _COLOURS[position % len(_COLOURS)]
+        for level, check in enumerate(LEAK_CHECKS):
+            chosen = leaks[(leaks["scheme"] == scheme) & (leaks["check"] == check)]
+            if chosen.empty:
+                continue
+            shares, y = 100 * chosen["fraction"].to_numpy(float), level + offset
+            name = f"{scheme} split ({len(shares)} seed{'s' if len(shares) != 1 else ''})"
+            axes.plot(shares, np.full(len(shares), y), "o", ms=4, alpha=0.35, color=colour)
+            label = name if level == 0 else None
+            axes.plot(shares.mean(), y, "|", ms=14, mew=2.5, color=colour, label=label)
+            axes.annotate(
+                f"{shares.mean():.1f} %", (shares.max(), y), xytext=(8, 0), textcoords="offset points",
+                va="center", fontsize=8, color=colour,
+            )  # fmt: skip
+    axes.set_yticks(range(len(LEAK_CHECKS)), LEAK_CHECKS)
+    axes.set_ylim(len(LEAK_CHECKS) - 0.4, -0.6)
+    largest = max(100 * leaks["fraction"].max(), 5)
+    axes.set_xlim(-0.02 * largest, 1.18 * largest)
+    axes.set_xlabel("test crystals with such a partner in training (% of test)")
+    axes.grid(axis="x", alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_pairs(axes: Axes, pairs: pd.DataFrame, target_label: str) -> None:
     low = pairs[["first_target", "second_target"]].min(axis=1)
     high = pairs[["first_target", "second_target"]].max(axis=1)
-    percent = f"{100 * conflict_tolerance:g} %"
+    percent = f"{100 * CONFLICT_TOLERANCE:g} %"
     kinds = (
         (False, "#777777", f"labels within {percent}"),
         (True, "#d55e00", f"further apart than {percent}"),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.typing import RcKeyType
+
+Arguments = ParamSpec("Arguments")
+Drawn = TypeVar("Drawn")
 
 # Okabe & Ito's colours, which stay apart for colour-blind readers.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6b6b6b"
@@ -60,6 +64,67 @@ def save_figure(figure: Figure, path: str | Path) -> None:
         figure.savefig(temporary, dpi=150, metadata=metadata)
 
 
+def styled(draw: Callable[Arguments, Drawn]) -> Callable[Arguments, Drawn]:
+    """Let a function draw in the style of all figures."""
+
+    @wraps(draw)
+    def in_style(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Drawn:
+        import matplotlib
+
+        with matplotlib.rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return in_style
+
+
+def new_figure(width_inch: float, height_inch: float) -> Figure:
+    """Return an empty figure."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width_inch, height_inch))
+
+
+def set_headings(figure: Figure, title: str, note: str = "") -> None:
+    """Set a title on top of a figure, and below it how to read it."""
+    inch = 1 / figure.get_figheight()
+    figure.text(0.02, 1 - 0.12 * inch, title, ha="left", va="top", fontsize=13, fontweight="bold")
+    figure.text(0.02, 1 - 0.42 * inch, note, ha="left", va="top", fontsize=8.5, color="#333333")
+
+
+def name_rows(axes: Axes, names: Sequence[str], *, shown: bool = True, edge: float = 0.5) -> None:
+    """Name the rows of a figure from top to bottom, at y = 0, 1, 2 …"""
+    axes.set_yticks(range(len(names)), list(names) if shown else [""] * len(names))
+    axes.set_ylim(len(names) - 1 + edge, -edge)
+    axes.tick_params(axis="y", length=0)
+
+
+def part_rows(axes: Axes, rows: int) -> None:
+    """Draw faint lines between the rows of a figure."""
+    for row in range(1, rows):
+        axes.axhline(row - 0.5, color="#e4e4e4", lw=0.8, zorder=0)
+
+
+def write_beside(axes: Axes, y: float, text: str, colour: str, *, x: float = 1.02, **options: Any) -> None:
+    """Write a figure to the right of the axes, at the height of its row."""
+    axes.annotate(
+        text, (x, y), xycoords=("axes fraction", "data"), va="center", color=colour, annotation_clip=False,
+        **{"fontsize": 8, **options},
+    )  # fmt: skip
+
+
+def say_not_known(axes: Axes) -> None:
+    """Say in place of a panel that its figures are not known."""
+    axes.text(0.5, 0.5, "not known", transform=axes.transAxes, ha="center", color=GREY)
+
+
+def look(place: int) -> tuple[str, str]:
+    """Return colour and marker of the generator at a place."""
+    return GENERATOR_COLOURS[place % len(GENERATOR_COLOURS)], GENERATOR_MARKERS[
+        place % len(GENERATOR_MARKERS)
+    ]
+
+
+@styled
 def draw_table2(
     table: pd.DataFrame,
     contrasts: pd.DataFrame | None = None,
@@ -83,51 +148,40 @@ def draw_table2(
         titles: dataset → words for its title.
         main_predictor: predictor of the six training sets.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-
     panels = list(dict.fromkeys(zip(table["dataset"], table["scheme"], strict=True)))
     if not panels:
         raise ValueError("an empty table cannot be drawn")
     units, titles = units or {}, titles or {}
     rows = 1 if contrasts is None else 2
-    with matplotlib.rc_context(STYLE):
-        width = 1.9 + 4.6 * len(panels)
-        height = 4.7 if rows == 1 else 7.8
-        figure = Figure(figsize=(max(width, 9.4), height))
-        ratios = [1.0] if rows == 1 else [6.6, 3.6]
-        grid = figure.subplots(rows, len(panels), squeeze=False, gridspec_kw={"height_ratios": ratios})
-        for column, (dataset, scheme) in enumerate(panels):
-            here = table[(table["dataset"] == dataset) & (table["scheme"] == scheme)]
-            runs = None
-            if scores is not None:
-                runs = scores[
-                    (scores["dataset"] == dataset)
-                    & (scores["scheme"] == scheme)
-                    & (scores["predictor"] == main_predictor)
-                ]
-            unit = f" ({units[dataset]})" if units.get(dataset) else ""
-            axes = grid[0, column]
-            _draw_errors(axes, here, runs, main_predictor, labels=column == 0)
-            axes.set_title(f"{titles.get(dataset, dataset)}\n{scheme} splits", pad=28, fontsize=10)
-            axes.set_xlabel(f"mean absolute error on test rows{unit}")
-            if contrasts is not None:
-                part = contrasts[(contrasts["dataset"] == dataset) & (contrasts["scheme"] == scheme)]
-                _draw_contrasts(grid[1, column], part, labels=column == 0)
-                grid[1, column].set_xlabel(f"difference of mean absolute error{unit}")
-        _headings(figure, rows, height)
+    figure = new_figure(max(1.9 + 4.6 * len(panels), 9.4), 4.7 if rows == 1 else 7.8)
+    ratios = [1.0] if rows == 1 else [6.6, 3.6]
+    grid = figure.subplots(rows, len(panels), squeeze=False, gridspec_kw={"height_ratios": ratios})
+    for column, (dataset, scheme) in enumerate(panels):
+        here = _of_splits(table, dataset, scheme)
+        runs = None if scores is None else _of_splits(scores, dataset, scheme)
+        unit = f" ({units[dataset]})" if units.get(dataset) else ""
+        axes = grid[0, column]
+        _draw_errors(axes, here, runs, main_predictor, labels=column == 0)
+        axes.set_title(f"{titles.get(dataset, dataset)}\n{scheme} splits", pad=28, fontsize=10)
+        axes.set_xlabel(f"mean absolute error on test rows{unit}")
+        if contrasts is not None:
+            _draw_contrasts(grid[1, column], _of_splits(contrasts, dataset, scheme), labels=column == 0)
+            grid[1, column].set_xlabel(f"difference of mean absolute error{unit}")
+    _explain_table2(figure, rows)
     return figure
 
 
+def _of_splits(frame: pd.DataFrame, dataset: str, scheme: str) -> pd.DataFrame:
+    return frame[(frame["dataset"] == dataset) & (frame["scheme"] == scheme)]
+
+
+@styled
 def draw_generator_cards(table: pd.DataFrame) -> Figure:
     """Draw generator cards: shares with their intervals, and below how closely conditions were followed.
 
     Args:
         table: from `matwheel.chapters.matwheel.generator_card.cards_table`.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-
     names = list(dict.fromkeys(table["generator"]))
     if not names:
         raise ValueError("an empty table cannot be drawn")
@@ -136,33 +190,27 @@ def draw_generator_cards(table: pd.DataFrame) -> Figure:
     judged = table[(table["metric"] == "condition_spearman") & table["value"].notna()]
     upper, lower = 0.7 + 0.2 * rows, 0.35 + 0.3 * len(judged)
     height = 1.75 + upper + (0.75 + lower if len(judged) else 0.0)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(9.2, height))
-        if len(judged):
-            axes, below = figure.subplots(2, gridspec_kw={"height_ratios": [upper, lower]})
-            _draw_adherence(below, table, names)
-        else:
-            axes = figure.subplots()
-        _draw_shares(axes, shares, names)
-        inch = 1 / height
-        figure.suptitle(
-            "What the generated crystals are worth", x=0.02, y=1 - 0.12 * inch, ha="left", va="top",
-            fontsize=13, fontweight="bold",
-        )  # fmt: skip
-        figure.text(
-            0.02, 1 - 0.42 * inch,
-            "A generator is worth what it does beyond nulls that learn nothing: swapping the elements of "
-            "training crystals, or rattling them.\nHigh is good only together: a rattled training crystal is "
-            "valid but not novel.",
-            ha="left", va="top", fontsize=8.5, color="#333333",
-        )  # fmt: skip
-        figure.subplots_adjust(left=0.24, right=0.92, top=1 - 1.35 * inch, bottom=0.5 * inch)
-        if len(judged):
-            figure.subplots_adjust(hspace=1.5 / (upper + lower))
-        axes.legend(
-            loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, frameon=False,
-            borderaxespad=0.2, handletextpad=0.3,
-        )  # fmt: skip
+    figure = new_figure(9.2, height)
+    if len(judged):
+        axes, below = figure.subplots(2, gridspec_kw={"height_ratios": [upper, lower]})
+        _draw_adherence(below, table, names)
+    else:
+        axes = figure.subplots()
+    _draw_shares(axes, shares, names)
+    set_headings(
+        figure,
+        "What the generated crystals are worth",
+        "A generator is worth what it does beyond nulls that learn nothing: swapping the elements of "
+        "training crystals, or rattling them.\nHigh is good only together: a rattled training crystal is "
+        "valid but not novel.",
+    )
+    figure.subplots_adjust(left=0.24, right=0.92, top=1 - 1.35 / height, bottom=0.5 / height)
+    if len(judged):
+        figure.subplots_adjust(hspace=1.5 / (upper + lower))
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, frameon=False,
+        borderaxespad=0.2, handletextpad=0.3,
+    )  # fmt: skip
     return figure
 
 
@@ -172,7 +220,7 @@ def _draw_shares(axes: Axes, shares: pd.DataFrame, names: list[str]) -> None:
     spacing = 0.62 / (len(names) - 1) if len(names) > 1 else 0.0
     for i, name in enumerate(names):
         own = shares[shares["generator"] == name].set_index("metric")
-        colour, marker = GENERATOR_COLOURS[i % 7], GENERATOR_MARKERS[i % 7]
+        colour, marker = look(i)
         for position, metric in enumerate(metrics):
             if metric not in own.index:
                 continue
@@ -181,17 +229,11 @@ def _draw_shares(axes: Axes, shares: pd.DataFrame, names: list[str]) -> None:
             axes.plot([row["interval_low"], row["interval_high"]], [y, y], color=colour, lw=1.6)
             label = f"{name} (n = {int(row['n'])})" if position == 0 else None
             axes.plot(row["value"], y, marker, color=colour, ms=5, label=label, ls="none")
-            axes.annotate(
-                f"{row['value']:.2f}", (1.02, y), xycoords=("axes fraction", "data"), va="center",
-                color=colour, fontsize=8, annotation_clip=False,
-            )  # fmt: skip
-    for position in range(1, len(metrics)):
-        axes.axhline(position - 0.5, color="#e4e4e4", lw=0.8, zorder=0)
-    axes.set_yticks(range(len(metrics)), [metric.replace("_", " ") for metric in metrics])
-    axes.set_ylim(len(metrics) - 0.5, -0.5)
+            write_beside(axes, y, f"{row['value']:.2f}", colour)
+    part_rows(axes, len(metrics))
+    name_rows(axes, [metric.replace("_", " ") for metric in metrics])
     axes.set_xlim(-0.01, 1.01)
     axes.set_xlabel("share of the generated crystals (printed on the right), with 95 % interval")
-    axes.tick_params(axis="y", length=0)
 
 
 def _draw_adherence(axes: Axes, table: pd.DataFrame, names: list[str]) -> None:
@@ -199,37 +241,25 @@ def _draw_adherence(axes: Axes, table: pd.DataFrame, names: list[str]) -> None:
     figures = table.pivot_table(index="generator", columns="metric", values="value", sort=False)
     rows = table[(table["metric"] == "condition_spearman") & table["value"].notna()]
     for y, row in enumerate(records(rows)):
-        name = row["generator"]
-        i = names.index(name)
-        colour = GENERATOR_COLOURS[i % 7]
+        colour, marker = look(names.index(row["generator"]))
         axes.plot([row["interval_low"], row["interval_high"]], [y, y], color=colour, lw=1.6)
-        axes.plot(row["value"], y, GENERATOR_MARKERS[i % 7], color=colour, ms=5)
-        own = figures.loc[name]
-        axes.annotate(
-            f"{row['value']:.2f}", (1.02, y), xycoords=("axes fraction", "data"), va="center", color=colour,
-            fontsize=8, annotation_clip=False,
-        )  # fmt: skip
+        axes.plot(row["value"], y, marker, color=colour, ms=5)
+        write_beside(axes, y, f"{row['value']:.2f}", colour)
+        own = figures.loc[row["generator"]]
+        ceiling = own.get("judge_spearman", np.nan)  # what the judge of conditions reaches itself
         axes.text(
             0.02 if row["value"] > 0 else 0.53, y,
-            f"MAE {own['condition_mae']:.3g}, shuffled "
-            f"{own['condition_mae_shuffled']:.3g}{_ceiling_words(own)}",
+            f"MAE {own['condition_mae']:.3g}, shuffled {own['condition_mae_shuffled']:.3g}"
+            + ("" if pd.isna(ceiling) else f"; on real test crystals the judge reaches {ceiling:.2f}"),
             transform=axes.get_yaxis_transform(), va="center", fontsize=8, color=GREY,
         )  # fmt: skip
     axes.axvline(0, color="#333333", lw=1)
-    axes.set_yticks(range(len(rows)), list(rows["generator"]))
-    axes.set_ylim(len(rows) - 0.4, -0.6)
+    name_rows(axes, list(rows["generator"]), edge=0.6)
     axes.set_xlim(-1.01, 1.01)
     axes.set_xlabel(
         "rank correlation of the condition asked for and the property judged; 0: condition ignored"
     )
     axes.set_title("Does the generator follow its condition?", fontsize=9)
-    axes.tick_params(axis="y", length=0)
-
-
-def _ceiling_words(own: pd.Series) -> str:
-    """Say what the judge of conditions reaches itself, where the card knows it."""
-    ceiling = own.get("judge_spearman", np.nan)
-    return "" if pd.isna(ceiling) else f"; on real test crystals the judge reaches {ceiling:.2f}"
 
 
 def _draw_errors(
@@ -244,17 +274,15 @@ def _draw_errors(
             continue
         row, colour = main[name], FAMILY_COLOUR[name]
         if runs is not None:
-            dots = runs.loc[runs["training_set"] == name].sort_values("seed")["mae"].to_numpy()
+            own = (runs["predictor"] == main_predictor) & (runs["training_set"] == name)
+            dots = runs[own].sort_values("seed")["mae"].to_numpy()
             axes.plot(dots, np.full(len(dots), y - 0.17), "o", color=colour, ms=3.2, alpha=0.55, mew=0)
             values += dots.tolist()
         spread = 0.0 if pd.isna(row["mae_std"]) else row["mae_std"]
         axes.plot([row["mae_mean"] - spread, row["mae_mean"] + spread], [y, y], color=colour, lw=2)
         axes.plot(row["mae_mean"], y, "o", color=colour, ms=7)
         values += [row["mae_mean"] - spread, row["mae_mean"] + spread]
-        axes.annotate(
-            f"{row['mae_mean']:#.3g}", (1.01, y), xycoords=("axes fraction", "data"), va="center",
-            color=colour, fontweight="bold", annotation_clip=False,
-        )  # fmt: skip
+        write_beside(axes, y, f"{row['mae_mean']:#.3g}", colour, x=1.01, fontweight="bold", fontsize=9)
         if not pd.isna(row["published_mean"]):
             low, high = (row["published_mean"] + sign * row["published_std"] for sign in (-1, 1))
             axes.plot([low, high], [y + 0.25, y + 0.25], color=GREY, lw=0.8)
@@ -322,32 +350,17 @@ def _draw_contrasts(axes: Axes, part: pd.DataFrame, *, labels: bool) -> None:
             values += [row.interval_low, row.interval_high]
         axes.plot(row.mean_difference, y, "o", color=colour, ms=6)
         p = "" if pd.isna(row.p_corrected_t_holm) else f"\np = {row.p_corrected_t_holm:.2g}"
-        axes.annotate(
-            f"{row.mean_difference:+.2g}{p}".replace("-", "−"), (1.01, y),
-            xycoords=("axes fraction", "data"), va="center",
-            color=colour, fontsize=8, annotation_clip=False,
-        )  # fmt: skip
+        write_beside(axes, y, f"{row.mean_difference:+.2g}{p}".replace("-", "−"), colour, x=1.01)
     margin = 0.08 * (max(values) - min(values) or 1.0)
     axes.set_xlim(min(values) - margin, max(values) + margin)
     axes.axvline(0, color="#333333", lw=1)
-    axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.set_yticks(range(len(names)), names if labels else [""] * len(names))
-    axes.tick_params(axis="y", length=0)
-    axes.set_title(
-        "← lower error of the first of the pair   |   of the second →",
-        fontsize=8.5,
-        fontweight="normal",
-        color=GREY,
-    )
+    name_rows(axes, names, shown=labels, edge=0.6)
+    words = "← lower error of the first of the pair   |   of the second →"
+    axes.set_title(words, fontsize=8.5, fontweight="normal", color=GREY)
 
 
-def _headings(figure: Figure, rows: int, height: float) -> None:
-    """Set the title and say how to read the figure."""
-    inch = 1 / height
-    figure.suptitle(
-        "Does synthetic data lower the error of a property predictor?",
-        x=0.02, y=1 - 0.12 * inch, ha="left", va="top", fontsize=13, fontweight="bold",
-    )  # fmt: skip
+def _explain_table2(figure: Figure, rows: int) -> None:
+    inch = 1 / figure.get_figheight()
     reading = (
         "Further left is better. Large dot: mean over runs (printed on the right); bar: ± one standard "
         "deviation; small dots: single runs.\nHollow diamond: figure published in the MatWheel paper, "
@@ -360,7 +373,7 @@ def _headings(figure: Figure, rows: int, height: float) -> None:
             "Holm-adjusted.\nThe intervals take the splits as independent; p also counts what "
             "the splits share, so it is the stricter of the two."
         )
-    figure.text(0.02, 1 - 0.42 * inch, reading, ha="left", va="top", fontsize=8.5, color="#333333")
+    set_headings(figure, "Does synthetic data lower the error of a property predictor?", reading)
     top = 1 - (1.95 if rows == 2 else 1.6) * inch
     width = figure.get_figwidth()
     figure.subplots_adjust(

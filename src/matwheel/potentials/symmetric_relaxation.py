@@ -14,7 +14,7 @@ import numpy as np
 
 from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.dimensionality import VACUUM_ANGSTROM, layer_cell, plane_normal, vacuum
-from matwheel.crystals.symmetry.standard_cells import primitive_standard_cell
+from matwheel.crystals.symmetry.standard_cells import standard_cell
 from matwheel.crystals.symmetry.symmetry_dataset import symmetry_dataset
 from matwheel.potentials.atoms import from_atoms, to_atoms
 
@@ -51,7 +51,7 @@ def standard_primitive(crystal: Crystal, symprec_angstrom: float) -> tuple[Cryst
     The lattice may be turned in space and atoms come in another order. A layer that is named so by its `pbc`
     keeps its vacuum along the third vector. None where spglib finds no symmetry.
     """
-    standard = primitive_standard_cell(crystal, symprec_angstrom)
+    standard = standard_cell(crystal, symprec_angstrom, primitive=True)
     if standard is None:
         return None
     if not all(crystal.pbc):

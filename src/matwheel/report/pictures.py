@@ -47,12 +47,12 @@ def _rounded(number: re.Match[str]) -> str:
     return f"{float(number.group()):.2f}".rstrip("0").rstrip(".")
 
 
-def png_source(figure: Figure, *, dots_per_inch: int = 150, colours: int = 64) -> str:
+def png_source(figure: Figure) -> str:
     """Return a drawing as the data URI of a PNG with a palette, a third of the size of its SVG or less."""
     from PIL import Image
 
     drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=dots_per_inch)
+    figure.savefig(drawn, format="png", dpi=150)
     small = io.BytesIO()
-    Image.open(drawn).convert("RGB").quantize(colours).save(small, format="png", optimize=True)
+    Image.open(drawn).convert("RGB").quantize(64).save(small, format="png", optimize=True)
     return f"data:image/png;base64,{b64encode(small.getvalue()).decode()}"

@@ -10,7 +10,7 @@ import pandas as pd
 
 from matwheel.core.progress import Log
 from matwheel.core.table_rows import records
-from matwheel.figures.figures import GENERATOR_COLOURS, STYLE
+from matwheel.figures.figures import look, new_figure, styled
 from matwheel.report.blocks import (
     Bars,
     Block,
@@ -440,22 +440,19 @@ def budget_section(times: pd.DataFrame, settings: str) -> Section:
     )
 
 
+@styled
 def uniqueness_source(curves: Mapping[str, pd.DataFrame]) -> str:
     """Draw how uniqueness falls, one line per set; columns of `uniqueness_curve`."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7.4, 3.6), layout="constrained")
-        axes = figure.subplots()
-        for place, (name, curve) in enumerate(curves.items()):
-            colour = GENERATOR_COLOURS[place % len(GENERATOR_COLOURS)]
-            axes.plot(curve["n"], curve["fraction_unique"], color=colour, label=name)
-        axes.set_xlabel("crystals generated")
-        axes.set_ylabel("share of distinct structures")
-        axes.set_ylim(0, 1.02)
-        axes.legend(frameon=False)
-        return png_source(figure)
+    figure = new_figure(7.4, 3.6)
+    figure.set_layout_engine("constrained")
+    axes = figure.subplots()
+    for place, (name, curve) in enumerate(curves.items()):
+        axes.plot(curve["n"], curve["fraction_unique"], color=look(place)[0], label=name)
+    axes.set_xlabel("crystals generated")
+    axes.set_ylabel("share of distinct structures")
+    axes.set_ylim(0, 1.02)
+    axes.legend(frameon=False)
+    return png_source(figure)
 
 
 def _blocks_of_sets(sets: Sequence[JudgedSet], options: ReportOptions) -> list[Block]:

@@ -7,7 +7,8 @@ from itertools import product
 import numpy as np
 
 from matwheel.crystals.crystal import Crystal
-from matwheel.figures.figures import STYLE
+from matwheel.crystals.symmetry.standard_cells import standard_cell
+from matwheel.figures.figures import new_figure, styled
 from matwheel.report.pictures import png_source
 
 MOST_ATOMS = 300
@@ -22,60 +23,37 @@ _RADIUS_SCALE = 0.42
 _SYMPREC_ANGSTROM = 0.1
 
 
+@styled
 def draw_crystal(crystal: Crystal) -> str:
     """Return the drawing of a crystal as the data URI of a PNG; the same crystal gives the same text.
 
     Drawn by ASE, c upwards, slightly turned; Jmol's colours, covalent radii times 0.42.
     """
-    import matplotlib
     from ase import Atoms
     from ase.data import atomic_numbers, covalent_radii
     from ase.data.colors import jmol_colors
     from ase.visualize.plot import plot_atoms
-    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    cell = with_repeated_atoms(conventional_cell(crystal))
+    conventional = standard_cell(crystal, _SYMPREC_ANGSTROM, primitive=False)
+    cell = with_repeated_atoms(conventional or crystal)
     # Positions, since fractional coordinates would be wrapped back into the cell.
     atoms = Atoms(cell.species, cell=cell.lattice, positions=cell.frac_coords @ cell.lattice, pbc=False)
     numbers = {symbol: atomic_numbers[symbol] for symbol in dict.fromkeys(crystal.species)}
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=_SIZE_INCH)
-        axes = figure.add_axes((0.0, 0.09, 1.0, 0.91))
-        radii = _RADIUS_SCALE * covalent_radii[atoms.numbers]
-        plot_atoms(atoms, axes, rotation=_ROTATION, radii=radii, show_unit_cell=2)
-        axes.set_axis_off()
-        marks = [
-            Line2D([], [], ls="none", marker="o", ms=8, mfc=jmol_colors[number], mec="#333333", label=symbol)
-            for symbol, number in numbers.items()
-        ]
-        figure.legend(
-            handles=marks, loc="lower center", ncols=len(marks), frameon=False, handletextpad=0.1,
-            columnspacing=1.0,
-        )  # fmt: skip
-        return png_source(figure)
-
-
-def conventional_cell(crystal: Crystal, symprec_angstrom: float = _SYMPREC_ANGSTROM) -> Crystal:
-    """Return the conventional cell in spglib's standard setting, or the crystal where none is found."""
-    import spglib
-
-    kinds = sorted(set(crystal.species))
-    cell = (crystal.lattice, crystal.frac_coords, [kinds.index(symbol) for symbol in crystal.species])
-    try:
-        standard = spglib.standardize_cell(
-            cell,  # type: ignore[arg-type]  # takes arrays too
-            to_primitive=False,
-            symprec=symprec_angstrom,
-        )
-    except Exception:  # depending on its version, spglib raises or returns None
-        standard = None
-    if standard is None:
-        return crystal
-    lattice, positions, numbers = standard
-    return Crystal(
-        crystal.id, tuple(kinds[number] for number in numbers), np.asarray(lattice), np.asarray(positions)
-    )
+    figure = new_figure(*_SIZE_INCH)
+    axes = figure.add_axes((0.0, 0.09, 1.0, 0.91))
+    radii = _RADIUS_SCALE * covalent_radii[atoms.numbers]
+    plot_atoms(atoms, axes, rotation=_ROTATION, radii=radii, show_unit_cell=2)
+    axes.set_axis_off()
+    marks = [
+        Line2D([], [], ls="none", marker="o", ms=8, mfc=jmol_colors[number], mec="#333333", label=symbol)
+        for symbol, number in numbers.items()
+    ]
+    figure.legend(
+        handles=marks, loc="lower center", ncols=len(marks), frameon=False, handletextpad=0.1,
+        columnspacing=1.0,
+    )  # fmt: skip
+    return png_source(figure)
 
 
 def with_repeated_atoms(crystal: Crystal) -> Crystal:

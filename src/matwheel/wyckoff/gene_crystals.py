@@ -33,7 +33,7 @@ from matwheel.core.seeds import derive_seed
 from matwheel.core.settings import Count, Positive, Seconds, Tolerance, settings
 from matwheel.core.time_limits import hang_guard
 from matwheel.crystals.crystal import Crystal
-from matwheel.crystals.symmetry.standard_cells import primitive_standard_cell
+from matwheel.crystals.symmetry.standard_cells import standard_cell
 from matwheel.wyckoff.gene_placement import PLACEMENTS
 from matwheel.wyckoff.lattice_shapes import LatticeShapes, NotBuilt
 from matwheel.wyckoff.space_group_operations import has_operations, is_supergroup
@@ -231,7 +231,7 @@ def _realise(
     )
     if not has_operations(conventional, gene.space_group):
         raise NotBuilt(f"the crystal lacks operations of space group {gene.space_group}")
-    primitive = primitive_standard_cell(conventional, _EXACT_SYMPREC_ANGSTROM)
+    primitive = standard_cell(conventional, _EXACT_SYMPREC_ANGSTROM, primitive=True)
     if primitive is None:
         raise NotBuilt("spglib finds no primitive cell")
     return primitive

@@ -19,6 +19,7 @@ from matwheel.chapters.matwheel.contrasts import decided, paired_contrasts
 from matwheel.chapters.phonon.configuration_transfer import decided_contrasts
 from matwheel.core.archives import write_zip
 from matwheel.crystals.crystal import Crystal, to_structure
+from matwheel.crystals.symmetry.standard_cells import standard_cell
 from matwheel.crystals.table import crystal_table, write_cif_archive
 from matwheel.figures.figures import save_figure
 from matwheel.report.blocks import (
@@ -37,7 +38,7 @@ from matwheel.report.budgets import budget_warning, other_budgets
 from matwheel.report.candidate_pages import JudgedSet, candidate_gallery, funnel_of
 from matwheel.report.pictures import png_source, svg_source, svg_text_source
 from matwheel.report.sections import ReportFiles, ReportOptions, report_html, report_page
-from matwheel.report.structure_drawing import conventional_cell, draw_crystal, with_repeated_atoms
+from matwheel.report.structure_drawing import draw_crystal, with_repeated_atoms
 from matwheel.report.verdict_cards import (
     baseline_cards,
     composition_cards,
@@ -114,7 +115,7 @@ def rock_salt() -> Crystal:
 
 
 def test_rock_salt_is_drawn_as_its_cube_with_all_atoms_on_its_surface() -> None:
-    cube = conventional_cell(rock_salt())
+    cube = standard_cell(rock_salt(), 0.1, primitive=False)
     assert len(cube.species) == 8
     assert np.allclose(cube.lattice, 5.64 * np.eye(3), atol=1e-6)
     drawn = with_repeated_atoms(cube)
@@ -125,7 +126,7 @@ def test_rock_salt_is_drawn_as_its_cube_with_all_atoms_on_its_surface() -> None:
 
 def test_a_crystal_without_symmetry_is_drawn_as_it_is() -> None:
     flat = Crystal("flat", ("Na",), np.diag([3.0, 3.0, 1e-9]), np.zeros((1, 3)))
-    assert conventional_cell(flat).species == ("Na",)
+    assert standard_cell(flat, 0.1, primitive=False) is None
     assert draw_crystal(rock_salt()) == draw_crystal(rock_salt())
 
 

@@ -13,7 +13,7 @@ from pydantic import Field
 from matwheel.core.errors import InputError
 from matwheel.core.seeds import derive_seed
 from matwheel.core.settings import settings
-from matwheel.figures.figures import GENERATOR_COLOURS, GREY, STYLE
+from matwheel.figures.figures import GREY, look, new_figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -87,6 +87,7 @@ def composition_map(
     return pd.DataFrame({"group": names, "row": np.concatenate(rows), "x": plane[:, 0], "y": plane[:, 1]})
 
 
+@styled
 def draw_composition_maps(
     points: pd.DataFrame, panels: Sequence[Sequence[str]], *, title: str = ""
 ) -> Figure:
@@ -102,36 +103,32 @@ def draw_composition_maps(
     Raises:
         InputError: no panel, or a panel names a group without points.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-
     at_hand = list(dict.fromkeys(points["group"]))
     for name in (name for panel in panels for name in panel):
         if name not in at_hand:
             raise InputError(f"the map has no points of {name!r}; it has {', '.join(at_hand)}")
     if not panels:
         raise InputError("no panel to draw; name the groups of at least one")
-    colours = dict(zip(at_hand, _colours(len(at_hand)), strict=True))
+    colours = {name: look(place)[0] for place, name in enumerate(at_hand)}
     size = float(np.clip(1.5e4 / len(points), 0.6, 6.0))
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(4.2 * len(panels), 4.9))
-        grid = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
-        for axes, panel in zip(grid, panels, strict=True):
-            for name in panel:
-                own = points[points["group"] == name]
-                axes.scatter(
-                    own["x"], own["y"], s=size, color=colours[name], lw=0, rasterized=True,
-                    label=f"{name.replace('_', ' ')} ({len(own):,})",
-                )  # fmt: skip
-            axes.set_xticks([])
-            axes.set_yticks([])
-            axes.set_aspect("equal", adjustable="box")
-            axes.legend(
-                loc="upper left", bbox_to_anchor=(0.0, -0.01), frameon=False, markerscale=4 / size**0.5,
-                handletextpad=0.1, borderaxespad=0.2,
+    figure = new_figure(4.2 * len(panels), 4.9)
+    grid = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
+    for axes, panel in zip(grid, panels, strict=True):
+        for name in panel:
+            own = points[points["group"] == name]
+            axes.scatter(
+                own["x"], own["y"], s=size, color=colours[name], lw=0, rasterized=True,
+                label=f"{name.replace('_', ' ')} ({len(own):,})",
             )  # fmt: skip
-        figure.suptitle(title, x=0.02, ha="left", fontsize=11, fontweight="bold")
-        figure.subplots_adjust(left=0.02, right=0.98, top=0.9, bottom=0.2, wspace=0.05)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.set_aspect("equal", adjustable="box")
+        axes.legend(
+            loc="upper left", bbox_to_anchor=(0.0, -0.01), frameon=False, markerscale=4 / size**0.5,
+            handletextpad=0.1, borderaxespad=0.2,
+        )  # fmt: skip
+    figure.suptitle(title, x=0.02, ha="left", fontsize=11, fontweight="bold")
+    figure.subplots_adjust(left=0.02, right=0.98, top=0.9, bottom=0.2, wspace=0.05)
     return figure
 
 
@@ -206,6 +203,7 @@ def wasserstein_table(
     return pd.DataFrame(table)
 
 
+@styled
 def draw_property_distributions(
     values: Mapping[str, NDArray[np.float64]],
     *,
@@ -230,9 +228,6 @@ def draw_property_distributions(
     Raises:
         InputError: no sets, or a set with fewer than two finite rows.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-
     if not values:
         raise InputError("no set of values to draw")
     for name, numbers in values.items():
@@ -245,23 +240,22 @@ def draw_property_distributions(
     if lowest is not None:
         left = max(left, lowest)
     grid = np.linspace(left, right, 400)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(8.6, 3.9))
-        axes = figure.subplots()
-        colours = _colours(len(values))
-        for place, (name, numbers) in enumerate(values.items()):
-            density = kernel_density(np.asarray(numbers, dtype=np.float64), grid, lowest=lowest)
-            axes.plot(grid, density, color=colours[place], lw=1.8)
-            axes.fill_between(grid, density, color=colours[place], alpha=0.12, lw=0)
-            axes.axvline(float(np.median(numbers)), color=colours[place], lw=1, ls="--")
-            _describe(axes, place, name, np.asarray(numbers), colours[place], distances)
-        axes.set_xlim(left, right)
-        axes.set_ylim(0, None)
-        axes.set_yticks([])
-        axes.set_ylabel("density")
-        axes.set_xlabel(f"{label}; dashed: medians")
-        figure.suptitle(title, x=0.02, ha="left", fontsize=11, fontweight="bold")
-        figure.subplots_adjust(left=0.06, right=0.68, top=0.88, bottom=0.15)
+    figure = new_figure(8.6, 3.9)
+    axes = figure.subplots()
+    for place, (name, numbers) in enumerate(values.items()):
+        colour = look(place)[0]
+        density = kernel_density(np.asarray(numbers, dtype=np.float64), grid, lowest=lowest)
+        axes.plot(grid, density, color=colour, lw=1.8)
+        axes.fill_between(grid, density, color=colour, alpha=0.12, lw=0)
+        axes.axvline(float(np.median(numbers)), color=colour, lw=1, ls="--")
+        _describe(axes, place, name, np.asarray(numbers), colour, distances)
+    axes.set_xlim(left, right)
+    axes.set_ylim(0, None)
+    axes.set_yticks([])
+    axes.set_ylabel("density")
+    axes.set_xlabel(f"{label}; dashed: medians")
+    figure.suptitle(title, x=0.02, ha="left", fontsize=11, fontweight="bold")
+    figure.subplots_adjust(left=0.06, right=0.68, top=0.88, bottom=0.15)
     return figure
 
 
@@ -326,7 +320,3 @@ def _describe(
                 f"{what} {row['distance']:.3g} ({row['distance_low']:.3g} to {row['distance_high']:.3g})"
             )
     axes.text(1.03, top - 0.075, "\n".join(lines), transform=axes.transAxes, color=GREY, fontsize=8, va="top")
-
-
-def _colours(number: int) -> list[str]:
-    return [GENERATOR_COLOURS[place % len(GENERATOR_COLOURS)] for place in range(number)]

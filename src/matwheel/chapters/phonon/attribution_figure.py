@@ -9,7 +9,18 @@ import numpy as np
 import pandas as pd
 
 from matwheel.chapters.phonon.faithfulness import IMPORTANT, RANDOM, SAME_DISTANCE
-from matwheel.figures.figures import BLUE, GENERATOR_COLOURS, GREY, ORANGE, STYLE
+from matwheel.figures.figures import (
+    BLUE,
+    GENERATOR_COLOURS,
+    GREY,
+    ORANGE,
+    name_rows,
+    new_figure,
+    part_rows,
+    say_not_known,
+    set_headings,
+    styled,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,41 +38,26 @@ _CHOICE_WORDS = {
 }
 
 
-def sensitivity_rows(
-    from_labels: pd.DataFrame | None,
-    of_networks: pd.DataFrame | None,
-    *,
-    column: str = "slope_ev_per_angstrom",
-) -> pd.DataFrame:
+def sensitivity_rows(from_labels: pd.DataFrame | None, of_networks: pd.DataFrame | None) -> pd.DataFrame:
     """Return sensitivities of labels and networks as rows of `draw_explanations`.
 
     Args:
         from_labels: from `sensitivity_from_labels`.
         of_networks: from `mean_sensitivities`.
-        column: the column of the labels' table to show, which has _low and _high.
 
     Returns:
         Columns: source ('PBE labels' or the model), pair, value, low, high.
     """
-    parts = []
-    for frame, name in ((from_labels, column), (of_networks, "slope_ev_per_angstrom")):
-        if frame is not None:
-            sources = [LABELS] * len(frame) if frame is from_labels else list(frame["model"])
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "source": sources,
-                        "pair": frame["pair"].to_numpy(),
-                        "value": frame[name].to_numpy(),
-                        "low": frame[f"{name}_low"].to_numpy(),
-                        "high": frame[f"{name}_high"].to_numpy(),
-                    }
-                )
-            )
+    slope = "slope_ev_per_angstrom"
+    names = {"model": "source", slope: "value", f"{slope}_low": "low", f"{slope}_high": "high"}
+    parts = [] if from_labels is None else [from_labels.assign(model=LABELS)]
+    parts += [] if of_networks is None else [of_networks]
     columns = ["source", "pair", "value", "low", "high"]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    rows = [part.rename(columns=names)[columns] for part in parts]
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)
 
 
+@styled
 def draw_explanations(
     by_pair: pd.DataFrame,
     over_distance: pd.DataFrame,
@@ -69,10 +65,6 @@ def draw_explanations(
     curves: pd.DataFrame,
     *,
     measure: str = "share",
-    sensitivity_words: str = "change of the gap with the mean bond length (eV/Å)",
-    curve_words: str = "bonds put back to their length at rest",
-    change_words: str = "mean change of the predicted gap (eV)",
-    title: str = "Which bonds do the networks look at, and which bonds move the gap?",
     note: str = "",
 ) -> Figure:
     """Draw importance by bond type beside physical sensitivity; below, over distance, and faithfulness.
@@ -84,18 +76,11 @@ def draw_explanations(
         sensitivities: columns source, pair, value, low, high; see `sensitivity_rows`. May be empty.
         curves: from `faithfulness_curves`, with a column model. May be empty.
         measure: 'share' or 'variance_share' of `by_pair`.
-        sensitivity_words: label of the axis of sensitivities.
-        curve_words: label of the number of altered bonds.
-        change_words: label of the height of the curves.
-        title: heading.
         note: what was explained, for the line below the heading: networks, configurations, agreement.
 
     Raises:
         ValueError: no importance, or an unknown measure.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-
     if not len(by_pair):
         raise ValueError("attributions of no bond cannot be drawn")
     if measure not in ("share", "variance_share"):
@@ -103,41 +88,32 @@ def draw_explanations(
     models = list(dict.fromkeys(by_pair["model"]))
     pairs = list(by_pair.groupby("pair")[measure].mean().sort_values(ascending=False).index)
     colours = {model: _MODEL_COLOURS[at % len(_MODEL_COLOURS)] for at, model in enumerate(models)}
-    with matplotlib.rc_context(STYLE):
-        height = 5.9 + 0.36 * max(len(pairs), 4)
-        figure = Figure(figsize=(11.4, height))
-        grid = figure.add_gridspec(2, 1, height_ratios=[0.6 + 0.36 * max(len(pairs), 4), 2.9], hspace=0.36)
-        above = grid[0].subgridspec(1, 2, wspace=0.06)
-        below = grid[1].subgridspec(1, 2, width_ratios=[len(models), 1], wspace=0.16)
-        upper = figure.add_subplot(above[0])
-        beside = figure.add_subplot(above[1], sharey=upper)
-        _draw_importance(upper, by_pair, models, pairs, colours, measure)
-        _draw_sensitivities(beside, sensitivities, pairs, colours, sensitivity_words)
-        highest = 1.05 * float(over_distance["share_high"].max()) if len(over_distance) else 1.0
-        strip = below[0].subgridspec(1, len(models), wspace=0.06)
-        for place in range(len(models)):
-            axes = figure.add_subplot(strip[place])
-            own = (
-                over_distance[over_distance["model"] == models[place]]
-                if len(over_distance)
-                else over_distance
-            )
-            _draw_over_distance(axes, own, pairs, highest)
-            axes.set_title(f"{models[place]} model: importance over distance", fontsize=9)
-            if place == 0:
-                axes.set_ylabel("share of all |attribution|")
-                axes.legend(frameon=False, fontsize=7.5, ncols=2, handlelength=1.2, columnspacing=1.0)
-            else:
-                axes.tick_params(labelleft=False)
-        last = figure.add_subplot(below[1])
-        _draw_curves(last, curves, models, colours, curve_words, change_words)
-        inch = 1 / height
-        figure.text(0.02, 1 - 0.12 * inch, title, ha="left", va="top", fontsize=13, fontweight="bold")
-        figure.text(0.02, 1 - 0.42 * inch, note, ha="left", va="top", fontsize=8.5, color="#333333")
-        lines = note.count("\n")
-        figure.subplots_adjust(
-            left=0.075, right=0.985, top=1 - (0.95 + 0.16 * lines) * inch, bottom=0.5 * inch
-        )  # fmt: skip
+    height = 5.9 + 0.36 * max(len(pairs), 4)
+    figure = new_figure(11.4, height)
+    grid = figure.add_gridspec(2, 1, height_ratios=[0.6 + 0.36 * max(len(pairs), 4), 2.9], hspace=0.36)
+    above = grid[0].subgridspec(1, 2, wspace=0.06)
+    below = grid[1].subgridspec(1, 2, width_ratios=[len(models), 1], wspace=0.16)
+    upper = figure.add_subplot(above[0])
+    beside = figure.add_subplot(above[1], sharey=upper)
+    _draw_importance(upper, by_pair, models, pairs, colours, measure)
+    _draw_sensitivities(beside, sensitivities, pairs, colours)
+    highest = 1.05 * float(over_distance["share_high"].max()) if len(over_distance) else 1.0
+    strip = below[0].subgridspec(1, len(models), wspace=0.06)
+    for place in range(len(models)):
+        axes = figure.add_subplot(strip[place])
+        own = over_distance[over_distance["model"] == models[place]] if len(over_distance) else over_distance
+        _draw_over_distance(axes, own, pairs, highest)
+        axes.set_title(f"{models[place]} model: importance over distance", fontsize=9)
+        if place == 0:
+            axes.set_ylabel("share of all |attribution|")
+            axes.legend(frameon=False, fontsize=7.5, ncols=2, handlelength=1.2, columnspacing=1.0)
+        else:
+            axes.tick_params(labelleft=False)
+    last = figure.add_subplot(below[1])
+    _draw_curves(last, curves, models, colours)
+    set_headings(figure, "Which bonds do the networks look at, and which bonds move the gap?", note)
+    top = 1 - (0.95 + 0.16 * note.count("\n")) / height
+    figure.subplots_adjust(left=0.075, right=0.985, top=top, bottom=0.5 / height)
     return figure
 
 
@@ -172,21 +148,19 @@ def _draw_importance(
     else:
         axes.axvline(0, color="#333333", lw=0.8)
         axes.set_xlabel("share of the variance of the predicted gap, with 95 % interval")
-    axes.set_yticks(range(len(pairs)), list(pairs))
-    axes.set_ylim(len(pairs) - 0.5, -0.5)
-    axes.tick_params(axis="y", length=0)
+    name_rows(axes, pairs)
     axes.set_title("What the networks look at", fontsize=9)
     axes.legend(frameon=False, loc="lower right", fontsize=8)
 
 
 def _draw_sensitivities(
-    axes: Axes, sensitivities: pd.DataFrame, pairs: Sequence[str], colours: dict[str, str], words: str
+    axes: Axes, sensitivities: pd.DataFrame, pairs: Sequence[str], colours: dict[str, str]
 ) -> None:
     axes.set_title("What moves the gap", fontsize=9)
     axes.tick_params(axis="y", length=0, labelleft=False)
-    axes.set_xlabel(f"{words}, with 95 % interval")
+    axes.set_xlabel("change of the gap with the mean bond length (eV/Å), with 95 % interval")
     if not len(sensitivities):
-        axes.text(0.5, 0.5, "not known", transform=axes.transAxes, ha="center", color=GREY)
+        say_not_known(axes)
         return
     order = list(colours)
     sources = sorted(
@@ -203,8 +177,7 @@ def _draw_sensitivities(
             axes.plot(row.value, y, marker, color=colour, ms=5, ls="none", label=label)
             label = None
     axes.axvline(0, color="#333333", lw=0.8, zorder=0)
-    for place in range(1, len(pairs)):
-        axes.axhline(place - 0.5, color="#e4e4e4", lw=0.8, zorder=0)
+    part_rows(axes, len(pairs))
     axes.legend(loc="best", fontsize=8, handletextpad=0.3, framealpha=0.85, edgecolor="none")
 
 
@@ -212,7 +185,7 @@ def _draw_over_distance(axes: Axes, own: pd.DataFrame, pairs: Sequence[str], hig
     axes.set_xlabel("distance (Å)")
     axes.set_ylim(0, highest)
     if not len(own):
-        axes.text(0.5, 0.5, "not known", transform=axes.transAxes, ha="center", color=GREY)
+        say_not_known(axes)
         return
     for place, pair in enumerate(pairs):
         rows = own[own["pair"] == pair].sort_values("distance_low_angstrom")
@@ -224,20 +197,13 @@ def _draw_over_distance(axes: Axes, own: pd.DataFrame, pairs: Sequence[str], hig
         axes.plot(centre, rows["share"], "-o", color=colour, ms=2.5, lw=1.2, label=pair)
 
 
-def _draw_curves(
-    axes: Axes,
-    curves: pd.DataFrame,
-    models: Sequence[str],
-    colours: dict[str, str],
-    curve_words: str,
-    change_words: str,
-) -> None:
+def _draw_curves(axes: Axes, curves: pd.DataFrame, models: Sequence[str], colours: dict[str, str]) -> None:
     from matplotlib.lines import Line2D
 
     axes.set_title("Do important bonds matter more?", fontsize=9)
-    axes.set_xlabel(curve_words)
+    axes.set_xlabel("bonds put back to their length at rest")
     if not len(curves):
-        axes.text(0.5, 0.5, "not known", transform=axes.transAxes, ha="center", color=GREY)
+        say_not_known(axes)
         return
     for model in models:
         for choice, style in _CHOICE_STYLE.items():
@@ -249,7 +215,7 @@ def _draw_curves(
                 count, rows["mean_low"], rows["mean_high"], color=colours[model], alpha=0.15, lw=0
             )
             axes.plot(count, rows["mean"], style, color=colours[model], lw=1.4)
-    axes.set_ylabel(change_words)
+    axes.set_ylabel("mean change of the predicted gap (eV)")
     axes.set_ylim(0, 1.55 * float(curves["mean_high"].max()))  # room for the legend
     lines = [Line2D([], [], color="#333333", ls=style, lw=1.4) for style in _CHOICE_STYLE.values()]
     lines += [Line2D([], [], color=colours[model], lw=3) for model in models]

@@ -11,7 +11,7 @@ import pandas as pd
 
 from matwheel.core.errors import InputError
 from matwheel.core.table_rows import groups
-from matwheel.figures.figures import BLUE, GREEN, GREY, ORANGE, STYLE, save_figure
+from matwheel.figures.figures import BLUE, GREEN, GREY, ORANGE, new_figure, save_figure, set_headings, styled
 from matwheel.vibrations.displacements import POLICIES, RANDOM_SETS, THERMAL
 from matwheel.vibrations.force_constants import ForceConstants, bands_along_path
 
@@ -19,23 +19,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from matwheel.vibrations.force_constants import Bands
-
-FRAME_COLUMNS = (
-    "compound",
-    "set",
-    "policy",
-    "temperature_kelvin",
-    "rms_displacement_angstrom",
-    "energy_above_rest_mev_per_atom",
-)
-_GROUP = ["compound", "set", "policy", "temperature_kelvin"]
-_LENGTH, _ENERGY = FRAME_COLUMNS[-2:]
+_GROUP = ("compound", "set", "policy", "temperature_kelvin")
+_LENGTH, _ENERGY = "rms_displacement_angstrom", "energy_above_rest_mev_per_atom"
+FRAME_COLUMNS = (*_GROUP, _LENGTH, _ENERGY)
 SUMMARY_COLUMNS = (
-    "compound",
-    "set",
-    "policy",
-    "temperature_kelvin",
+    *_GROUP,
     "n",
     "energy_mev_per_atom_mean",
     "energy_mev_per_atom_std",
@@ -123,6 +111,7 @@ def draw_displacements(frame: pd.DataFrame, path: str | Path, atoms: Mapping[str
     save_figure(displacement_figure(frame, atoms), path)
 
 
+@styled
 def displacement_figure(frame: pd.DataFrame, atoms: Mapping[str, int] | None = None) -> Figure:
     """Draw the energy above the crystal at rest against the rms displacement, one panel per compound.
 
@@ -137,9 +126,6 @@ def displacement_figure(frame: pd.DataFrame, atoms: Mapping[str, int] | None = N
     Raises:
         InputError: a column is missing, a set is unknown, or there is nothing to draw.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-
     groups = _groups(frame)
     if not groups:
         raise InputError("displaced configurations: none has an energy and a displacement; nothing to draw")
@@ -148,36 +134,41 @@ def displacement_figure(frame: pd.DataFrame, atoms: Mapping[str, int] | None = N
     markers = {value: _MARKERS[i % len(_MARKERS)] for i, value in enumerate(temperatures)}
     columns = min(_PANELS_PER_ROW, len(compounds))
     rows = -(-len(compounds) // columns)
-    with matplotlib.rc_context(STYLE):
-        height = 1.75 + 3.6 * rows
-        figure = Figure(figsize=(max(8.2, 1.6 + 4.1 * columns), height))
-        grid = figure.subplots(rows, columns, squeeze=False)
-        for axes, compound in zip(grid.flat, compounds, strict=False):
-            here = [(key, group) for key, group in groups if key[0] == compound]
-            _draw_compound(axes, here, markers)
-            if atoms and compound in atoms:
-                used = {key[3] for key, _ in here if key[1] == THERMAL}
-                _draw_harmonic(axes, atoms[compound], sorted(used))
-            axes.set_title(_subscripted(compound))
-        for axes in grid.flat[len(compounds) :]:
-            axes.set_visible(False)
-        for axes in grid[:, 0]:
-            axes.set_ylabel("energy above rest (meV/atom)")
-        for column in range(columns):
-            last = max(row for row in range(rows) if row * columns + column < len(compounds))
-            grid[last, column].set_xlabel("rms displacement of an atom (Å)")
-        _legend(figure, [key for key, _ in groups], markers)
-        _headings(figure, height, atoms is not None)
+    height = 1.75 + 3.6 * rows
+    figure = new_figure(max(8.2, 1.6 + 4.1 * columns), height)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes, compound in zip(grid.flat, compounds, strict=False):
+        here = [(key, group) for key, group in groups if key[0] == compound]
+        _draw_compound(axes, here, markers)
+        if atoms and compound in atoms:
+            used = {key[3] for key, _ in here if key[1] == THERMAL}
+            _draw_harmonic(axes, atoms[compound], sorted(used))
+        axes.set_title(_subscripted(compound))
+    for axes in grid.flat[len(compounds) :]:
+        axes.set_visible(False)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("energy above rest (meV/atom)")
+    for column in range(columns):
+        last = max(row for row in range(rows) if row * columns + column < len(compounds))
+        grid[last, column].set_xlabel("rms displacement of an atom (Å)")
+    _legend(figure, [key for key, _ in groups], markers)
+    reading = (
+        "Faint: configurations; large: means with one standard deviation. "
+        "Lower at one displacement: nearer to what the crystal does."
+    )
+    if atoms is not None:
+        reading += "\nGrey lines: energy of a classical harmonic crystal, ½ (3N − 3)/N k_B T."
+    set_headings(figure, "What does it cost to displace the atoms?", reading)
+    width = figure.get_figwidth()
+    figure.subplots_adjust(
+        left=0.75 / width, right=1 - (_LEGEND_INCHES + 0.15) / width, top=1 - 1.2 / height,
+        bottom=0.5 / height, wspace=0.22, hspace=0.35,
+    )  # fmt: skip
     return figure
 
 
-def bands_of_compounds(
-    constants: Mapping[str, ForceConstants],
-    points: int = 240,
-    *,
-    dashed: Mapping[str, ForceConstants] | None = None,
-    dashed_name: str = "self-consistent",
-) -> Figure:
+@styled
+def bands_of_compounds(constants: Mapping[str, ForceConstants], points: int = 240) -> Figure:
     """Draw the phonon bands of several compounds, one panel each, with the lowest frequency on the path.
 
     Imaginary frequencies are drawn as negative ones. A compound whose lattice has no standard path has a
@@ -186,57 +177,28 @@ def bands_of_compounds(
     Args:
         constants: title of the panel, e.g. the formula → force constants.
         points: q-points on the path.
-        dashed: titles of some panels → force constants of the same crystal, e.g. self-consistent at a
-            temperature, drawn dashed on top.
-        dashed_name: what these are.
 
     Raises:
-        InputError: no compound, or the cell of dashed bands is not that of the others.
+        InputError: no compound.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    dashed = dashed or {}
     if not constants:
         raise InputError("phonon bands: no compound to draw")
-    for name in dashed.keys() & constants.keys():
-        if not np.allclose(dashed[name].crystal.lattice, constants[name].crystal.lattice):
-            raise InputError(f"phonon bands of {name}: the dashed ones belong to another cell")
     columns = min(_PANELS_PER_ROW, len(constants))
     rows = -(-len(constants) // columns)
-    with matplotlib.rc_context(STYLE):
-        height = 1.25 + 3.2 * rows
-        figure = Figure(figsize=(max(6.4, 0.9 + 4.1 * columns), height))
-        grid = figure.subplots(rows, columns, squeeze=False)
-        for axes, (name, harmonic) in zip(grid.flat, constants.items(), strict=False):
-            bands = bands_along_path(harmonic, points)
-            if bands is None:
-                axes.set_title(_subscripted(name))
-                axes.text(0.5, 0.5, "lattice without a standard path", transform=axes.transAxes, ha="center")
-                axes.set_axis_off()
-                continue
-            lowest = _draw_bands(axes, bands, BLUE, "-", labels=True)
-            title = f"{_subscripted(name)}   lowest {_in_thz(lowest)}"
-            if harmonic.born_charges:
-                title += f"\nBorn charges of {harmonic.born_charges.source}"
-            other = bands_along_path(dashed[name], points) if name in dashed else None
-            if other is not None:
-                title += f", dashed {_in_thz(_draw_bands(axes, other, ORANGE, '--', labels=False))}"
-            axes.axhline(0, color="#333333", lw=0.8)
-            axes.set_title(title, fontsize=9.5)
-        for axes in grid.flat[len(constants) :]:
-            axes.set_visible(False)
-        for axes in grid[:, 0]:
-            axes.set_ylabel("frequency (THz; negative: imaginary)")
-        inch = 1 / height
-        figure.suptitle(
-            "Phonon bands" + (f"   dashed: {dashed_name}" if dashed else ""),
-            x=0.02, y=1 - 0.12 * inch, ha="left", va="top", fontsize=13, fontweight="bold",
-        )  # fmt: skip
-        width = figure.get_figwidth()
-        figure.subplots_adjust(
-            left=0.7 / width, right=1 - 0.2 / width, top=1 - 0.8 * inch, bottom=0.4 * inch, hspace=0.32
-        )
+    height = 1.25 + 3.2 * rows
+    figure = new_figure(max(6.4, 0.9 + 4.1 * columns), height)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes, (name, harmonic) in zip(grid.flat, constants.items(), strict=False):
+        _draw_bands(axes, name, harmonic, points)
+    for axes in grid.flat[len(constants) :]:
+        axes.set_visible(False)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("frequency (THz; negative: imaginary)")
+    set_headings(figure, "Phonon bands")
+    width = figure.get_figwidth()
+    figure.subplots_adjust(
+        left=0.7 / width, right=1 - 0.2 / width, top=1 - 0.8 / height, bottom=0.4 / height, hspace=0.32
+    )
     return figure
 
 
@@ -295,30 +257,37 @@ def _draw_harmonic(axes: Axes, atoms: int, temperatures: list[float]) -> None:
         )  # fmt: skip
 
 
-def _draw_bands(axes: Axes, bands: Bands, colour: str, style: str, *, labels: bool) -> float:
-    """Draw bands, with the names of the q-points if asked for; return the lowest frequency."""
-    ticks: list[float] = []
-    names: list[str] = []
-    previous = None
+def _draw_bands(axes: Axes, name: str, harmonic: ForceConstants, points: int) -> None:
+    """Draw bands with the names of the q-points."""
+    bands = bands_along_path(harmonic, points)
+    if bands is None:
+        axes.set_title(_subscripted(name))
+        axes.text(0.5, 0.5, "lattice without a standard path", transform=axes.transAxes, ha="center")
+        axes.set_axis_off()
+        return
+    ticks, names = [float(bands.distances[0][0])], [_label(bands.segments[0][0])]
+    previous = bands.segments[0][0]
     for (first, last), distance, frequencies in zip(
         bands.segments, bands.distances, bands.frequencies_thz, strict=True
     ):
-        axes.plot(distance, frequencies, color=colour, lw=0.9, ls=style)
-        if not ticks:
-            ticks.append(float(distance[0]))
-            names.append(_label(first))
-        elif previous != first:
-            names[-1] = f"{names[-1]}|{_label(first)}"
+        axes.plot(distance, frequencies, color=BLUE, lw=0.9)
+        if previous != first:
+            names[-1] += f"|{_label(first)}"
         ticks.append(float(distance[-1]))
         names.append(_label(last))
         previous = last
-    if labels:
-        for tick in ticks:
-            axes.axvline(tick, color="#d0d0d0", lw=0.8, zorder=0)
-        axes.set_xticks(ticks, names)
-        axes.tick_params(axis="x", length=0)
-        axes.set_xlim(ticks[0], ticks[-1])
-    return float(min(frequencies.min() for frequencies in bands.frequencies_thz))
+    for tick in ticks:
+        axes.axvline(tick, color="#d0d0d0", lw=0.8, zorder=0)
+    axes.axhline(0, color="#333333", lw=0.8)
+    axes.set_xticks(ticks, names)
+    axes.tick_params(axis="x", length=0)
+    axes.set_xlim(ticks[0], ticks[-1])
+    lowest = min(frequencies.min() for frequencies in bands.frequencies_thz)
+    # A true minus, and no negative zero.
+    title = f"{_subscripted(name)}   lowest " + f"{round(lowest, 2) + 0.0:.2f} THz".replace("-", "−")
+    if harmonic.born_charges:
+        title += f"\nBorn charges of {harmonic.born_charges.source}"
+    axes.set_title(title, fontsize=9.5)
 
 
 def _colour(kind: str, policy: str) -> str:
@@ -346,31 +315,6 @@ def _legend(figure: Figure, keys: list[tuple[str, str, str, float]], markers: di
         handles=handles, loc="center left", frameon=False, handletextpad=0.5, fontsize=8.5,
         bbox_to_anchor=(1 - _LEGEND_INCHES / figure.get_figwidth(), 0.5),
     )  # fmt: skip
-
-
-def _headings(figure: Figure, height: float, harmonic: bool) -> None:
-    inch = 1 / height
-    figure.suptitle(
-        "What does it cost to displace the atoms?",
-        x=0.02, y=1 - 0.12 * inch, ha="left", va="top", fontsize=13, fontweight="bold",
-    )  # fmt: skip
-    reading = (
-        "Faint: configurations; large: means with one standard deviation. "
-        "Lower at one displacement: nearer to what the crystal does."
-    )
-    if harmonic:
-        reading += "\nGrey lines: energy of a classical harmonic crystal, ½ (3N − 3)/N k_B T."
-    figure.text(0.02, 1 - 0.42 * inch, reading, ha="left", va="top", fontsize=8.5, color="#333333")
-    width = figure.get_figwidth()
-    figure.subplots_adjust(
-        left=0.75 / width, right=1 - (_LEGEND_INCHES + 0.15) / width, top=1 - 1.2 * inch,
-        bottom=0.5 * inch, wspace=0.22, hspace=0.35,
-    )  # fmt: skip
-
-
-def _in_thz(frequency_thz: float) -> str:
-    """Return a frequency with a true minus and no negative zero."""
-    return f"{round(frequency_thz, 2) + 0.0:.2f} THz".replace("-", "−")
 
 
 def _label(name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +17,7 @@ from matwheel.chapters.phonon.configuration_transfer import (
     TRAINING_SETS,
 )
 from matwheel.core.table_rows import records
-from matwheel.figures.figures import BLUE, GREEN, GREY, ORANGE, STYLE
+from matwheel.figures.figures import BLUE, GREEN, GREY, ORANGE, new_figure, styled
 from matwheel.vibrations.displacements import THERMAL, UNIFORM_ONE_SIDED, UNIFORM_SCALED
 
 if TYPE_CHECKING:
@@ -42,13 +41,8 @@ TARGET_LABEL = {
 }
 
 
-def draw_learning_curves(
-    curves: pd.DataFrame,
-    target: str = "band_gap_ev",
-    *,
-    test_sets: Sequence[str] = TEST_SETS,
-    method: str = MAIN_METHOD,
-) -> Figure:
+@styled
+def draw_learning_curves(curves: pd.DataFrame, target: str = "band_gap_ev") -> Figure:
     """Draw the mean absolute error over the number of training rows, one panel per test set.
 
     Each training set is a line with a band of one standard deviation over the seeds; the ridge on bond
@@ -58,48 +52,40 @@ def draw_learning_curves(
     Args:
         curves: from `matwheel.chapters.phonon.configuration_transfer.learning_curves`.
         target: one of its targets.
-        test_sets: panels, left to right; sets without rows are left out.
-        method: drawn as full lines.
 
     Raises:
-        ValueError: there are no rows of the target and method.
+        ValueError: there are no rows of the distance network on the target.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-
     here = curves[curves["target"] == target]
-    main = here[here["method"] == method]
-    panels = [name for name in test_sets if (main["test_set"] == name).any()]
+    main = here[here["method"] == MAIN_METHOD]
+    panels = [name for name in TEST_SETS if (main["test_set"] == name).any()]
     if not panels:
-        raise ValueError(f"no learning curve of {method} on {target} to draw")
-    label, unit, factor = TARGET_LABEL.get(target, (target.replace("_", " "), "", 1.0))
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(1.4 + 3.1 * len(panels), 3.9))
-        grid = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
-        for axes, test_set in zip(grid, panels, strict=True):
-            part = here[here["test_set"] == test_set]
-            _draw_curves(axes, part, test_set, method, factor)
-            axes.set_title(f"tested on {SET_LABEL.get(test_set, test_set)}", fontsize=9)
-            axes.set_xlabel("training configurations")
-            axes.set_xticks(sorted(part["size"].unique()))
-        grid[0].set_ylabel(f"mean absolute error of the {label}" + (f" ({unit})" if unit else ""))
-        grid[0].set_ylim(bottom=0)
-        handles, names = grid[0].get_legend_handles_labels()
-        figure.legend(
-            handles, names, loc="upper left", bbox_to_anchor=(0.01, 1.0), ncols=3, frameon=False, fontsize=8
-        )
-        figure.subplots_adjust(
-            left=0.62 / (1.4 + 3.1 * len(panels)) + 0.03, right=0.98, top=0.76, bottom=0.13
-        )
+        raise ValueError(f"no learning curve of {MAIN_METHOD} on {target} to draw")
+    label, unit, factor = TARGET_LABEL[target]
+    figure = new_figure(1.4 + 3.1 * len(panels), 3.9)
+    grid = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    for axes, test_set in zip(grid, panels, strict=True):
+        part = here[here["test_set"] == test_set]
+        _draw_curves(axes, part, test_set, factor)
+        axes.set_title(f"tested on {SET_LABEL.get(test_set, test_set)}", fontsize=9)
+        axes.set_xlabel("training configurations")
+        axes.set_xticks(sorted(part["size"].unique()))
+    grid[0].set_ylabel(f"mean absolute error of the {label}" + f" ({unit})")
+    grid[0].set_ylim(bottom=0)
+    handles, names = grid[0].get_legend_handles_labels()
+    figure.legend(
+        handles, names, loc="upper left", bbox_to_anchor=(0.01, 1.0), ncols=3, frameon=False, fontsize=8
+    )
+    figure.subplots_adjust(left=0.62 / (1.4 + 3.1 * len(panels)) + 0.03, right=0.98, top=0.76, bottom=0.13)
     return figure
 
 
-def _draw_curves(axes: Axes, part: pd.DataFrame, test_set: str, method: str, factor: float) -> None:
+def _draw_curves(axes: Axes, part: pd.DataFrame, test_set: str, factor: float) -> None:
     """Draw the curves of one test set."""
     for training_set in TRAINING_SETS:
         own = part[part["training_set"] == training_set].sort_values("size")
         colour = SET_COLOUR[training_set]
-        main, ridge = own[own["method"] == method], own[own["method"] == RIDGE]
+        main, ridge = own[own["method"] == MAIN_METHOD], own[own["method"] == RIDGE]
         if len(main):
             mean, spread = factor * main["mae_mean"], factor * main["mae_std"].fillna(0.0)
             axes.fill_between(main["size"], mean - spread, mean + spread, color=colour, alpha=0.13, lw=0)
@@ -107,7 +93,7 @@ def _draw_curves(axes: Axes, part: pd.DataFrame, test_set: str, method: str, fac
                 main["size"], mean, color=colour, marker=SET_MARKER[training_set], ms=4.5, lw=1.8,
                 label=f"trained on {SET_LABEL[training_set]}",
             )  # fmt: skip
-        if len(ridge) and method != RIDGE:
+        if len(ridge):
             axes.plot(ridge["size"], factor * ridge["mae_mean"], color=colour, lw=0.9, ls=(0, (4, 2)))
     constant = part[(part["method"] == CONSTANT) & (part["training_set"] == test_set)].sort_values("size")
     if len(constant):
@@ -115,13 +101,12 @@ def _draw_curves(axes: Axes, part: pd.DataFrame, test_set: str, method: str, fac
             constant["size"], factor * constant["mae_mean"], color=GREY, lw=1.2, ls=":",
             label="constant (mean of the test set's kind)",
         )  # fmt: skip
-    if (part["method"] == RIDGE).any() and method != RIDGE:
+    if (part["method"] == RIDGE).any():
         axes.plot([], [], color=GREY, lw=0.9, ls=(0, (4, 2)), label="dashed: ridge on bond lengths")
 
 
-def draw_cross_table(
-    table: pd.DataFrame, *, targets: Sequence[str] | None = None, method: str = MAIN_METHOD
-) -> Figure:
+@styled
+def draw_cross_table(table: pd.DataFrame) -> Figure:
     """Draw every training set on every test set as a heat map, one panel per target.
 
     A cell shows R² (mean over seeds ± standard deviation) and the mean absolute error; its colour is that
@@ -129,58 +114,45 @@ def draw_cross_table(
 
     Args:
         table: from `matwheel.chapters.phonon.configuration_transfer.cross_table`.
-        targets: panels; None: all of the table.
-        method: whose cells are drawn.
 
     Raises:
-        ValueError: there are no cells of the method and targets.
+        ValueError: there are no cells of the distance network.
     """
-    import matplotlib
     from matplotlib.colors import Normalize
-    from matplotlib.figure import Figure
 
-    here = table[table["method"] == method]
-    panels = [name for name in targets or TARGETS if (here["target"] == name).any()]
+    here = table[table["method"] == MAIN_METHOD]
+    panels = [name for name in TARGETS if (here["target"] == name).any()]
     if not panels:
-        raise ValueError(f"no cell of {method} to draw")
+        raise ValueError(f"no cell of {MAIN_METHOD} to draw")
     rows = [name for name in TRAINING_SETS if (here["training_set"] == name).any()]
     columns = [name for name in TEST_SETS if (here["test_set"] == name).any()]
-    with matplotlib.rc_context(STYLE):
-        width = 2.2 + 3.3 * len(panels)
-        figure = Figure(figsize=(width, 1.7 + 0.62 * len(rows)))
-        grid = figure.subplots(1, len(panels), squeeze=False)[0]
-        colours = matplotlib.colormaps["RdYlBu_r"]
-        norm = Normalize(0.0, 2.0)
-        for place, (axes, target) in enumerate(zip(grid, panels, strict=True)):
-            own = here[here["target"] == target]
-            cells = {(row["training_set"], row["test_set"]): row for row in records(own)}
-            label, unit, factor = TARGET_LABEL.get(target, (target.replace("_", " "), "", 1.0))
-            shade = np.full((len(rows), len(columns)), np.nan)
-            for y, training_set in enumerate(rows):
-                for x, test_set in enumerate(columns):
-                    if (training_set, test_set) not in cells:
-                        continue
-                    cell = cells[training_set, test_set]
-                    shade[y, x] = cell["mae_over_constant"]
-                    spread = "" if pd.isna(cell["r2_std"]) else f" ± {cell['r2_std']:.2f}"
-                    dark = abs(np.nan_to_num(shade[y, x], nan=1.0) - 1.0) > 0.75
-                    axes.text(
-                        x, y, f"R² {cell['r2_mean']:.2f}{spread}\n{factor * cell['mae_mean']:.3g} {unit}",
-                        ha="center", va="center", fontsize=7.5, color="white" if dark else "black",
-                    )  # fmt: skip
-            image = axes.imshow(shade, cmap=colours, norm=norm, aspect="auto")
-            axes.set_xticks(range(len(columns)), [SET_LABEL[name].replace(", ", ",\n") for name in columns])
-            axes.set_yticks(
-                range(len(rows)),
-                [SET_LABEL[name].replace(", ", ",\n") for name in rows] if place == 0 else [],
-            )
-            axes.tick_params(length=0)
-            axes.set_title(label, fontsize=9)
-            axes.set_xlabel("tested on")
-            for side in axes.spines.values():
-                side.set_visible(False)
-        grid[0].set_ylabel(f"trained on {int(here['size'].iloc[0])} configurations")
-        figure.subplots_adjust(left=1.35 / width, right=1 - 1.0 / width, top=0.88, bottom=0.24, wspace=0.06)
-        bar = figure.add_axes((1 - 0.85 / width, 0.24, 0.12 / width, 0.64))
-        figure.colorbar(image, cax=bar, label="error over that of a constant", extend="max")
+    width = 2.2 + 3.3 * len(panels)
+    figure = new_figure(width, 1.7 + 0.62 * len(rows))
+    grid = figure.subplots(1, len(panels), squeeze=False)[0]
+    for place, (axes, target) in enumerate(zip(grid, panels, strict=True)):
+        own = here[here["target"] == target]
+        label, unit, factor = TARGET_LABEL[target]
+        shade = np.full((len(rows), len(columns)), np.nan)
+        for cell in records(own[own["test_set"].isin(columns)]):
+            y, x = rows.index(cell["training_set"]), columns.index(cell["test_set"])
+            shade[y, x] = cell["mae_over_constant"]
+            spread = "" if pd.isna(cell["r2_std"]) else f" ± {cell['r2_std']:.2f}"
+            dark = abs(np.nan_to_num(shade[y, x], nan=1.0) - 1.0) > 0.75
+            axes.text(
+                x, y, f"R² {cell['r2_mean']:.2f}{spread}\n{factor * cell['mae_mean']:.3g} {unit}",
+                ha="center", va="center", fontsize=7.5, color="white" if dark else "black",
+            )  # fmt: skip
+        image = axes.imshow(shade, cmap="RdYlBu_r", norm=Normalize(0.0, 2.0), aspect="auto")
+        axes.set_xticks(range(len(columns)), [SET_LABEL[name].replace(", ", ",\n") for name in columns])
+        named = [SET_LABEL[name].replace(", ", ",\n") for name in rows]
+        axes.set_yticks(range(len(rows)), named if place == 0 else [])
+        axes.tick_params(length=0)
+        axes.set_title(label, fontsize=9)
+        axes.set_xlabel("tested on")
+        for side in axes.spines.values():
+            side.set_visible(False)
+    grid[0].set_ylabel(f"trained on {int(here['size'].iloc[0])} configurations")
+    figure.subplots_adjust(left=1.35 / width, right=1 - 1.0 / width, top=0.88, bottom=0.24, wspace=0.06)
+    bar = figure.add_axes((1 - 0.85 / width, 0.24, 0.12 / width, 0.64))
+    figure.colorbar(image, cax=bar, label="error over that of a constant", extend="max")
     return figure

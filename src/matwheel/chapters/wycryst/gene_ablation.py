@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from matwheel.core.errors import InputError
 from matwheel.core.table_rows import records
-from matwheel.figures.figures import BLUE, GENERATOR_COLOURS, GREY, ORANGE, STYLE
+from matwheel.figures.figures import BLUE, GENERATOR_COLOURS, GREY, ORANGE, new_figure, set_headings, styled
 from matwheel.statistics.paired_statistics import (
     FIRST,
     SECOND,
@@ -213,6 +213,7 @@ def sign_flip_p(differences: ArrayLike) -> float:
     return float(np.mean(np.abs(sums) >= observed - 1e-12 * np.abs(values).sum()))
 
 
+@styled
 def draw_ablation(
     runs: pd.DataFrame,
     *,
@@ -228,30 +229,21 @@ def draw_ablation(
         titles: metric → words and unit for its axis.
         test_to_train: as for `ablation_contrasts`.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-
     metrics = _values_by_metric(runs)
     contrasts = ablation_contrasts(runs, claims=claims, test_to_train=test_to_train)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(max(6.4, 1.3 + 3.1 * len(metrics)), 4.1))
-        grid = figure.subplots(1, len(metrics), squeeze=False)[0]
-        for column, (axes, (metric, values)) in enumerate(zip(grid, metrics.items(), strict=True)):
-            part = contrasts[(contrasts["metric"] == metric) & (contrasts["family"] == AGAINST_NEITHER)]
-            _draw_metric(axes, values, part.set_index("contrast"), claims.get(metric), labels=column == 0)
-            axes.set_xlabel((titles or {}).get(metric, metric.replace("_", " ")))
-        inch = 1 / 4.1
-        figure.text(
-            0.02, 1 - 0.12 * inch, "What augmentation and transfer learning change", ha="left", va="top",
-            fontsize=13, fontweight="bold",
-        )  # fmt: skip
-        figure.text(
-            0.02, 1 - 0.42 * inch,
-            "Dots: seeds; bar: mean ± one standard deviation; number: mean, with the change within a seed "
-            "against neither and its 95 % interval.\nShaded: what the paper claims of both together.",
-            ha="left", va="top", fontsize=8.5, color="#333333",
-        )  # fmt: skip
-        figure.subplots_adjust(left=0.12, right=0.985, top=1 - 1.05 * inch, bottom=0.55 * inch, wspace=0.12)
+    figure = new_figure(max(6.4, 1.3 + 3.1 * len(metrics)), 4.1)
+    grid = figure.subplots(1, len(metrics), squeeze=False)[0]
+    for column, (axes, (metric, values)) in enumerate(zip(grid, metrics.items(), strict=True)):
+        part = contrasts[(contrasts["metric"] == metric) & (contrasts["family"] == AGAINST_NEITHER)]
+        _draw_metric(axes, values, part.set_index("contrast"), claims.get(metric), labels=column == 0)
+        axes.set_xlabel((titles or {}).get(metric, metric.replace("_", " ")))
+    set_headings(
+        figure,
+        "What augmentation and transfer learning change",
+        "Dots: seeds; bar: mean ± one standard deviation; number: mean, with the change within a seed "
+        "against neither and its 95 % interval.\nShaded: what the paper claims of both together.",
+    )
+    figure.subplots_adjust(left=0.12, right=0.985, top=1 - 1.05 / 4.1, bottom=0.55 / 4.1, wspace=0.12)
     return figure
 
 

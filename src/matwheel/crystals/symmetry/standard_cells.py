@@ -7,14 +7,15 @@ import numpy as np
 from matwheel.crystals.crystal import Crystal
 
 
-def primitive_standard_cell(crystal: Crystal, symprec_angstrom: float) -> Crystal | None:
-    """Return the primitive cell in spglib's standard setting, idealised; None where spglib finds no symmetry.
+def standard_cell(crystal: Crystal, symprec_angstrom: float, *, primitive: bool) -> Crystal | None:
+    """Return a cell in spglib's standard setting, idealised; None where spglib finds no symmetry.
 
     The lattice may be turned in space and atoms come in another order.
 
     Args:
         crystal: with finite numbers and a cell that has a volume.
         symprec_angstrom: tolerance of positions.
+        primitive: the primitive cell, not the conventional one.
     """
     import spglib
 
@@ -24,7 +25,7 @@ def primitive_standard_cell(crystal: Crystal, symprec_angstrom: float) -> Crysta
     try:
         standard = spglib.standardize_cell(
             cell,  # type: ignore[arg-type]  # takes arrays too
-            to_primitive=True,
+            to_primitive=primitive,
             symprec=symprec_angstrom,
         )
     except Exception:  # depending on its version, spglib raises or returns None
