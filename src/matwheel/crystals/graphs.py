@@ -22,10 +22,8 @@ from matwheel.core.archives import write_arrays
 from matwheel.core.errors import InputError
 from matwheel.core.settings import NotNegative, Positive, settings
 from matwheel.crystals.crystal import Crystal
+from matwheel.crystals.neighbours import numbers_of_elements, pairs_within, refuse_without_cell
 
-_PERIODIC = np.ones(3, dtype=np.int64)
-_SMALLEST_VOLUME_ANGSTROM3 = 1e-3
-_SAME_POSITION_ANGSTROM = 1e-8
 _EQUAL_DISTANCE_ANGSTROM = 1e-4
 # The first search radius holds this many times the neighbours asked for, at the mean density.
 _FIRST_SEARCH_SHARE = 2.0
@@ -146,16 +144,8 @@ def build_graphs(crystals: Sequence[Crystal], settings: GraphSettings | None = N
         InputError: a crystal without atoms, without volume, with values that are not finite, with an
             unknown element, or with an atom that has no neighbour within the largest cut-off.
     """
-    from pymatgen.core import Element
-
     settings = settings or GraphSettings()
-    numbers = {symbol: 0 for crystal in crystals for symbol in crystal.species}
-    for symbol in numbers:
-        try:
-            numbers[symbol] = Element(symbol).Z
-        except ValueError:
-            first_id = next(crystal.id for crystal in crystals if symbol in crystal.species)
-            raise InputError(f"crystal {first_id}: unknown element {symbol!r}") from None
+    numbers = numbers_of_elements(crystals)
     atom_counts = np.array([len(crystal.species) for crystal in crystals], dtype=np.int64)
     atom_offsets = np.concatenate([[0], np.cumsum(atom_counts)]).astype(np.int64)
 
@@ -274,18 +264,8 @@ def _neighbours(
     The radius starts from the number density, so that neither a collapsed nor an empty cell costs
     more than an ordinary one, and grows for the atoms that still lack neighbours.
     """
-    from pymatgen.optimization.neighbors import find_points_in_spheres
-
-    atoms = len(crystal.species)
-    if not atoms:
-        raise InputError(f"crystal {crystal.id}: no atoms; remove it from the set")
-    if not (np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac_coords).all()):
-        raise InputError(f"crystal {crystal.id}: lattice or positions are not finite; remove it from the set")
-    volume = crystal.volume_angstrom3
-    if volume < _SMALLEST_VOLUME_ANGSTROM3:
-        raise InputError(f"crystal {crystal.id}: the cell has no volume; remove it from the set")
-    positions = np.ascontiguousarray((crystal.frac_coords % 1.0) @ crystal.lattice)
-    lattice = np.ascontiguousarray(crystal.lattice)
+    refuse_without_cell(crystal)
+    atoms, volume = len(crystal.species), crystal.volume_angstrom3
     radius = min(
         settings.cutoff_angstrom,
         (3 * settings.neighbours * _FIRST_SEARCH_SHARE * volume / (4 * np.pi * atoms)) ** (1 / 3),
@@ -293,17 +273,7 @@ def _neighbours(
     waiting = np.arange(atoms)
     found = []
     while True:
-        center, source, _, distance = find_points_in_spheres(
-            positions,
-            np.ascontiguousarray(positions[waiting]),
-            r=float(radius),
-            pbc=_PERIODIC,
-            lattice=lattice,
-            tol=_SAME_POSITION_ANGSTROM,
-        )
-        target = waiting[center]
-        other = (target != source) | (distance > _SAME_POSITION_ANGSTROM)
-        target, source, distance = target[other], source[other], distance[other]
+        target, source, _, distance = pairs_within(crystal, radius, waiting)
         # Only what lies well inside the radius counts, or the shell at the cut might be incomplete.
         complete = distance <= radius - 2 * settings.shell_tolerance_angstrom
         enough = np.bincount(target[complete], minlength=atoms) >= settings.neighbours

@@ -130,7 +130,8 @@ def audit_split(
         )
         checks += [(check, part, against, own) for check, own in zip(LEAK_CHECKS, flags, strict=True)]
     for part, ids in parts.items():
-        flags_inside = [bool(conflicting.get(i, set()) & set(ids)) for i in ids]
+        inside = set(ids)
+        flags_inside = [bool(conflicting.get(i, set()) & inside) for i in ids]
         checks.append(("conflicting duplicate", part, part, flags_inside))
     checks += [
         ("repeated formula", "all", "all", table["formula"].duplicated(keep=False).tolist()),

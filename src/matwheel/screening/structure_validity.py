@@ -30,6 +30,7 @@ from matwheel.crystals.dimensionality import (
     VacuumGap,
     layer_geometry,
 )
+from matwheel.crystals.neighbours import pairs_within
 from matwheel.verdicts import ERROR, FAIL, PASS, Verdict
 
 SCREEN = "structure"
@@ -202,7 +203,7 @@ def nets_spread(crystal: Crystal, cutoff_angstrom: float, dimensions: int = 3) -
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import breadth_first_order
 
-    center, source, image, _ = _steps(crystal, cutoff_angstrom)
+    center, source, image, _ = pairs_within(crystal, cutoff_angstrom)
     atoms = len(crystal.species)
     bonds = coo_array((np.ones(len(center)), (center, source)), shape=(atoms, atoms)).tocsr()
     # Along a tree of steps from its first atom, every atom of a net gets the image it is reached in; every
@@ -235,7 +236,7 @@ def largest_gap(crystal: Crystal, dimensions: int = 3) -> float:
         if cutoff >= _LARGEST_CUTOFF_ANGSTROM:
             return float("inf")
         cutoff *= 2
-    lengths = np.unique(_steps(crystal, cutoff)[3])
+    lengths = np.unique(pairs_within(crystal, cutoff).distance)
     low, high = -1, len(lengths) - 1
     while high - low > 1:
         middle = (low + high) // 2
@@ -357,25 +358,6 @@ def _images(reduced: NDArray[np.float64], reach_angstrom: float) -> NDArray[np.i
     # Differences are wrapped to [-1/2, 1/2], hence the added half.
     steps = [np.arange(-n, n + 1) for n in np.floor(reach_angstrom / heights + 0.5 + 1e-9).astype(int)]
     return np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).reshape(-1, 3)
-
-
-def _steps(
-    crystal: Crystal, cutoff_angstrom: float
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return from, to, image of `to` and length (Å) of all steps up to the cut-off."""
-    from pymatgen.optimization.neighbors import find_points_in_spheres
-
-    positions = np.ascontiguousarray((crystal.frac_coords % 1.0) @ crystal.lattice)
-    center, source, image, distance = find_points_in_spheres(
-        positions,
-        positions,
-        r=float(cutoff_angstrom),
-        pbc=np.ones(3, dtype=np.int64),
-        lattice=np.ascontiguousarray(crystal.lattice),
-        tol=1e-8,
-    )
-    step = distance > 1e-8
-    return center[step], source[step], image[step], distance[step]
 
 
 @lru_cache(maxsize=200)

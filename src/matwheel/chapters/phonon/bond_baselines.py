@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from matwheel.chapters.phonon.distance_network import checked_labels, edges_of, refuse_unlabelled
 from matwheel.core.errors import InputError
 from matwheel.crystals.crystal import Crystal
 from matwheel.predictors.interface import fitted
@@ -46,9 +47,7 @@ class NearestShell:
         return f"{self.centre}-{self.neighbour}"
 
 
-def nearest_shells(
-    crystals: Sequence[Crystal], search_radius_angstrom: float = SEARCH_RADIUS_ANGSTROM
-) -> tuple[NearestShell, ...]:
+def nearest_shells(crystals: Sequence[Crystal]) -> tuple[NearestShell, ...]:
     """Return the nearest shell of every pair of elements, sorted by symbols.
 
     A pair whose central atoms do not all have a neighbour within the search radius has no shell.
@@ -61,7 +60,7 @@ def nearest_shells(
     counts = crystals[0].element_counts
     _check_composition(crystals, counts)
     shells = []
-    found = [_distances(crystal, search_radius_angstrom) for crystal in crystals]
+    found = [_distances(crystal) for crystal in crystals]
     for one, other in combinations_with_replacement(sorted(counts), 2):
         centre, neighbour = (one, other) if counts[one] <= counts[other] else (other, one)
         sorted_distances = [atom for distances in found for atom in distances[centre, neighbour]]
@@ -70,7 +69,7 @@ def nearest_shells(
             continue
         profile = np.mean([atom[:common] for atom in sorted_distances], axis=0)
         # Beyond the last neighbour that all atoms have, the next one is at least somewhere before the radius.
-        gaps = np.diff(np.append(profile, search_radius_angstrom))
+        gaps = np.diff(np.append(profile, SEARCH_RADIUS_ANGSTROM))
         shells.append(NearestShell(centre, neighbour, int(gaps.argmax()) + 1))
     return tuple(shells)
 
@@ -78,7 +77,6 @@ def nearest_shells(
 def shell_descriptors(
     crystals: Sequence[Crystal],
     shells: Sequence[NearestShell],
-    search_radius_angstrom: float = SEARCH_RADIUS_ANGSTROM,
 ) -> NDArray[np.float64]:
     """Return mean, standard deviation and minimum of the distances in each shell, Å.
 
@@ -90,13 +88,13 @@ def shell_descriptors(
     """
     rows = np.zeros((len(crystals), len(shells), len(STATISTICS)))
     for row, crystal in enumerate(crystals):
-        found = _distances(crystal, search_radius_angstrom)
+        found = _distances(crystal)
         for place, shell in enumerate(shells):
             atoms = found.get((shell.centre, shell.neighbour), [])
             if not atoms or min(len(atom) for atom in atoms) < shell.size:
                 raise InputError(
                     f"crystal {crystal.id}: fewer than {shell.size} {shell.neighbour} within "
-                    f"{search_radius_angstrom:g} Å of a {shell.centre}; it is not a configuration of the "
+                    f"{SEARCH_RADIUS_ANGSTROM:g} Å of a {shell.centre}; it is not a configuration of the "
                     "crystal that the shells were found in"
                 )
             distances = np.array([atom[: shell.size] for atom in atoms])
@@ -104,11 +102,9 @@ def shell_descriptors(
     return rows.reshape(len(crystals), -1)
 
 
-def _distances(crystal: Crystal, radius_angstrom: float) -> dict[tuple[str, str], list[NDArray[np.float64]]]:
+def _distances(crystal: Crystal) -> dict[tuple[str, str], list[NDArray[np.float64]]]:
     """Return for each ordered pair of elements the ascending distances of each central atom."""
-    from matwheel.chapters.phonon.distance_network import edges_of
-
-    edges = edges_of([crystal], radius_angstrom)
+    edges = edges_of([crystal], SEARCH_RADIUS_ANGSTROM)
     target, source = edges.target.numpy(), edges.source.numpy()
     distance = edges.distance.numpy().astype(np.float64)
     species = np.array(crystal.species)
@@ -245,19 +241,6 @@ class BondLengthRidge:
 def _known_labels(
     crystals: Sequence[Crystal], targets: NDArray[np.float64], *, smallest: int
 ) -> NDArray[np.float64]:
-    labels = np.asarray(targets, dtype=np.float64)
-    if labels.ndim != 2 or len(labels) != len(crystals) or not labels.shape[1]:
-        raise InputError(
-            f"training rows: {len(crystals)} crystals but labels of shape {labels.shape}; give one row per "
-            "crystal and one column per target"
-        )
-    if np.isinf(labels).any():
-        owner = crystals[int(np.flatnonzero(np.isinf(labels).any(axis=1))[0])].id
-        raise InputError(f"training rows: crystal {owner} has an infinite label; give a number or NaN")
-    for column, known in enumerate(np.isfinite(labels).sum(axis=0)):
-        if known < smallest:
-            raise InputError(
-                f"target {column}: {known} known labels among {len(labels)} training rows, at least "
-                f"{smallest} are needed; leave this target out or label more rows"
-            )
+    labels = checked_labels(crystals, targets, "training rows")
+    refuse_unlabelled(labels, [f"target {column}" for column in range(labels.shape[1])], smallest)
     return labels

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from matwheel.core.errors import InputError
 from matwheel.crystals.crystal import Crystal
+from matwheel.crystals.neighbours import pairs_within
 
 if TYPE_CHECKING:
     import torch
@@ -211,15 +212,6 @@ def images_within(
     crystal: Crystal, reach_angstrom: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Return source, target and periodic image of the source, positions wrapped into the cell."""
-    from pymatgen.optimization.neighbors import find_points_in_spheres
-
-    positions = np.ascontiguousarray((crystal.frac_coords % 1.0) @ crystal.lattice)
-    target, source, image, _ = find_points_in_spheres(
-        positions, positions, r=float(reach_angstrom), pbc=np.ones(3, dtype=np.int64),
-        lattice=np.ascontiguousarray(crystal.lattice), tol=1e-8,
-    )  # fmt: skip
-    image = np.round(image).astype(np.int64)
-    other = (target != source) | (image != 0).any(axis=1)
-    source, target, image = source[other].astype(np.int64), target[other].astype(np.int64), image[other]
+    target, source, image, _ = pairs_within(crystal, reach_angstrom)
     order = np.lexsort((*image.T[::-1], source, target))
     return source[order], target[order], image[order]

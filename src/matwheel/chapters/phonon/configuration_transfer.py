@@ -86,27 +86,21 @@ def kinds_of(table: pd.DataFrame) -> pd.Series:
     return table["kind"] if "kind" in table.columns else table["set"]
 
 
-def split_blocks(
-    table: pd.DataFrame, seed: int, fractions: tuple[float, float, float] = FRACTIONS
-) -> pd.Series:
+def split_blocks(table: pd.DataFrame, seed: int) -> pd.Series:
     """Assign whole blocks to training, validation and test so that every set is cut near the fractions.
 
     Blocks are taken in random order, and each goes where the sets it holds lack most of their share.
 
     Args:
         table: configuration table with `block` and `kind` (or `set`); one row per configuration.
-        fractions: of training, validation and test.
 
     Returns:
         'train', 'validation' or 'test' for each row, with the index of `table`.
 
     Raises:
-        InputError: fractions that are not above 0 or do not add up to 1, rows without a block, or a set
-            with fewer than three blocks.
+        InputError: rows without a block, or a set with fewer than three blocks.
     """
-    shares = np.array(fractions, dtype=np.float64)
-    if shares.shape != (3,) or not (shares > 0).all() or not np.isclose(shares.sum(), 1.0):
-        raise InputError(f"fractions of the split are {fractions}; give three above 0 that add up to 1")
+    shares = np.array(FRACTIONS, dtype=np.float64)
     if table["block"].isna().any():
         row = table.loc[table["block"].isna(), "id"].iloc[0]
         raise InputError(f"configuration {row} has no block; label the table with blocks before splitting")
@@ -217,7 +211,6 @@ def transfer_predictions(
     *,
     targets: Sequence[str] = TARGETS,
     sizes: Sequence[int] = TRAINING_SIZES,
-    fractions: tuple[float, float, float] = FRACTIONS,
 ) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
     """Train one training set at all sizes with one seed, and predict the test rows of all sets.
 
@@ -235,7 +228,7 @@ def transfer_predictions(
         InputError: see `labelled_rows`, `split_blocks` and `training_order`, or no size that fits.
     """
     table = labelled_rows(table, targets)
-    parts = split_blocks(table, seed, fractions)
+    parts = split_blocks(table, seed)
     order = training_order(table, parts, training_set, seed)
     possible = sorted({size for size in sizes if size <= len(order)})
     if not possible:
@@ -328,18 +321,16 @@ def seed_scores(predictions: pd.DataFrame) -> pd.DataFrame:
     check_transfer_predictions(predictions)
     error = (predictions["prediction"] - predictions["truth"]).to_numpy(np.float64)
     scored = predictions.assign(absolute=np.abs(error), error=error)
-    rows = []
-    for key, part in scored.groupby([*_CELL, "seed"], sort=True):
-        rows.append(
-            dict(zip([*_CELL, "seed"], key, strict=True))
-            | {
-                "test_rows": len(part),
-                "mae": part["absolute"].mean(),
-                "bias": part["error"].mean(),
-                "r2": r_squared(part["truth"].to_numpy(), part["prediction"].to_numpy()),
-            }
-        )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        dict(zip([*_CELL, "seed"], key, strict=True))
+        | {
+            "test_rows": len(part),
+            "mae": part["absolute"].mean(),
+            "bias": part["error"].mean(),
+            "r2": r_squared(part["truth"].to_numpy(), part["prediction"].to_numpy()),
+        }
+        for key, part in groups(scored, [*_CELL, "seed"])
+    )
 
 
 def r_squared(truth: NDArray[np.float64], prediction: NDArray[np.float64]) -> float:
@@ -369,9 +360,7 @@ def learning_curves(predictions: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for key, part in groups(scores, _CELL):
         cell = dict(zip(_CELL, key, strict=True))
-        compared = (
-            cell["method"] == MAIN_METHOD and cell["training_set"] == THERMAL and cell["test_set"] == THERMAL
-        )
+        compared = (cell["method"], cell["training_set"], cell["test_set"]) == (MAIN_METHOD, THERMAL, THERMAL)
         published = PUBLISHED_R2_AND_MAE.get(cell["target"]) if compared else None
         rows.append(
             cell
@@ -391,29 +380,21 @@ def learning_curves(predictions: pd.DataFrame) -> pd.DataFrame:
     return _in_plan_order(pd.DataFrame(rows), ["target", "method", "test_set", "training_set", "size"])
 
 
-def cross_table(predictions: pd.DataFrame, size: int | None = None) -> pd.DataFrame:
-    """Return every training set on every test set at one number of training rows.
-
-    Args:
-        size: number of training rows; None: the largest that all training sets have.
+def cross_table(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return every training set on every test set at the largest number of training rows that all have.
 
     Returns:
         Rows of `learning_curves`, and mae_over_constant: mae_mean over that of the constant method trained on
         as many rows of the test set's own kind (empty without it).
 
     Raises:
-        InputError: see `check_transfer_predictions`, or the training sets have no size in common, or not the
-            one asked for.
+        InputError: see `check_transfer_predictions`, or the training sets have no size in common.
     """
     check_transfer_predictions(predictions)
     sizes = set.intersection(*(set(part["size"]) for _, part in predictions.groupby("training_set")))
-    if not sizes or (size is not None and size not in sizes):
-        raise InputError(
-            f"the training sets share the sizes {sorted(sizes) or 'none'}, not {size or 'any'}; train all of "
-            "them with one size"
-        )
-    chosen = max(sizes) if size is None else size
-    table = learning_curves(predictions[predictions["size"] == chosen])
+    if not sizes:
+        raise InputError("the training sets share no size; train all of them with one size")
+    table = learning_curves(predictions[predictions["size"] == max(sizes)])
     own = table[(table["method"] == CONSTANT) & (table["training_set"] == table["test_set"])]
     reference = own.set_index(["target", "test_set"])["mae_mean"]
     keys = pd.MultiIndex.from_frame(table[["target", "test_set"]])

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import islice
@@ -42,13 +42,11 @@ from matwheel.core.files import atomic_path
 from matwheel.core.progress import Log, unheard
 from matwheel.core.seeds import derive_seed
 from matwheel.crystals.crystal import Crystal
+from matwheel.crystals.neighbours import numbers_of_elements, pairs_within, refuse_without_cell
 from matwheel.predictors.interface import fitted
 from matwheel.training.checkpoints import TrainingCheckpoint
 from matwheel.training.training_loop import Course, Descent, Figures, RunningAverage, TrainingLoop, mean_loss
 
-_PERIODIC = np.ones(3, dtype=np.int64)
-_SAME_POSITION_ANGSTROM = 1e-8
-_SMALLEST_VOLUME_ANGSTROM3 = 1e-3
 _LARGEST_ATOMIC_NUMBER = 118
 # A deviation below this is rounding: a crystal at rest has equal messages on equivalent atoms.
 _SMALLEST_DEVIATION = 1e-5
@@ -77,14 +75,6 @@ class EdgeBatch:
     crystal: Tensor
     n: int
 
-    def __len__(self) -> int:
-        return self.n
-
-    @property
-    def edge_crystal(self) -> Tensor:
-        """Crystal of each edge, ascending, shape (edges,)."""
-        return self.crystal[self.target]
-
 
 def edges_of(crystals: Sequence[Crystal], cutoff_angstrom: float = 5.5) -> EdgeBatch:
     """Return all pairs of atoms within a cutoff, all periodic images included.
@@ -93,69 +83,37 @@ def edges_of(crystals: Sequence[Crystal], cutoff_angstrom: float = 5.5) -> EdgeB
         InputError: a crystal without atoms or volume, with an unknown element or with positions that are not
             finite.
     """
-    numbers = _atomic_numbers(crystals)
-    found = [_pairs(crystal, cutoff_angstrom) for crystal in crystals]
-    counts = np.array([len(crystal.species) for crystal in crystals], dtype=np.int64)
-    first_atom = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    numbers = numbers_of_elements(crystals)
+    return joined_edges([_edges(crystal, numbers, cutoff_angstrom) for crystal in crystals])
 
-    def joined(column: int, dtype: type, shifted: bool = False) -> Tensor:
-        parts = [
-            pairs[column] + (first if shifted else 0)
-            for pairs, first in zip(found, first_atom[:-1], strict=True)
-        ]
-        return torch.from_numpy(np.concatenate([np.zeros(0, dtype=dtype), *parts]).astype(dtype))
 
+def _edges(crystal: Crystal, numbers: Mapping[str, int], cutoff_angstrom: float) -> EdgeBatch:
+    refuse_without_cell(crystal)
+    pairs = pairs_within(crystal, cutoff_angstrom)
+    pairs = pairs.take(np.lexsort((pairs.source, pairs.distance, pairs.target)))
     return EdgeBatch(
-        atomic_numbers=torch.tensor(
-            [numbers[symbol] for crystal in crystals for symbol in crystal.species], dtype=torch.int64
-        ),
-        source=joined(1, np.int64, shifted=True),
-        target=joined(0, np.int64, shifted=True),
-        distance=joined(2, np.float64).to(torch.get_default_dtype()),
-        crystal=torch.from_numpy(np.repeat(np.arange(len(crystals)), counts)),
-        n=len(crystals),
+        atomic_numbers=torch.tensor([numbers[symbol] for symbol in crystal.species]),
+        source=torch.from_numpy(pairs.source.astype(np.int64)),
+        target=torch.from_numpy(pairs.target.astype(np.int64)),
+        distance=torch.from_numpy(pairs.distance).to(torch.get_default_dtype()),
+        crystal=torch.zeros(len(crystal.species), dtype=torch.int64),
+        n=1,
     )
 
 
-def _atomic_numbers(crystals: Sequence[Crystal]) -> dict[str, int]:
-    """Return the atomic number of every element that occurs."""
-    from pymatgen.core import Element
-
-    numbers = {symbol: 0 for crystal in crystals for symbol in crystal.species}
-    for symbol in numbers:
-        try:
-            numbers[symbol] = Element(symbol).Z
-        except ValueError:
-            owner = next(crystal.id for crystal in crystals if symbol in crystal.species)
-            raise InputError(f"crystal {owner}: unknown element {symbol!r}") from None
-    return numbers
-
-
-def _pairs(
-    crystal: Crystal, cutoff_angstrom: float
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Return target, source and distance of all pairs within the cutoff."""
-    from pymatgen.optimization.neighbors import find_points_in_spheres
-
-    if not len(crystal.species):
-        raise InputError(f"crystal {crystal.id}: no atoms; remove it from the set")
-    if not (np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac_coords).all()):
-        raise InputError(f"crystal {crystal.id}: lattice or positions are not finite; remove it from the set")
-    if crystal.volume_angstrom3 < _SMALLEST_VOLUME_ANGSTROM3:
-        raise InputError(f"crystal {crystal.id}: the cell has no volume; remove it from the set")
-    positions = np.ascontiguousarray((crystal.frac_coords % 1.0) @ crystal.lattice)
-    target, source, _, distance = find_points_in_spheres(
-        positions,
-        positions,
-        r=float(cutoff_angstrom),
-        pbc=_PERIODIC,
-        lattice=np.ascontiguousarray(crystal.lattice),
-        tol=_SAME_POSITION_ANGSTROM,
+def joined_edges(parts: Sequence[EdgeBatch]) -> EdgeBatch:
+    """Return some single crystals as one batch."""
+    counts = [len(part.atomic_numbers) for part in parts]
+    first = [sum(counts[:place]) for place in range(len(parts))]
+    integers = torch.zeros(0, dtype=torch.int64)
+    return EdgeBatch(
+        atomic_numbers=torch.cat([integers, *(part.atomic_numbers for part in parts)]),
+        source=torch.cat([integers, *(one.source + by for one, by in zip(parts, first, strict=True))]),
+        target=torch.cat([integers, *(one.target + by for one, by in zip(parts, first, strict=True))]),
+        distance=torch.cat([torch.zeros(0), *(part.distance for part in parts)]),
+        crystal=torch.repeat_interleave(torch.arange(len(parts)), torch.tensor(counts, dtype=torch.int64)),
+        n=len(parts),
     )
-    other = (target != source) | (distance > _SAME_POSITION_ANGSTROM)
-    target, source, distance = target[other], source[other], distance[other]
-    order = np.lexsort((source, distance, target))
-    return target[order], source[order], distance[order]
 
 
 @lru_cache(maxsize=1)
@@ -311,7 +269,7 @@ class FilterNetwork(nn.Module):
         return nodes.new_zeros(batch.n, nodes.shape[1]).index_add(0, batch.crystal, nodes) / atoms[:, None]
 
     @torch.no_grad()
-    def start_from(self, batch: EdgeBatch, basis: Tensor, labels: NDArray[np.float64]) -> None:
+    def start_from(self, batch: EdgeBatch, labels: NDArray[np.float64]) -> None:
         """Fix the scales by the crystals of `batch` and set the last layer to the ridge regression on them.
 
         The strength of the ridge is the one with the smallest leave-one-out error, for each target.
@@ -321,7 +279,7 @@ class FilterNetwork(nn.Module):
         """
         from sklearn.linear_model import RidgeCV
 
-        nodes = self._elements(batch)
+        nodes, basis = self._elements(batch), self.basis(batch.distance)
         for convolution in self.convolutions:
             assert isinstance(convolution, DistanceConvolution)  # a ModuleList names no type
             received = convolution.messages(nodes, batch, basis, None)
@@ -337,17 +295,12 @@ class FilterNetwork(nn.Module):
             self.output.weight[target] = torch.from_numpy(ridge.coef_)
             self.output.bias[target] = float(ridge.intercept_)
 
-    def forward(
-        self, batch: EdgeBatch, edge_weight: Tensor | None = None, basis: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, batch: EdgeBatch, edge_weight: Tensor | None = None) -> Tensor:
         """Return the standardised targets, shape (n, targets).
 
-        `edge_weight` (edges,) multiplies every message of an edge. `basis` (edges, basis width) are the
-        radial functions of the distances where they are known already.
+        `edge_weight` (edges,) multiplies every message of an edge.
         """
-        if basis is None:
-            basis = self.basis(batch.distance)
-        nodes = self._elements(batch)
+        nodes, basis = self._elements(batch), self.basis(batch.distance)
         for convolution in self.convolutions:
             nodes = convolution(nodes, batch, basis, edge_weight)
         one_group = torch.zeros(batch.n, dtype=torch.int64, device=nodes.device)
@@ -408,25 +361,23 @@ class DistanceNetwork:
                 do not fit, labels that are infinite, or a validation element that training does not hold.
             FloatingPointError: the training diverged.
         """
-        train_labels = _checked_labels(train_crystals, train_targets, "training rows")
-        validation_labels = _checked_labels(validation_crystals, validation_targets, "validation rows")
+        train_labels = checked_labels(train_crystals, train_targets, "training rows")
+        validation_labels = checked_labels(validation_crystals, validation_targets, "validation rows")
         if len(validation_crystals) == 0:
             validation_labels = np.zeros((0, train_labels.shape[1]))
         self._check_targets(train_labels, validation_labels)
-        self._elements = frozenset(_atomic_numbers(train_crystals).values())
+        self._elements = frozenset(numbers_of_elements(train_crystals).values())
         mean, deviation = _scales(train_labels)
         self.target_mean, self.target_deviation = torch.from_numpy(mean), torch.from_numpy(deviation)
 
-        train_batch = self.batch_of(train_crystals)
-        validation_batch = self.batch_of(validation_crystals) if len(validation_crystals) else None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, self.name, "parameters"))
             self.network = FilterNetwork(self.settings, train_labels.shape[1])
         report = _train(
             self.network,
-            train_batch,
+            [self.batch_of([crystal]) for crystal in train_crystals],
             (train_labels - mean) / deviation,
-            validation_batch,
+            self.batch_of(validation_crystals),
             (validation_labels - mean) / deviation,
             derive_seed(seed, self.name, "order"),
             checkpoint,
@@ -448,7 +399,7 @@ class DistanceNetwork:
         Raises:
             InputError: as `edges_of`, or an element that the training rows do not hold.
         """
-        numbers = _atomic_numbers(crystals)
+        numbers = numbers_of_elements(crystals)
         foreign = {symbol for symbol, number in numbers.items() if number not in self._elements}
         if foreign and self._elements:
             owner = next(crystal for crystal in crystals if foreign & set(crystal.species))
@@ -547,18 +498,17 @@ class DistanceNetwork:
             )
         if self.target_names is not None and len(self.target_names) != targets:
             raise InputError(f"{targets} targets, but {len(self.target_names)} names of targets")
-        for name, labels in zip(self._names(targets), train_labels.T, strict=True):
-            known = int(np.isfinite(labels).sum())
-            if known < 2:
-                raise InputError(
-                    f"{name}: {known} known labels among {len(labels)} training rows, at least 2 are needed; "
-                    "leave this target out or label more rows"
-                )
+        refuse_unlabelled(train_labels, self._names(targets), 2)
 
 
-def _checked_labels(
+def checked_labels(
     crystals: Sequence[Crystal], targets: NDArray[np.float64], what: str
 ) -> NDArray[np.float64]:
+    """Return labels as an array of shape (crystals, targets), NaN where not known.
+
+    Raises:
+        InputError: another shape, or an infinite label.
+    """
     labels = np.asarray(targets, dtype=np.float64)
     if len(crystals) == 0 and labels.size == 0:
         return labels.reshape(0, labels.shape[1] if labels.ndim == 2 else 0)
@@ -583,11 +533,25 @@ def _scales(labels: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[n
     return mean, np.where(deviation > 1e-12 * np.maximum(np.abs(mean), 1.0), deviation, 1.0)
 
 
+def refuse_unlabelled(labels: NDArray[np.float64], names: Sequence[str], smallest: int) -> None:
+    """Refuse training rows with a target that too few of them know.
+
+    Raises:
+        InputError: the target, by its name.
+    """
+    for name, known in zip(names, np.isfinite(labels).sum(axis=0), strict=True):
+        if known < smallest:
+            raise InputError(
+                f"{name}: {known} known labels among {len(labels)} training rows, at least {smallest} are "
+                "needed; leave this target out or label more rows"
+            )
+
+
 def _train(
     network: FilterNetwork,
-    train: EdgeBatch,
+    train: Sequence[EdgeBatch],
     train_labels: NDArray[np.float64],
-    validation: EdgeBatch | None,
+    validation: EdgeBatch,
     validation_labels: NDArray[np.float64],
     seed: int,
     checkpoint: TrainingCheckpoint | None,
@@ -596,17 +560,14 @@ def _train(
     """Train on standardised labels; leave the chosen state in the network and return the report."""
     settings = network.settings
     labels = torch.from_numpy(train_labels).float()
-    with torch.no_grad():
-        train_basis = network.basis(train.distance)
-    network.start_from(train, train_basis, train_labels)
-    parts = [_part(train, train_basis, row) for row in range(train.n)]
-    batches = list(islice(_shuffled_batches(train.n, settings.batch_size, seed), settings.steps))
+    network.start_from(joined_edges(train), train_labels)
+    batches = list(islice(_shuffled_batches(len(train), settings.batch_size, seed), settings.steps))
     descent = _descent(network)
 
     def take_step(step: int) -> Figures:
-        batch, basis = _joined([parts[row] for row in batches[step]])
+        batch = joined_edges([train[row] for row in batches[step]])
         wanted = labels[torch.from_numpy(batches[step])]
-        return {"loss": descent.follow(_masked_loss(network(batch, basis=basis), wanted, settings.loss))}
+        return {"loss": descent.follow(_masked_loss(network(batch), wanted, settings.loss))}
 
     def look(judged: FilterNetwork, since: list[Figures]) -> dict[str, float | None]:
         entry: dict[str, float | None] = {"training_loss": mean_loss(since)} if since else {}
@@ -657,45 +618,11 @@ def _shuffled_batches(rows: int, batch_size: int, seed: int) -> Iterator[NDArray
         yield from np.array_split(order.permutation(rows), math.ceil(rows / batch_size))
 
 
-def _error_of(
-    network: FilterNetwork, crystals: EdgeBatch | None, labels: NDArray[np.float64]
-) -> float | None:
+def _error_of(network: FilterNetwork, crystals: EdgeBatch, labels: NDArray[np.float64]) -> float | None:
     """Return the mean error of a network; None where no label is known."""
-    if crystals is None or not np.isfinite(labels).any():
+    if not np.isfinite(labels).any():
         return None
     return _mean_error(network(crystals).double().numpy(), labels)
-
-
-def _part(batch: EdgeBatch, basis: Tensor, row: int) -> tuple[EdgeBatch, Tensor]:
-    """Return one crystal of a batch, its atoms numbered from 0, and its radial basis."""
-    atoms = torch.nonzero(batch.crystal == row)[:, 0]
-    first = int(atoms[0])
-    edges = batch.edge_crystal == row
-    part = EdgeBatch(
-        atomic_numbers=batch.atomic_numbers[atoms],
-        source=batch.source[edges] - first,
-        target=batch.target[edges] - first,
-        distance=batch.distance[edges],
-        crystal=torch.zeros(len(atoms), dtype=torch.int64),
-        n=1,
-    )
-    return part, basis[edges]
-
-
-def _joined(parts: Sequence[tuple[EdgeBatch, Tensor]]) -> tuple[EdgeBatch, Tensor]:
-    """Return some single crystals as one batch, and their radial basis."""
-    batches = [part for part, _ in parts]
-    counts = [len(part.atomic_numbers) for part in batches]
-    first = np.concatenate([[0], np.cumsum(counts)[:-1]]).tolist()
-    batch = EdgeBatch(
-        atomic_numbers=torch.cat([part.atomic_numbers for part in batches]),
-        source=torch.cat([part.source + shift for part, shift in zip(batches, first, strict=True)]),
-        target=torch.cat([part.target + shift for part, shift in zip(batches, first, strict=True)]),
-        distance=torch.cat([part.distance for part in batches]),
-        crystal=torch.repeat_interleave(torch.arange(len(batches)), torch.tensor(counts)),
-        n=len(batches),
-    )
-    return batch, torch.cat([basis for _, basis in parts])
 
 
 def _rate_share(step: int, steps: int) -> float:

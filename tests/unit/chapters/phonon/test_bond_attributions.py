@@ -110,7 +110,7 @@ def test_bonds_are_the_edges_of_the_network_and_come_in_two_directions(bonds, cr
     inside = bonds.distance_angstrom < CUTOFF
     for number in range(len(crystals)):
         own = bonds.distance_angstrom[inside & (bonds.configuration == number)]
-        theirs = batch.distance[batch.edge_crystal == number].numpy()
+        theirs = batch.distance[batch.crystal[batch.target] == number].numpy()
         assert np.sort(own) == pytest.approx(np.sort(theirs), abs=1e-5)
     assert (np.bincount(bonds.bond) == 2).all()
     for values in (bonds.distance_angstrom, bonds.rest_distance_angstrom, bonds.configuration):

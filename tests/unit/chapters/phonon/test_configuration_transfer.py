@@ -98,8 +98,6 @@ def test_a_block_on_both_sides_is_refused(table: pd.DataFrame) -> None:
 
 
 def test_splits_that_cannot_be_made_are_refused(table: pd.DataFrame) -> None:
-    with pytest.raises(InputError, match="add up to 1"):
-        split_blocks(table, 0, (0.7, 0.2, 0.2))
     with pytest.raises(InputError, match="set thermal has 2 blocks"):
         split_blocks(table[table["block"] < 2], 0)
     with pytest.raises(InputError, match="configuration thermal-0 has no block"):
@@ -239,10 +237,8 @@ def test_predictions_that_cannot_be_compared_are_refused() -> None:
         cross_table(good.drop(columns="size"))
     with pytest.raises(InputError, match="no predictions"):
         cross_table(good[:0])
-    with pytest.raises(InputError, match="share the sizes"):
-        cross_table(good, size=9)
     unlike = good.assign(size=np.where(good["training_set"] == "both", 16, 8))
-    with pytest.raises(InputError, match="share the sizes none"):
+    with pytest.raises(InputError, match="share no size"):
         cross_table(unlike)
 
 
