@@ -32,10 +32,9 @@ def hierarchical_bootstrap_interval(
     differences: Sequence[ArrayLike],
     *,
     seed: int,
-    level: float = 0.95,
     replicates: int = BOOTSTRAP_REPLICATES,
 ) -> tuple[float, float]:
-    """Return the percentile interval of the mean difference over splits and test rows.
+    """Return the 95 % percentile interval of the mean difference over splits and test rows.
 
     Each replicate draws splits with replacement, and within each drawn split its test rows with replacement;
     its value is the mean over splits of the mean over rows (Davison & Hinkley 1997, section 3.8).
@@ -47,7 +46,6 @@ def hierarchical_bootstrap_interval(
     Args:
         differences: for each split the differences of the test rows, shape (rows of the split,).
         seed: seed of the draws.
-        level: coverage asked for.
         replicates: number of bootstrap replicates.
 
     Returns:
@@ -70,7 +68,7 @@ def hierarchical_bootstrap_interval(
                 part = places[start : start + piece]
                 rows = generator.integers(values.size, size=(len(part), values.size))
                 total[part] += values[rows].mean(axis=1)
-    tail = 100 * (1 - level) / 2
+    tail = 100 * (1 - 0.95) / 2
     lower, upper = np.percentile(total / len(splits), [tail, 100 - tail])
     return float(lower), float(upper)
 
@@ -110,24 +108,6 @@ def corrected_t_test(differences: ArrayLike, test_to_train: float) -> tuple[floa
     return t, float(2 * student.sf(abs(t), len(values) - 1))
 
 
-def corrected_t_interval(
-    differences: ArrayLike, test_to_train: float, level: float = 0.95
-) -> tuple[float, float]:
-    """Return the interval of the mean over overlapping random splits, by the corrected standard error.
-
-    Args:
-        differences: see `corrected_standard_error`.
-        test_to_train: see `corrected_standard_error`.
-        level: share of such intervals that would hold the true mean.
-    """
-    from scipy.stats import t as student
-
-    values = np.asarray(differences, dtype=np.float64).ravel()
-    error = corrected_standard_error(values, test_to_train)
-    margin = student.ppf(0.5 + level / 2, len(values) - 1) * error
-    return float(values.mean() - margin), float(values.mean() + margin)
-
-
 def wilcoxon_p(differences: ArrayLike) -> float:
     """Return the two-sided p of the Wilcoxon signed-rank test over splits; 1 when all are zero.
 
@@ -159,17 +139,15 @@ def with_decisions(
     table: pd.DataFrame,
     *,
     tests: Sequence[str] = ("p_corrected_t",),
-    difference: str = "mean_difference",
     splits: str = "splits",
     family: str | None = None,
 ) -> pd.DataFrame:
     """Add Holm's correction of each test, and which of each pair is better by the first of them.
 
     Args:
-        table: one row per pair: the tests' p, the mean difference of the errors, first minus second, and the
+        table: one row per pair: the tests' p, `mean_difference` of the errors, first minus second, and the
             number of splits.
         tests: columns of p; each gets a column `{test}_holm`.
-        difference: column of the mean difference.
         splits: column of the number of splits (or seeds) that a row rests on.
         family: column whose values part the table into families; None: the table is the family.
 
@@ -183,7 +161,7 @@ def with_decisions(
         table[f"{test}_holm"] = np.nan
         for rows in families:
             table.loc[rows, f"{test}_holm"] = holm(table.loc[rows, test].astype(float))
-    columns = (difference, f"{tests[0]}_holm", splits)
+    columns = ("mean_difference", f"{tests[0]}_holm", splits)
     table["better"] = [better_of(*row) for row in table[list(columns)].itertuples(index=False)]
     return table
 
@@ -197,10 +175,8 @@ def better_of(difference: float, p_holm: float, splits: int) -> str:
     return FIRST if difference < 0 else SECOND
 
 
-def minimum_detectable_difference(
-    standard_error: float, splits: int, *, power: float = 0.8, alpha: float = 0.05
-) -> float:
-    """Return the true mean difference that the two-sided t-test would find with the given power.
+def minimum_detectable_difference(standard_error: float, splits: int) -> float:
+    """Return the true mean difference that the two-sided t-test at `SIGNIFICANCE` finds with 80 % power.
 
     Solves the power of the test, splits − 1 degrees of freedom, for the noncentrality and multiplies by the
     standard error. It is itself an estimate, as the standard error is.
@@ -210,12 +186,12 @@ def minimum_detectable_difference(
     from scipy.stats import t as student
 
     freedom = splits - 1
-    critical = student.ppf(1 - alpha / 2, freedom)
+    critical = student.ppf(1 - SIGNIFICANCE / 2, freedom)
     # Power = mean over the estimated variance of a normal tail. scipy's noncentral t returns NaN far out.
     quantiles = (np.arange(4000) + 0.5) / 4000
     bound = critical * np.sqrt(chi2.ppf(quantiles, freedom) / freedom)
 
     def excess_power(noncentrality: float) -> float:
-        return float(np.mean(norm.sf(bound - noncentrality) + norm.cdf(-bound - noncentrality))) - power
+        return float(np.mean(norm.sf(bound - noncentrality) + norm.cdf(-bound - noncentrality))) - 0.8
 
     return standard_error * brentq(excess_power, 0.0, 10.0 + 5.0 * critical)

@@ -4,7 +4,6 @@ import pytest
 from scipy.stats import ttest_1samp
 
 from matwheel.statistics.paired_statistics import (
-    corrected_t_interval,
     corrected_t_test,
     hierarchical_bootstrap_interval,
     holm,
@@ -53,16 +52,6 @@ def test_without_overlap_the_corrected_test_is_the_t_test():
     t, p = corrected_t_test(values, 15 / 70)
     assert t == pytest.approx(expected.statistic * np.sqrt((1 / 5) / (1 / 5 + 15 / 70)))
     assert p > expected.pvalue
-
-
-@pytest.mark.parametrize("level", [0.95, 0.8])
-def test_the_corrected_interval_belongs_to_the_corrected_test(level):
-    values = np.array([0.8, 1.9, 1.1, 2.3, 0.2])
-    expected = ttest_1samp(values, 0).confidence_interval(level)
-    assert corrected_t_interval(values, 0, level) == pytest.approx(tuple(expected))
-    # Moved so that one end lies on zero, the test gives just that level.
-    for end in corrected_t_interval(values, 0.3, level):
-        assert corrected_t_test(values - end, 0.3)[1] == pytest.approx(1 - level)
 
 
 def test_corrected_test_without_spread():

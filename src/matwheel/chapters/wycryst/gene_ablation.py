@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from matwheel.core.errors import InputError
 from matwheel.core.table_rows import records
@@ -18,7 +18,7 @@ from matwheel.statistics.paired_statistics import (
     FIRST,
     SECOND,
     better_of,
-    corrected_t_interval,
+    corrected_standard_error,
     corrected_t_test,
     holm,
 )
@@ -124,22 +124,14 @@ def ablation_cells(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(CELL_COLUMNS))
 
 
-def ablation_contrasts(
-    runs: pd.DataFrame,
-    *,
-    claims: Mapping[str, Claim] = PAPER_CLAIMS,
-    test_to_train: float = 0.0,
-    level: float = 0.95,
-) -> pd.DataFrame:
+def ablation_contrasts(runs: pd.DataFrame, *, claims: Mapping[str, Claim] = PAPER_CLAIMS) -> pd.DataFrame:
     """Compare the cells on the seeds that they share.
+
+    The seeds share one split and differ in initialisation only, so that the intervals tell of that split.
 
     Args:
         runs: as for `ablation_cells`.
         claims: metric → claim about 'both' against 'neither'.
-        test_to_train: test rows over training rows when each seed is a split of its own (Nadeau & Bengio's
-            correction); 0 when the seeds share one split and differ in initialisation only, so that the
-            intervals tell of that split.
-        level: coverage of the intervals.
 
     Returns:
         Columns `CONTRAST_COLUMNS`, six contrasts per metric. Each is formed within a seed; its interval and
@@ -156,7 +148,7 @@ def ablation_contrasts(
     rows = []
     for metric, values in _values_by_metric(runs).items():
         for contrast, (family, weights) in CONTRASTS.items():
-            row = _contrast(values, weights, family, test_to_train, level)
+            row = _contrast(values, weights, family)
             if contrast == "both − neither" and metric in claims:
                 row["claim"] = claims[metric].words
             rows.append(
@@ -165,9 +157,7 @@ def ablation_contrasts(
     table = pd.DataFrame(rows, columns=list(CONTRAST_COLUMNS))
     table = table.astype({name: float for name in CONTRAST_COLUMNS[4:16]})
     about = table["claim"] != ""
-    table.loc[about, "p_claim"] = [
-        _p_of_claim(row, claims[row["metric"]], level) for row in records(table[about])
-    ]
+    table.loc[about, "p_claim"] = [_p_of_claim(row, claims[row["metric"]]) for row in records(table[about])]
     table["p_claim"] = table["p_claim"].astype(float)
     table["p_claim_holm"] = holm(table["p_claim"])
     table.loc[about, "claim_met"] = [
@@ -180,7 +170,7 @@ def ablation_contrasts(
     return table
 
 
-def _p_of_claim(row: Mapping[str, float], claim: Claim, level: float) -> float:
+def _p_of_claim(row: Mapping[str, float], claim: Claim) -> float:
     """Return the two-sided p of the t-test of the relative change against the weakest one that is claimed.
 
     The t interval of the change is given; its half width is a multiple of the standard error.
@@ -194,7 +184,7 @@ def _p_of_claim(row: Mapping[str, float], claim: Claim, level: float) -> float:
     off = abs(row["relative_change_percent"] - claim.weakest_percent)
     if not half > 0:
         return np.nan if np.isnan(half) else float(off == 0)
-    return float(2 * student.sf(off / half * student.ppf(0.5 + level / 2, freedom), freedom))
+    return float(2 * student.sf(off / half * student.ppf(0.975, freedom), freedom))
 
 
 def sign_flip_p(differences: ArrayLike) -> float:
@@ -214,29 +204,22 @@ def sign_flip_p(differences: ArrayLike) -> float:
 
 
 @styled
-def draw_ablation(
-    runs: pd.DataFrame,
-    *,
-    claims: Mapping[str, Claim] = PAPER_CLAIMS,
-    titles: Mapping[str, str] | None = None,
-    test_to_train: float = 0.0,
-) -> Figure:
+def draw_ablation(runs: pd.DataFrame) -> Figure:
     """Draw the ablation: a panel per metric with its runs, means and the change against neither.
+
+    What the paper claims is shaded from its weakest value on.
 
     Args:
         runs: as for `ablation_cells`.
-        claims: metric → claim, shaded from its weakest value on.
-        titles: metric → words and unit for its axis.
-        test_to_train: as for `ablation_contrasts`.
     """
     metrics = _values_by_metric(runs)
-    contrasts = ablation_contrasts(runs, claims=claims, test_to_train=test_to_train)
+    contrasts = ablation_contrasts(runs)
     figure = new_figure(max(6.4, 1.3 + 3.1 * len(metrics)), 4.1)
     grid = figure.subplots(1, len(metrics), squeeze=False)[0]
     for column, (axes, (metric, values)) in enumerate(zip(grid, metrics.items(), strict=True)):
         part = contrasts[(contrasts["metric"] == metric) & (contrasts["family"] == AGAINST_NEITHER)]
-        _draw_metric(axes, values, part.set_index("contrast"), claims.get(metric), labels=column == 0)
-        axes.set_xlabel((titles or {}).get(metric, metric.replace("_", " ")))
+        _draw_metric(axes, values, part.set_index("contrast"), PAPER_CLAIMS.get(metric), labels=column == 0)
+        axes.set_xlabel(metric.replace("_", " "))
     set_headings(
         figure,
         "What augmentation and transfer learning change",
@@ -321,9 +304,7 @@ def _values_by_metric(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     }
 
 
-def _contrast(
-    values: pd.DataFrame, weights: Mapping[str, float], family: str, test_to_train: float, level: float
-) -> dict[str, object]:
+def _contrast(values: pd.DataFrame, weights: Mapping[str, float], family: str) -> dict[str, object]:
     """Return the figures of one contrast."""
     used = values[list(weights)]
     complete = used.dropna()
@@ -342,14 +323,19 @@ def _contrast(
     if len(differences) < 2:
         return row | {"note": "; ".join([*notes, "one seed: no interval and no test"])}
     row["sd_difference"] = float(differences.std(ddof=1))
-    row["interval_low"], row["interval_high"] = corrected_t_interval(differences, test_to_train, level)
-    row["t"], row["p_t"] = corrected_t_test(differences, test_to_train)
+    row["interval_low"], row["interval_high"] = _t_interval(differences)
+    row["t"], row["p_t"] = corrected_t_test(differences, 0.0)
     row["p_sign_flip"] = sign_flip_p(differences)
     floor = 2.0 ** (1 - len(differences))
     if floor > 0.05:
         notes.append(f"sign flips of {len(differences)} seeds cannot go below p = {floor:.3g}")
     if relative is not None:
-        row["relative_low_percent"], row["relative_high_percent"] = corrected_t_interval(
-            relative, test_to_train, level
-        )
+        row["relative_low_percent"], row["relative_high_percent"] = _t_interval(relative)
     return row | {"note": "; ".join(notes)}
+
+
+def _t_interval(values: NDArray[np.float64]) -> tuple[float, float]:
+    from scipy.stats import t as student
+
+    margin = student.ppf(0.975, len(values) - 1) * corrected_standard_error(values, 0.0)
+    return float(values.mean() - margin), float(values.mean() + margin)

@@ -122,13 +122,6 @@ def test_intervals_cover_the_truth_as_often_as_they_say():
     assert 107 <= covered <= 119
 
 
-def test_splits_that_overlap_widen_the_interval():
-    plain, corrected = (ablation_contrasts(runs(), test_to_train=ratio) for ratio in (0.0, 0.25))
-    width = plain["interval_high"] - plain["interval_low"]
-    wider = corrected["interval_high"] - corrected["interval_low"]
-    assert (wider / width).to_numpy() == pytest.approx(np.sqrt((1 / 6 + 0.25) * 6))
-
-
 def test_claims_are_met_where_the_test_against_them_says_so_after_holm():
     table = ablation_contrasts(runs()).set_index(["metric", "contrast"])
     energy, rebuilt = table.loc[(ENERGY, "both − neither")], table.loc[(REBUILT, "both − neither")]
@@ -192,7 +185,6 @@ def test_the_figure_is_the_same_every_time(tmp_path):
     for name in ("one.svg", "other.svg"):
         save_figure(draw_ablation(frame), tmp_path / name)
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "other.svg").read_bytes()
-    figure = draw_ablation(frame[frame["seed"] == 0], titles={ENERGY: "MAE (eV/atom)"})
-    assert figure.axes[0].get_xlabel() == "MAE (eV/atom)" and len(figure.axes) == 2
+    assert len(draw_ablation(frame[frame["seed"] == 0]).axes) == 2
     lost = draw_ablation(frame[~frame["transfer"]])
     assert [text.get_text() for text in lost.axes[0].texts].count("not run") == 2
