@@ -7,11 +7,12 @@ are known to exist, each judged by every screen whatever the others said.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 import pandas as pd
 
-from matwheel.core.proportions import proportion
+from matwheel.core.proportions import share_columns
 from matwheel.verdicts import ERROR, FAIL, PASS, UNDECIDED, verdict_matrix
 
 COLUMNS = (
@@ -67,8 +68,5 @@ def _figures(column: np.ndarray) -> tuple[float, ...]:
         int((column == verdict).sum()) for verdict in (FAIL, UNDECIDED, ERROR, PASS)
     )
     judged = killed + undecided + error + passed
-    shares: list[float] = []
-    for count in (killed, judged - passed):
-        figure = proportion(count, judged) if judged else {"value": np.nan, "low": np.nan, "high": np.nan}
-        shares += [float(figure[name]) for name in ("value", "low", "high")]
-    return (judged, killed, undecided, error, len(column) - judged, *shares)
+    shares = (share_columns("", count, judged).values() for count in (killed, judged - passed))
+    return (judged, killed, undecided, error, len(column) - judged, *chain(*shares))

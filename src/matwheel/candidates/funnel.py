@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from matwheel.core.proportions import proportion
+from matwheel.core.proportions import share_columns
 from matwheel.core.table_rows import records
 from matwheel.figures.figures import name_rows, new_figure, save_figure, set_headings, styled, write_beside
 from matwheel.verdicts import ERROR, FAIL, PASS, ROUNDING_EV_PER_ATOM, UNDECIDED, verdict_matrix
@@ -239,10 +239,8 @@ def _grid(
 
 
 def _share(count: int, n: int) -> tuple[float, float, float]:
-    if n == 0:
-        return (np.nan, np.nan, np.nan)
-    figure = proportion(count, n)
-    return (float(figure["value"]), float(figure["low"]), float(figure["high"]))
+    value, low, high = share_columns("", count, n).values()
+    return (value, low, high)
 
 
 def _truth(column: NDArray[np.object_], *, no_crystal: bool = False) -> NDArray[np.int_]:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from matwheel.chapters.matgan.compositions import BALANCED, NEUTRAL, PARTS, CompositionEvaluation, Validity
-from matwheel.core.proportions import proportion
+from matwheel.core.proportions import share_columns
 
 PAPER_RULE, PAPER_GENERATOR = "smact14", "matgan"
 TRAINING_ROWS = "training rows"
@@ -80,8 +80,8 @@ def table1(evaluations: Sequence[CompositionEvaluation]) -> pd.DataFrame:
             recovered, n = item.recovered(part)
             recovered_rows += recovered
             row |= {f"{part}_rows": n, f"{part}_recovered": recovered}
-            row |= _share(f"{part}_recovery", recovered, n)
-        row |= {"unique_samples": item.unique, "new_samples": item.new} | _share(
+            row |= share_columns(f"{part}_recovery", recovered, n)
+        row |= {"unique_samples": item.unique, "new_samples": item.new} | share_columns(
             "new_share", item.new, item.n
         )
         row["samples_minus_recovered"] = item.n - recovered_rows
@@ -108,9 +108,9 @@ def table2(evaluations: Sequence[CompositionEvaluation]) -> pd.DataFrame:
                 _named(item)
                 | {"samples": item.n, "confirmed_by": confirmed.by, "confirmed": confirmed.confirmed}
                 | {"new_samples": item.new}
-                | _share("share_of_new", confirmed.confirmed, item.new)
+                | share_columns("share_of_new", confirmed.confirmed, item.new)
                 | {"candidates": confirmed.candidates}
-                | _share("share_of_candidates", confirmed.confirmed, confirmed.candidates)
+                | share_columns("share_of_candidates", confirmed.confirmed, confirmed.candidates)
                 | {"paper_confirmed": paper if item.generator == PAPER_GENERATOR else np.nan}
             )
     # A single set has no other one to confirm it: a table without rows keeps its columns.
@@ -146,7 +146,7 @@ def uniqueness_table(evaluations: Sequence[CompositionEvaluation]) -> pd.DataFra
         at, paper = PAPER_UNIQUENESS.get(item.formula_set, (0, np.nan))
         for n, unique in item.uniqueness:
             is_paper = item.generator == PAPER_GENERATOR and n == at
-            row = _named(item) | {"samples": n, "unique": unique} | _share("share", unique, n)
+            row = _named(item) | {"samples": n, "unique": unique} | share_columns("share", unique, n)
             rows.append(row | {"paper_share": paper if is_paper else np.nan})
     return pd.DataFrame(rows)
 
@@ -162,7 +162,7 @@ def recovery_curve_table(evaluations: Sequence[CompositionEvaluation]) -> pd.Dat
         for (n, _), counts in zip(item.uniqueness, item.recovery_curve, strict=True):
             for (part, size), recovered in zip(parts.items(), counts, strict=True):
                 row = _named(item) | {"samples": n, "part": part, "recovered": recovered, "rows": size}
-                rows.append(row | _share("recovery", recovered, size))
+                rows.append(row | share_columns("recovery", recovered, size))
     return pd.DataFrame(rows)
 
 
@@ -182,7 +182,7 @@ def recovery_table(evaluations: Sequence[CompositionEvaluation]) -> pd.DataFrame
                 _named(item)
                 | {"samples": item.n, "part": one.part, "n_elements": one.n_elements}
                 | {"recovered": one.recovered, "rows": one.n}
-                | _share("recovery", one.recovered, one.n)
+                | share_columns("recovery", one.recovered, one.n)
                 | {"unique_samples": unique, "new_samples": new}
                 | {"new_share_of_unique": new / unique if unique else np.nan}
                 | {"paper_recovery": paper if item.generator == PAPER_GENERATOR else np.nan}
@@ -201,7 +201,7 @@ def _validity_row(item: CompositionEvaluation, source: str, validity: Validity) 
     }
     for test, count in ((NEUTRAL, validity.neutral), (BALANCED, validity.balanced)):
         paper = PAPER_VALIDITY.get((item.formula_set, source, test), np.nan)
-        row |= _share(test, count, validity.n)
+        row |= share_columns(test, count, validity.n)
         row[f"paper_{test}"] = paper if validity.rule == PAPER_RULE else np.nan
     of_unique = item.unique if source != TRAINING_ROWS else 0
     row["balanced_of_unique"] = validity.unique_balanced / of_unique if of_unique else np.nan
@@ -210,13 +210,6 @@ def _validity_row(item: CompositionEvaluation, source: str, validity: Validity) 
 
 def _named(item: CompositionEvaluation) -> dict[str, Any]:
     return {"formula_set": item.formula_set, "generator": item.generator}
-
-
-def _share(name: str, count: int, n: int) -> dict[str, float]:
-    if not n:
-        return {name: np.nan, f"{name}_low": np.nan, f"{name}_high": np.nan}
-    share = proportion(count, n)
-    return {name: share["value"], f"{name}_low": share["low"], f"{name}_high": share["high"]}
 
 
 def _at(counts: Sequence[int], place: int) -> int:

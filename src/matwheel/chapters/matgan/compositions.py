@@ -249,10 +249,8 @@ def evaluation_table(evaluation: CompositionEvaluation) -> pd.DataFrame:
     import pandas as pd
 
     shares = [*_validity_shares(evaluation), *_novelty_shares(evaluation), *_content_shares(evaluation)]
-    nothing = {"value": np.nan, "count": 0, "n": 0, "low": np.nan, "high": np.nan}
     frame = pd.DataFrame(
-        {"metric": metric, "group": str(group), **(proportion(count, n) if n else nothing)}
-        for metric, group, count, n in shares
+        {"metric": metric, "group": str(group), **proportion(count, n)} for metric, group, count, n in shares
     )
     frame.insert(0, "formula_set", evaluation.formula_set)
     frame.insert(1, "generator", evaluation.generator)

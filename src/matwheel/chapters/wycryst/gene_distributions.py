@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from matwheel.chapters.wycryst.gene_screens import reduced_formula_keys
 from matwheel.core.errors import InputError
-from matwheel.core.proportions import proportion
+from matwheel.core.proportions import share_columns
 from matwheel.wyckoff.gene_rows import arrays_of_drawn
 from matwheel.wyckoff.gene_targets import Target
 from matwheel.wyckoff.wyckoff_genes import GeneArrays
@@ -129,9 +129,8 @@ def property_distributions(
             row = {"target": target.name, "set": name, "property": which, "window": window} | described
             row |= {"genes": len(table)}
             if window:
-                share = proportion(int(inside.sum()), len(table))
-                row |= {"inside": share["count"], "share": share["value"]}
-                row |= {"share_low": share["low"], "share_high": share["high"]}
+                row |= {"inside": int(inside.sum())}
+                row |= share_columns("share", int(inside.sum()), len(table))
                 base = _inside(tables[baseline], target, which)[0]
                 ratio = risk_ratio(int(inside.sum()), len(table), int(base.sum()), len(base))
                 row |= dict(zip(PROPERTY_COLUMNS[-3:], ratio, strict=True)) if name != baseline else {}
@@ -218,14 +217,8 @@ def novelty_table(sets: Mapping[str, JudgedGenes], references: Mapping[str, Know
                 kinds.insert(0, ("gene", np.unique(genes.keys), known.keys))
             for what, own, others in kinds:
                 novel = int((~np.isin(own, np.unique(others))).sum())
-                share = (
-                    proportion(novel, len(own))
-                    if len(own)
-                    else dict.fromkeys(("value", "low", "high"), np.nan)
-                )
-                rows.append(
-                    (name, reference, what, len(own), novel, share["value"], share["low"], share["high"])
-                )
+                share = share_columns("share", novel, len(own)).values()
+                rows.append((name, reference, what, len(own), novel, *share))
     return pd.DataFrame(rows, columns=list(NOVELTY_COLUMNS))
 
 

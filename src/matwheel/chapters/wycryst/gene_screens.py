@@ -22,7 +22,7 @@ from matwheel.compositions.oxidation_states import metals, pauling_electronegati
 from matwheel.core.errors import InputError
 from matwheel.screening.composition_validity import CHARGE_NEUTRALITY, ELECTRONEGATIVITY
 from matwheel.verdicts import COLUMNS, ERROR, FAIL, PASS
-from matwheel.wyckoff.gene_targets import PropertyWindow, Target, checked_windows
+from matwheel.wyckoff.gene_targets import PropertyWindow, checked_windows
 from matwheel.wyckoff.wyckoff_genes import GeneArrays, element_order
 from matwheel.wyckoff.wyckoff_positions import LETTERS, SPACE_GROUPS, pyxtal_version, wyckoff_positions
 
@@ -32,9 +32,7 @@ ONE_ANION = "one_anion"
 NOVEL_GENE = "novel_gene"
 NOVEL_FORMULA = "novel_formula"
 PROPERTY_WINDOW = "property_window"
-SPACE_GROUP_WINDOW = "space_group_window"
-SYNTHESIZABILITY = "synthesizability"
-METAL_SCORE = "metal_score"
+CANONICAL_GENE = "canonical gene"
 
 NUMBERS_OF_ELEMENTS = (3,)
 LARGEST_ATOMS = 40
@@ -121,16 +119,13 @@ def gene_validity(
     )  # fmt: skip
 
 
-def unique_gene(
-    ids: Sequence[str], keys: NDArray[np.uint64], *, tool: str = "canonical gene", tool_version: str = ""
-) -> pd.DataFrame:
+def unique_gene(ids: Sequence[str], keys: NDArray[np.uint64], *, tool_version: str = "") -> pd.DataFrame:
     """Judge whether no earlier gene is the same; the first of several passes.
 
     Args:
         ids: of the genes.
         keys: the same number for all descriptions of one crystal, uint64, shape (n,).
-        tool: what made the keys.
-        tool_version: its version.
+        tool_version: of what made the keys.
     """
     started = time.perf_counter()
     keys = _checked_keys(keys, len(ids))
@@ -139,7 +134,9 @@ def unique_gene(
     copy = first_row != np.arange(len(keys))
     reasons = _first_reasons(len(keys), [(copy, lambda row: f"the same gene as {ids[first_row[row]]}")])
     verdict = np.where(copy, FAIL, PASS)
-    return _verdicts(ids, UNIQUE_GENE, verdict, started, reason=reasons, tool=tool, tool_version=tool_version)
+    return _verdicts(
+        ids, UNIQUE_GENE, verdict, started, reason=reasons, tool=CANONICAL_GENE, tool_version=tool_version
+    )
 
 
 def charge_neutrality(
@@ -209,8 +206,6 @@ def novel_gene(
     reference_keys: NDArray[np.uint64],
     *,
     reference_name: str = "reference",
-    screen: str = NOVEL_GENE,
-    tool: str = "canonical gene",
 ) -> pd.DataFrame:
     """Judge whether no reference gene is the same; the version of the tool is a hash of the reference keys.
 
@@ -219,8 +214,6 @@ def novel_gene(
         keys: as for `unique_gene`.
         reference_keys: keys of the known genes, made the same way, shape (m,).
         reference_name: what the reference is called in reasons, e.g. 'training'.
-        screen: name of the screen, for several references.
-        tool: what made the keys.
     """
     started = time.perf_counter()
     keys = _checked_keys(keys, len(ids))
@@ -229,7 +222,7 @@ def novel_gene(
     reasons = np.where(found, f"the gene is known in {reference_name}", "")
     digest = sha256(known.astype("<u8").tobytes()).hexdigest()[:16]
     return _verdicts(
-        ids, screen, np.where(found, FAIL, PASS), started, reason=reasons, tool=tool,
+        ids, NOVEL_GENE, np.where(found, FAIL, PASS), started, reason=reasons, tool=CANONICAL_GENE,
         tool_version=f"{reference_name} {digest}",
     )  # fmt: skip
 
@@ -240,7 +233,6 @@ def novel_formula(
     reference_formulas: Iterable[str],
     *,
     reference_name: str = "reference",
-    screen: str = NOVEL_FORMULA,
 ) -> pd.DataFrame:
     """Judge whether no reference has the reduced formula; a known formula may still be a new structure.
 
@@ -249,16 +241,13 @@ def novel_formula(
         arrays: genes.
         reference_formulas: formulas in any spelling, reduced or not.
         reference_name: what the reference is called in reasons.
-        screen: name of the screen, for several references.
 
     Raises:
         InputError: a reference formula that cannot be read, by its row.
     """
     started = time.perf_counter()
-    known = reduced_formula_keys(
-        reduce_counts(formula_counts(list(reference_formulas), source=reference_name))
-    )
-    known = np.unique(known)
+    references = reduce_counts(formula_counts(list(reference_formulas), source=reference_name))
+    known = np.unique(reduced_formula_keys(references))
     counts = arrays.counts()
     found = np.isin(reduced_formula_keys(counts), known)
     nothing = ~np.any(counts, axis=1)
@@ -271,7 +260,7 @@ def novel_formula(
     )
     digest = sha256(known.tobytes()).hexdigest()[:16]
     return _verdicts(
-        ids, screen, np.where(nothing, ERROR, np.where(found, FAIL, PASS)), started, reason=reasons,
+        ids, NOVEL_FORMULA, np.where(nothing, ERROR, np.where(found, FAIL, PASS)), started, reason=reasons,
         tool="reduced formula", tool_version=f"{reference_name} {digest}",
     )  # fmt: skip
 
@@ -283,7 +272,6 @@ def property_window(
     *,
     screen: str = PROPERTY_WINDOW,
     tool: str = "",
-    tool_version: str = "",
 ) -> pd.DataFrame:
     """Judge whether the predicted properties are inside all windows.
 
@@ -296,7 +284,6 @@ def property_window(
         windows: property → window, or [low, high] with None for no bound.
         screen: name of the screen.
         tool: what predicted the values.
-        tool_version: its version, or a hash of its weights.
 
     Raises:
         InputError: a window without values, or values of another length.
@@ -322,31 +309,7 @@ def property_window(
         reasons[outside] = [
             f"{words} of {value:.3f}{' ' * bool(unit)}{unit} is not {window}" for value in own[outside]
         ]
-    return _verdicts(
-        ids, screen, verdict, started, reason=reasons, value=judged, threshold=bounds, tool=tool,
-        tool_version=tool_version,
-    )  # fmt: skip
-
-
-def space_group_window(
-    ids: Sequence[str], space_group: NDArray[np.integer], space_groups: tuple[int, int]
-) -> pd.DataFrame:
-    """Judge whether the space group is from the first to the last of `space_groups`, both included.
-
-    Raises:
-        InputError: no such space groups.
-    """
-    started = time.perf_counter()
-    first, last = Target(SPACE_GROUP_WINDOW, {}, space_groups).space_groups
-    group = np.asarray(space_group, dtype=np.int64)
-    inside = (group >= first) & (group <= last)
-    reasons = _first_reasons(
-        len(group), [(~inside, lambda row: f"space group {group[row]} is not {first} to {last}")]
-    )
-    return _verdicts(
-        ids, SPACE_GROUP_WINDOW, np.where(inside, PASS, FAIL), started, reason=reasons, value=group,
-        threshold=np.where(inside, np.nan, np.where(group < first, first, last)), tool="space group",
-    )  # fmt: skip
+    return _verdicts(ids, screen, verdict, started, reason=reasons, value=judged, threshold=bounds, tool=tool)
 
 
 def score_screen(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from matwheel.core.proportions import proportion
+from matwheel.core.proportions import share_columns
 from matwheel.verdicts import PASS, ROUNDING_EV_PER_ATOM, UNDECIDED
 
 _HULLS = ("e_above_hull_dft_ev_per_atom", "e_above_hull_potential_ev_per_atom")
@@ -70,8 +70,6 @@ def gene_yields(funnels: Sequence[GeneFunnel], largest_e_above_hull_ev_per_atom:
         phonons = said["phonons"] if "phonons" in said else pd.Series(None, index=said.index, dtype=object)
         stable = {name for name in near if phonons.get(name) == PASS}
         relaxed = set(funnel.relaxed_genes["id"])
-        unknown = dict.fromkeys(("value", "low", "high"), np.nan)
-        share = proportion(len(stable), len(relaxed)) if relaxed else unknown
         hours = float(funnel.verdicts["seconds"].fillna(0.0).sum()) / 3600
         rows.append(
             {
@@ -85,9 +83,7 @@ def gene_yields(funnels: Sequence[GeneFunnel], largest_e_above_hull_ev_per_atom:
                 "with_phonons": sum(isinstance(phonons.get(name), str) for name in near),
                 "stable": len(stable),
                 "undecided": sum(phonons.get(name) == UNDECIDED for name in near),
-                "stable_of_relaxed": share["value"],
-                "stable_of_relaxed_low": share["low"],
-                "stable_of_relaxed_high": share["high"],
+                **share_columns("stable_of_relaxed", len(stable), len(relaxed)),
                 "clock_hours": hours,
                 "stable_per_clock_hour": len(stable) / hours if hours else np.nan,
             }

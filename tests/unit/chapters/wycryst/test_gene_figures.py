@@ -16,7 +16,7 @@ from matwheel.chapters.wycryst.gene_figures import (
     draw_property_densities,
     draw_survivors,
 )
-from matwheel.chapters.wycryst.gene_screens import charge_neutrality, one_anion, space_group_window
+from matwheel.chapters.wycryst.gene_screens import charge_neutrality, one_anion, property_window
 from matwheel.figures.figures import save_figure
 from matwheel.generators.null_genes import random_genes
 from matwheel.wyckoff.gene_targets import Target
@@ -72,7 +72,7 @@ def survivors():
         tables = [
             charge_neutrality(ids, genes),
             one_anion(ids, genes, most_anions=0),
-            space_group_window(ids, genes.space_group, [230, 230]),
+            property_window(ids, {"space_group": genes.space_group}, {"space_group": (230, 230)}),
         ]
         screens = [table["screen"].iloc[0] for table in tables]
         counts[name] = funnel_counts(pd.concat(tables), ids, screens)

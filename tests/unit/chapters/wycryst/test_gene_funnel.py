@@ -14,7 +14,6 @@ from matwheel.chapters.wycryst.gene_screens import (
     NOVEL_GENE,
     ONE_ANION,
     PROPERTY_WINDOW,
-    SYNTHESIZABILITY,
     UNIQUE_GENE,
 )
 from matwheel.compositions.charge_balance import CompositionSettings
@@ -33,7 +32,7 @@ SCREENS = [
     CHARGE_NEUTRALITY,
     ELECTRONEGATIVITY,
     PROPERTY_WINDOW,
-    SYNTHESIZABILITY,
+    "synthesizability",
     "metal",
     ONE_ANION,
     NOVEL_GENE,
@@ -138,14 +137,14 @@ def test_without_a_score_its_screen_is_left_out(predictors):
     judged = judge_genes(IDS, ARRAYS, predictors, None, **LIMITS)
     assert judged["synthesizability"].isna().all()
     verdicts = screened(judged, score=None)
-    assert list(dict.fromkeys(verdicts["screen"])) == [name for name in SCREENS if name != SYNTHESIZABILITY]
+    assert list(dict.fromkeys(verdicts["screen"])) == [name for name in SCREENS if name != "synthesizability"]
 
 
 def test_impossible_genes_are_errors_where_properties_are_asked_for_and_the_batch_goes_on(judged):
     verdicts = screened(judged)
     valid = said(verdicts, GENE_VALIDITY)
     assert [name for name in IDS if valid[name] == "fail"] == IMPOSSIBLE
-    for screen in (PROPERTY_WINDOW, SYNTHESIZABILITY, "metal"):
+    for screen in (PROPERTY_WINDOW, "synthesizability", "metal"):
         verdict = said(verdicts, screen)
         assert [name for name in IDS if verdict[name] == "error"] == IMPOSSIBLE
     assert "taken 2 times" in said(verdicts, GENE_VALIDITY, "reason")["crowded"]
@@ -173,7 +172,7 @@ def test_each_screen_says_what_the_gene_is(judged):
     assert failed(UNIQUE_GENE) == {"shifted"}
     assert failed(CHARGE_NEUTRALITY) == {"charged"}
     assert failed(ONE_ANION) == {"chlorofluoride"}
-    assert failed(SYNTHESIZABILITY) == {"half-Heusler", "chlorofluoride", "charged", "hexagonal"}
+    assert failed("synthesizability") == {"half-Heusler", "chlorofluoride", "charged", "hexagonal"}
     # The target's space groups are judged with its properties.
     assert failed(PROPERTY_WINDOW) == {"chlorofluoride"}
     assert said(verdicts, PROPERTY_WINDOW, "value")["chlorofluoride"] == 129
@@ -196,7 +195,7 @@ def test_windows_and_thresholds_part_the_predictions(judged):
     for screen, passes in (
         (PROPERTY_WINDOW, energy <= middle),
         ("metal", metal < threshold),
-        (SYNTHESIZABILITY, energy < np.inf),
+        ("synthesizability", energy < np.inf),
     ):
         verdict = said(verdicts, screen)
         assert {name: verdict[name] for name in energy.index} == passes.map(

@@ -19,7 +19,6 @@ from matwheel.chapters.wycryst.gene_screens import (
     one_anion,
     property_window,
     score_screen,
-    space_group_window,
     unique_gene,
 )
 from matwheel.compositions.formulas import ELEMENTS
@@ -66,7 +65,7 @@ def test_tables_are_verdict_tables_that_join():
         electronegativity(IDS, MANY),
         one_anion(IDS, MANY),
         unique_gene(IDS, np.arange(400, dtype=np.uint64)),
-        space_group_window(IDS, MANY.space_group, [195, 230]),
+        property_window(IDS, {"space_group": MANY.space_group}, {"space_group": (195, 230)}),
         score_screen(IDS, "metal_score", np.linspace(0, 1, 400), 0.5, passes_above=False),
     ]
     for table in tables:
@@ -275,10 +274,12 @@ def test_scores_pass_on_their_side_of_the_threshold():
 
 
 def test_space_groups_of_the_target():
-    table = space_group_window(list("abc"), np.array([194, 195, 230]), [195, 229])
+    table = property_window(
+        list("abc"), {"space_group": np.array([194, 195, 230])}, {"space_group": (195, 229)}
+    )
     assert table["verdict"].tolist() == ["fail", "pass", "fail"]
     assert table["threshold"].tolist()[::2] == [195, 229]
-    assert table["reason"].iloc[0] == "space group 194 is not 195 to 229"
+    assert table["reason"].iloc[0] == "space_group of 194.000 is not 195 to 229"
 
 
 def test_a_target_keeps_the_rows_inside_all_its_windows():
