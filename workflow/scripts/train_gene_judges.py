@@ -10,6 +10,7 @@ from matwheel.chapters.wycryst.gene_boosting import (
 from matwheel.core.files import write_json
 from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table
+from matwheel.predictors.interface import changed_settings
 from matwheel.wyckoff.gene_rows import part_of_table
 from matwheel.wyckoff.wyckoff_genes import gene_arrays
 
@@ -17,7 +18,7 @@ with logged(snakemake.log[0]) as log:
     params = snakemake.params
     table = read_table(snakemake.input.genes)
     genes, labels = part_of_table(table, "train")
-    settings = GeneBoostingSettings.from_mapping(params.settings)
+    settings = changed_settings(GeneBoostingSettings, params.settings)
     judges = GenePredictors.fit(
         gene_arrays(genes), labels[:, 0], labels[:, 1], settings, seed=params.seed, log=log
     )

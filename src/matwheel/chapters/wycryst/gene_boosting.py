@@ -8,10 +8,10 @@ symmetry of a gene (`gene_features`), never a latent vector. A file holds the fi
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,14 +24,14 @@ from matwheel.core.seeds import derive_seed
 from matwheel.core.settings import Folds, NotNegative, settings
 from matwheel.predictors.calibration import calibrated, folds_of_groups, platt_calibration, probability_report
 from matwheel.predictors.fitted_trees import stored_trees, trees_of
-from matwheel.predictors.interface import changed_settings, fitted
+from matwheel.predictors.interface import fitted
 from matwheel.predictors.tree_settings import TreeSettings
 from matwheel.wyckoff.gene_features import gene_features
 from matwheel.wyckoff.wyckoff_genes import GeneArrays
 
 if TYPE_CHECKING:
     import pandas as pd
-    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+    from sklearn.ensemble import HistGradientBoostingClassifier
 
 METAL_SCORE_THRESHOLD = 0.5
 """A gene passes as a non-metal below this probability (the published funnel: metal score < 0.5)."""
@@ -48,29 +48,92 @@ class GeneBoostingSettings(TreeSettings):
     calibration_folds: Folds = 3
     """Parts of the training formulas that take turns in the calibration of the `MetalClassifier`."""
 
+
+class _GeneTrees:
+    """Boosted trees on genes, with the genes and labels that they were fitted to.
+
+    Attributes:
+        kept: attribute that is saved beside the trees.
+        genes, training_target: what the model was fitted to.
+    """
+
+    kept: ClassVar[str]
+
+    def __init__(self, settings: GeneBoostingSettings | None = None) -> None:
+        self.settings = settings or GeneBoostingSettings()
+        self.genes: GeneArrays | None = None
+        self.training_target: NDArray[np.float64] = np.zeros(0)
+        self._seed = 0
+        self._trees: Any = None
+
+    def _take(self, genes: GeneArrays, target: NDArray[np.float64], seed: int) -> NDArray[np.float32]:
+        """Keep the labelled genes to fit to; return their features."""
+        values = np.asarray(target, dtype=np.float64)
+        if values.shape != (len(genes),):
+            raise InputError(f"{len(genes)} training genes but labels of shape {values.shape}")
+        for row in np.flatnonzero(np.isinf(values))[:1]:
+            raise InputError(
+                f"training gene {row + 1} has the label {values[row]}; give a number, or NaN for none"
+            )
+        known = np.isfinite(values)
+        if known.sum() < SMALLEST_TRAINING_ROWS:
+            raise InputError(
+                f"{known.sum()} training genes have a label; at least {SMALLEST_TRAINING_ROWS} are needed"
+            )
+        self.genes, self.training_target, self._seed = genes[known], values[known], seed
+        return gene_features(self.genes)
+
+    def save(self, path: str | Path) -> None:
+        """Write the trees and what they grew from."""
+        genes = fitted(self.genes)
+        write_arrays(
+            path,
+            space_group=genes.space_group,
+            elements=genes.elements,
+            letters=genes.letters,
+            target=self.training_target,
+            seed=self._seed,
+            settings=json.dumps(asdict(self.settings)),
+            **stored_trees(fitted(self._trees)),
+            **{self.kept: getattr(self, self.kept)},
+        )
+
     @classmethod
-    def from_mapping(cls, settings: Mapping[str, Any]) -> GeneBoostingSettings:
-        """Return the defaults with single values changed.
+    def load(cls, path: str | Path) -> Self:
+        """Read a model written by `save`.
 
         Raises:
-            InputError: unknown setting, or a value that is not allowed.
+            InputError: no such file, not one of this model, or of another version of scikit-learn or numpy.
         """
-        return changed_settings(cls, settings)
+        try:
+            with np.load(path, allow_pickle=False) as saved:
+                model = cls(GeneBoostingSettings(**json.loads(str(saved["settings"]))))
+                model.genes = GeneArrays(saved["space_group"], saved["elements"], saved["letters"])
+                model.training_target, model._seed = saved["target"], int(saved["seed"])
+                model._trees = trees_of(saved, path)
+                setattr(model, cls.kept, saved[cls.kept].tolist())
+                return model
+        except FileNotFoundError:
+            raise InputError(f"{path} is missing; fit the model and save it there") from None
+        except InputError:
+            raise
+        except (KeyError, TypeError, ValueError, OSError) as error:
+            raise InputError(f"{path} holds no such model ({error}); fit the model again") from None
 
 
-class GeneRegressor:
+class GeneRegressor(_GeneTrees):
     """Boosted trees for one number per gene, in the unit of the labels it was fitted to."""
+
+    kept = "smallest_prediction"
 
     def __init__(
         self, settings: GeneBoostingSettings | None = None, *, smallest_prediction: float = -np.inf
     ) -> None:
         """Make an unfitted model; predictions below `smallest_prediction` are raised to it (0 for gaps)."""
-        self.settings = settings or GeneBoostingSettings()
+        super().__init__(settings)
         self.smallest_prediction = smallest_prediction
-        self._trees: HistGradientBoostingRegressor | None = None
-        self._fitted_to: _TrainingRows | None = None
 
-    def fit(self, genes: GeneArrays, target: NDArray[np.float64], *, seed: int) -> GeneRegressor:
+    def fit(self, genes: GeneArrays, target: NDArray[np.float64], *, seed: int) -> Self:
         """Grow the trees; genes whose label is NaN are left out.
 
         Args:
@@ -83,18 +146,10 @@ class GeneRegressor:
         """
         from sklearn.ensemble import HistGradientBoostingRegressor
 
-        rows = _training_rows(genes, target, seed)
-        features = gene_features(rows.genes)
-        self._trees = HistGradientBoostingRegressor(**self.settings.growth(derive_seed(seed, "gene"))).fit(
-            features, rows.target
-        )
-        self._fitted_to = rows
+        features = self._take(genes, target, seed)
+        trees = HistGradientBoostingRegressor(**self.settings.growth(derive_seed(seed, "gene")))
+        self._trees = trees.fit(features, self.training_target)
         return self
-
-    @property
-    def training_target(self) -> NDArray[np.float64]:
-        """Labels that the model was fitted to."""
-        return fitted(self._fitted_to).target
 
     def predict(self, genes: GeneArrays) -> NDArray[np.float64]:
         """Return one prediction per gene, shape (n,).
@@ -108,38 +163,21 @@ class GeneRegressor:
             return np.zeros(0)
         return np.maximum(trees.predict(gene_features(genes)), self.smallest_prediction)
 
-    def save(self, path: str | Path) -> None:
-        """Write the trees and what they grew from."""
-        extra = {"smallest_prediction": self.smallest_prediction}
-        fitted(self._fitted_to).save(path, self.settings, self._trees, **extra)
 
-    @classmethod
-    def load(cls, path: str | Path) -> GeneRegressor:
-        """Read a model written by `save`.
-
-        Raises:
-            InputError: no such file, not one of this model, or of another version of scikit-learn or numpy.
-        """
-        rows, settings, trees, extra = _TrainingRows.load(path, "smallest_prediction")
-        model = cls(settings, smallest_prediction=float(extra["smallest_prediction"]))
-        model._trees, model._fitted_to = trees, rows
-        return model
-
-
-class MetalClassifier:
+class MetalClassifier(_GeneTrees):
     """Boosted trees for the probability that the crystal of a gene is a metal, calibrated.
 
     The log-odds of trees are too sure of themselves. A logistic regression (Platt 1999) on training rows
     only corrects them: each part of the training formulas is predicted by trees that saw the other parts.
+
+    Attributes:
+        calibration: slope and offset of the log-odds.
     """
 
-    def __init__(self, settings: GeneBoostingSettings | None = None) -> None:
-        self.settings = settings or GeneBoostingSettings()
-        self.calibration: tuple[float, float] | None = None
-        self._trees: HistGradientBoostingClassifier | None = None
-        self._fitted_to: _TrainingRows | None = None
+    kept = "calibration"
+    calibration: Sequence[float] = ()
 
-    def fit(self, genes: GeneArrays, band_gap_ev: NDArray[np.float64], *, seed: int) -> MetalClassifier:
+    def fit(self, genes: GeneArrays, band_gap_ev: NDArray[np.float64], *, seed: int) -> Self:
         """Grow and calibrate the trees; genes whose band gap is NaN are left out.
 
         Args:
@@ -150,20 +188,17 @@ class MetalClassifier:
         Raises:
             InputError: as `GeneRegressor.fit`; only metals or no metals, in all rows or outside one part.
         """
-        rows = _training_rows(genes, band_gap_ev, seed)
-        metal = self.is_metal(rows.target)
-        features = gene_features(rows.genes)
-        _, formula = np.unique(rows.genes.counts(), axis=0, return_inverse=True)
+        features = self._take(genes, band_gap_ev, seed)
+        metal = self.is_metal(self.training_target)
+        _, formula = np.unique(fitted(self.genes).counts(), axis=0, return_inverse=True)
         folds = folds_of_groups(formula.ravel(), self.settings.calibration_folds, seed)
         log_odds = np.empty(len(metal))
         for fold in range(self.settings.calibration_folds):
             held = folds == fold
-            log_odds[held] = self._grown(features[~held], metal[~held], seed).decision_function(
-                features[held]
-            )
-        self.calibration = platt_calibration(log_odds, metal)
+            grown = self._grown(features[~held], metal[~held], seed)
+            log_odds[held] = grown.decision_function(features[held])
+        self.calibration = list(platt_calibration(log_odds, metal))
         self._trees = self._grown(features, metal, seed)
-        self._fitted_to = rows
         return self
 
     def is_metal(self, band_gap_ev: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -180,24 +215,8 @@ class MetalClassifier:
         trees = fitted(self._trees)
         if not len(genes):
             return np.zeros(0)
-        return calibrated(trees.decision_function(gene_features(genes)), fitted(self.calibration))
-
-    def save(self, path: str | Path) -> None:
-        """Write the trees, their calibration and what they grew from."""
-        fitted(self._fitted_to).save(path, self.settings, self._trees, calibration=fitted(self.calibration))
-
-    @classmethod
-    def load(cls, path: str | Path) -> MetalClassifier:
-        """Read a model written by `save`.
-
-        Raises:
-            InputError: no such file, not one of this model, or of another version of scikit-learn or numpy.
-        """
-        rows, settings, trees, extra = _TrainingRows.load(path, "calibration")
-        model = cls(settings)
-        slope, offset = extra["calibration"].tolist()
-        model._trees, model._fitted_to, model.calibration = trees, rows, (slope, offset)
-        return model
+        slope, offset = self.calibration
+        return calibrated(trees.decision_function(gene_features(genes)), (slope, offset))
 
     def _grown(
         self, features: NDArray[np.float32], metal: NDArray[np.bool_], seed: int
@@ -313,8 +332,6 @@ def gene_predictor_report(
     genes: GeneArrays,
     formation_energy_ev_per_atom: NDArray[np.float64],
     band_gap_ev: NDArray[np.float64],
-    *,
-    bins: int = 10,
 ) -> dict[str, Any]:
     """Score the three models on held-out genes whose formulas none of them saw.
 
@@ -323,7 +340,6 @@ def gene_predictor_report(
         genes: n held-out genes.
         formation_energy_ev_per_atom: shape (n,), NaN where unknown.
         band_gap_ev: shape (n,), NaN where unknown.
-        bins: rows of the calibration table.
 
     Returns:
         What JSON can hold: for 'formation_energy_ev_per_atom', 'band_gap_ev' and 'band_gap_ev_of_nonmetals'
@@ -357,65 +373,12 @@ def gene_predictor_report(
     known = np.isfinite(gap)
     probability, metal = predicted["metal_probability"].to_numpy()[known], judge.is_metal(gap[known])
     passes = probability < METAL_SCORE_THRESHOLD
-    report["metal"] = probability_report(probability, metal, bins=bins) | {
+    report["metal"] = probability_report(probability, metal, bins=10) | {
         "threshold": METAL_SCORE_THRESHOLD,
         "share_of_nonmetals_passing": float(passes[~metal].mean()),
         "share_of_metals_passing": float(passes[metal].mean()),
     }
     return report
-
-
-@dataclass(frozen=True, eq=False)
-class _TrainingRows:
-    genes: GeneArrays
-    target: NDArray[np.float64]
-    seed: int
-
-    def save(self, path: str | Path, settings: GeneBoostingSettings, trees: Any, **extra: Any) -> None:
-        write_arrays(
-            path,
-            space_group=self.genes.space_group,
-            elements=self.genes.elements,
-            letters=self.genes.letters,
-            target=self.target,
-            seed=self.seed,
-            settings=json.dumps(asdict(settings)),
-            **stored_trees(trees),
-            **extra,
-        )
-
-    @classmethod
-    def load(
-        cls, path: str | Path, *extra: str
-    ) -> tuple[_TrainingRows, GeneBoostingSettings, Any, dict[str, NDArray[Any]]]:
-        try:
-            with np.load(path, allow_pickle=False) as saved:
-                genes = GeneArrays(saved["space_group"], saved["elements"], saved["letters"])
-                rows = cls(genes, saved["target"], int(saved["seed"]))
-                settings = GeneBoostingSettings(**json.loads(str(saved["settings"])))
-                return rows, settings, trees_of(saved, path), {name: saved[name] for name in extra}
-        except FileNotFoundError:
-            raise InputError(f"{path} is missing; fit the model and save it there") from None
-        except InputError:
-            raise
-        except (KeyError, TypeError, ValueError, OSError) as error:
-            raise InputError(f"{path} holds no such model ({error}); fit the model again") from None
-
-
-def _training_rows(genes: GeneArrays, target: NDArray[np.float64], seed: int) -> _TrainingRows:
-    values = np.asarray(target, dtype=np.float64)
-    if values.shape != (len(genes),):
-        raise InputError(f"{len(genes)} training genes but labels of shape {values.shape}")
-    for row in np.flatnonzero(np.isinf(values))[:1]:
-        raise InputError(
-            f"training gene {row + 1} has the label {values[row]}; give a number, or NaN for none"
-        )
-    known = np.isfinite(values)
-    if known.sum() < SMALLEST_TRAINING_ROWS:
-        raise InputError(
-            f"{known.sum()} training genes have a label; at least {SMALLEST_TRAINING_ROWS} are needed"
-        )
-    return _TrainingRows(genes[known], values[known], seed)
 
 
 def _errors(
@@ -442,11 +405,7 @@ def _errors(
 def _check_unseen(predictors: GenePredictors, genes: GeneArrays) -> None:
     every = (predictors.formation_energy, predictors.band_gap, predictors.metal)
     models = [model for model in every if model is not None]
-    seen = {
-        row.tobytes()
-        for model in models
-        for row in np.ascontiguousarray(fitted(model._fitted_to).genes.counts())
-    }
+    seen = {row.tobytes() for model in models for row in np.ascontiguousarray(fitted(model.genes).counts())}
     for number, row in enumerate(np.ascontiguousarray(genes.counts()), start=1):
         if row.tobytes() in seen:
             raise InputError(

@@ -14,6 +14,7 @@ from matwheel.chapters.wycryst.gene_boosting import (
 )
 from matwheel.core.errors import InputError
 from matwheel.predictors.calibration import calibrated, folds_of_groups, platt_calibration, probability_report
+from matwheel.predictors.interface import changed_settings
 from matwheel.wyckoff.gene_features import GENE_FEATURE_NAMES, gene_features
 from matwheel.wyckoff.wyckoff_genes import GeneArrays, gene_arrays, make_gene
 
@@ -149,9 +150,9 @@ def test_wrong_data_and_settings(split):
         {"metal_gap_ev": float("nan")},
     ):
         with pytest.raises(InputError, match=next(iter(wrong))):
-            GeneBoostingSettings.from_mapping(wrong)
+            changed_settings(GeneBoostingSettings, wrong)
     with pytest.raises(InputError, match="depth is 3; there is no such setting"):
-        GeneBoostingSettings.from_mapping({"depth": 3})
+        changed_settings(GeneBoostingSettings, {"depth": 3})
 
 
 def test_calibration_recovers_overconfidence():
