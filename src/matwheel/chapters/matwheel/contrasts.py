@@ -94,7 +94,7 @@ def paired_contrasts(
             ratio = test_to_train[dataset, scheme] if isinstance(test_to_train, Mapping) else test_to_train
             for method, reference in contrasts:
                 own_seed = derive_seed(seed, dataset, scheme, method, reference)
-                row = _contrast(part, method, reference, ratio, own_seed, replicates)
+                row = contrast(part, (method, reference), TRAINING_SETS, ratio, own_seed, replicates)
                 rows.append({"dataset": dataset, "scheme": scheme, "predictor": predictor, **row})
     return decided(pd.DataFrame(rows, columns=list(COLUMNS)))
 
@@ -118,12 +118,27 @@ def ratios_of_splits(splits: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str
     return {key: float(np.mean(values)) for key, values in ratios.items()}
 
 
-def _contrast(
-    part: pd.DataFrame, method: str, reference: str, ratio: float, seed: int, replicates: int
+def contrast(
+    part: pd.DataFrame,
+    pair: tuple[str, str],
+    names: Mapping[str, str],
+    ratio: float,
+    seed: int,
+    replicates: int,
 ) -> dict[str, object]:
-    """Return the figures of one contrast within one dataset and scheme."""
+    """Return the figures of one contrast within one dataset, scheme and predictor.
+
+    Args:
+        part: its predictions.
+        pair: method and reference, training sets.
+        names: training set → as shown.
+        ratio: test rows over training rows.
+        seed: of the bootstrap.
+        replicates: of the bootstrap.
+    """
+    method, reference = pair
     row: dict[str, object] = {
-        "contrast": f"{TRAINING_SETS[method]} − {TRAINING_SETS[reference]}",
+        "contrast": f"{names[method]} − {names[reference]}",
         "method": method,
         "reference": reference,
         "splits": 0,
@@ -133,9 +148,9 @@ def _contrast(
     }
     runs = {
         name: {number: rows for (number,), rows in groups(part[part["training_set"] == name], ["seed"])}
-        for name in (method, reference)
+        for name in pair
     }
-    missing = [TRAINING_SETS[name] for name in (method, reference) if not runs[name]]
+    missing = [names[name] for name in pair if not runs[name]]
     if missing:
         return row | {"note": f"no runs of {' and '.join(missing)}"}
     seeds = sorted(set(runs[method]) & set(runs[reference]))

@@ -162,14 +162,8 @@ def condition_adherence(
     finite = np.isfinite(conditions) & np.isfinite(judged)
     conditions, judged = conditions[finite], judged[finite]
     n = len(conditions)
-    result: dict[str, float | int | None] = {
-        "n": n,
-        "mae": None,
-        "mae_shuffled": None,
-        "spearman": None,
-        "spearman_low": None,
-        "spearman_high": None,
-    }
+    names = ("mae", "mae_shuffled", "spearman", "spearman_low", "spearman_high")
+    result: dict[str, float | int | None] = {"n": n, **dict.fromkeys(names)}
     if n == 0:
         return result
     result["mae"] = float(np.abs(judged - conditions).mean())
@@ -196,52 +190,43 @@ def cards_table(cards: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     Returns:
         Columns generator, metric, value, interval_low, interval_high, n, unit, meaning; one row per figure.
     """
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for name, card in cards.items():
         for metric, figure in card["proportions"].items():
             meaning = PROPORTIONS[metric]
             if "composition" in metric or metric.startswith("valid"):
                 meaning += f" [oxidation states: {card['oxidation_table']}]"
-            rows.append(
-                (name, metric, figure["value"], figure["low"], figure["high"], figure["n"], "share", meaning)
-            )
+            ends = figure["low"], figure["high"]
+            rows.append((name, metric, figure["value"], *ends, figure["n"], "share", meaning))
         for metric, figure in card["distances"].items():
             meaning = f"Wasserstein distance of {metric.replace('_', ' ')} to training"
-            rows.append(
-                (
-                    name,
-                    f"wasserstein_{metric}",
-                    figure["value"],
-                    None,
-                    None,
-                    figure["n"],
-                    figure["unit"],
-                    meaning,
-                )
-            )
+            own = (figure["value"], None, None, figure["n"], figure["unit"], meaning)
+            rows.append((name, f"wasserstein_{metric}", *own))
         if card["adherence"] is not None:
-            figure = card["adherence"]
-            rows += [
-                (name, "condition_mae", figure["mae"], None, None, figure["n"], "unit of the property",
-                 "mean absolute difference between condition and judged property"),
-                (name, "condition_mae_shuffled", figure["mae_shuffled"], None, None, figure["n"],
-                 "unit of the property", "the same with shuffled conditions: a generator deaf to them"),
-                (name, "condition_spearman", figure["spearman"], figure["spearman_low"],
-                 figure["spearman_high"], figure["n"], "", "rank correlation of condition and judged value"),
-            ]  # fmt: skip
-        if card["adherence"] is not None and card["ceiling"] is not None:
-            figure = card["ceiling"]
-            rows.append(
-                (name, "judge_spearman", figure["spearman"], figure["spearman_low"], figure["spearman_high"],
-                 figure["n"], "", "rank correlation of the judge with the labels of real test crystals: the "
-                 "most that the correlation with the condition can show")
-            )  # fmt: skip
-        rows.append(
-            (name, "not_compared", card["not_compared"], None, None, card["n"], "crystals",
-             "crystals not or not fully compared (errors, comparison limit); counted as distinct")
-        )  # fmt: skip
+            figure, n = card["adherence"], card["adherence"]["n"]
+            for metric, meaning in (
+                ("mae", "mean absolute difference between condition and judged property"),
+                ("mae_shuffled", "the same with shuffled conditions: a generator deaf to them"),
+            ):
+                own = (figure[metric], None, None, n, "unit of the property", meaning)
+                rows.append((name, f"condition_{metric}", *own))
+            meaning = "rank correlation of condition and judged value"
+            rows.append((name, "condition_spearman", *_correlation(figure), n, "", meaning))
+            if card["ceiling"] is not None:
+                figure = card["ceiling"]
+                meaning = (
+                    "rank correlation of the judge with the labels of real test crystals: the most that the "
+                    "correlation with the condition can show"
+                )
+                rows.append((name, "judge_spearman", *_correlation(figure), figure["n"], "", meaning))
+        meaning = "crystals not or not fully compared (errors, comparison limit); counted as distinct"
+        rows.append((name, "not_compared", card["not_compared"], None, None, card["n"], "crystals", meaning))
     table = pd.DataFrame(rows, columns=list(CARD_COLUMNS))
     return table.astype({"value": float, "interval_low": float, "interval_high": float})
+
+
+def _correlation(figure: Mapping[str, Any]) -> tuple[Any, ...]:
+    return figure["spearman"], figure["spearman_low"], figure["spearman_high"]
 
 
 def _distances(

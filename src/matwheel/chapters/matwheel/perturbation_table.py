@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from matwheel.chapters.matwheel.contrasts import COLUMNS, decided, paired_contrasts
+from matwheel.chapters.matwheel.contrasts import COLUMNS, contrast, decided
+from matwheel.chapters.matwheel.table2 import in_order, mean_scores
 from matwheel.core.seeds import derive_seed
 from matwheel.core.table_rows import groups
 from matwheel.statistics.paired_statistics import BOOTSTRAP_REPLICATES
@@ -73,26 +74,11 @@ def perturbation_table(
         scores = scores.assign(added_rows=np.nan)
     else:
         scores = scores.merge(added_rows[[*RUN_COLUMNS, "added_rows"]], on=list(RUN_COLUMNS), how="left")
-    table = (
-        scores.groupby(keys, sort=True)
-        .agg(
-            added_rows=("added_rows", "mean"),
-            mae_mean=("mae", "mean"),
-            mae_std=("mae", "std"),  # pandas divides by n − 1
-            runs=("mae", "size"),
-            skill=("skill", "mean"),
-        )
-        .reset_index()
-    )
+    table = mean_scores(scores, added_rows=("added_rows", "mean"))
     table.insert(4, "method", table["training_set"].map(TRAINING_SETS))
     to_real = contrasts[contrasts["reference"] == REAL].rename(columns={"method": "training_set", **_TO_REAL})
     table = table.merge(to_real[[*keys, *_TO_REAL.values()]], on=keys, how="left")
-    rank = table[["dataset", "scheme"]].assign(
-        predictor=table["predictor"].map(predictors.index),
-        training_set=table["training_set"].map(list(TRAINING_SETS).index),
-    )
-    order = rank.sort_values(list(rank.columns), kind="stable").index
-    return table.loc[order].reset_index(drop=True)
+    return in_order(table, predictors, TRAINING_SETS)
 
 
 def perturbation_contrasts(
@@ -110,7 +96,7 @@ def perturbation_contrasts(
         predictions: see `matwheel.statistics.scores.run_scores`.
         seed: of the bootstrap; each pair derives its own.
         predictors: compared one by one.
-        test_to_train: see `paired_contrasts`.
+        test_to_train: see `matwheel.chapters.matwheel.contrasts.paired_contrasts`.
         contrasts: pairs (method, reference); pairs with a training set that no run has are left out.
 
     Returns:
@@ -122,21 +108,20 @@ def perturbation_contrasts(
             dataset has and another lacks, or runs of one split with different test rows.
     """
     check_predictions(predictions)
-    tables = []
+    rows = []
     for predictor in predictors:
-        part = predictions[predictions["predictor"] == predictor]
-        present = _training_sets_of(part, predictor)
-        pairs = [pair for pair in contrasts if set(pair) <= present]
-        compared = pd.concat(
-            [
-                _compared(part, *pair, predictor, seed, test_to_train, replicates).assign(pair=place)
-                for place, pair in enumerate(pairs)
-            ],
-            ignore_index=True,
-        )
-        compared = compared.sort_values(["dataset", "scheme", "pair"], kind="stable").drop(columns="pair")
-        tables.append(compared.reset_index(drop=True))
-    return decided(pd.concat(tables, ignore_index=True)[list(COLUMNS)])
+        own = predictions[predictions["predictor"] == predictor]
+        present = _training_sets_of(own, predictor)
+        for (dataset, scheme), part in groups(own, ["dataset", "scheme"]):
+            ratio = test_to_train[dataset, scheme] if isinstance(test_to_train, Mapping) else test_to_train
+            for method, reference in contrasts:
+                if {method, reference} <= present:
+                    # The names of Table 2 are in the seed: with them intervals stay those of earlier tables.
+                    own_seed = derive_seed(seed, predictor, method, reference)
+                    own_seed = derive_seed(own_seed, dataset, scheme, "F_GF", "F")
+                    row = contrast(part, (method, reference), TRAINING_SETS, ratio, own_seed, replicates)
+                    rows.append({"dataset": dataset, "scheme": scheme, "predictor": predictor, **row})
+    return decided(pd.DataFrame(rows, columns=list(COLUMNS)))
 
 
 def refuse_other_test_rows(predictions: pd.DataFrame, splits: Iterable[Mapping[str, Any]]) -> None:
@@ -170,31 +155,3 @@ def _training_sets_of(part: pd.DataFrame, predictor: str) -> set[str]:
             f"{predictor}: only some datasets have runs on {', '.join(sorted(anywhere - everywhere))}"
         )
     return everywhere
-
-
-def _compared(
-    part: pd.DataFrame,
-    method: str,
-    reference: str,
-    predictor: str,
-    seed: int,
-    test_to_train: float | Mapping[tuple[str, str], float],
-    replicates: int,
-) -> pd.DataFrame:
-    """Return the contrast of one pair, by the statistics of Table 2.
-
-    `paired_contrasts` knows the names of Table 2 only, so the pair goes through it as F+G_F against F.
-    """
-    names = {method: "F_GF", reference: "F"}
-    pair = part[part["training_set"].isin(names)]
-    contrast = paired_contrasts(
-        pair.assign(training_set=pair["training_set"].map(names)),
-        seed=derive_seed(seed, predictor, method, reference),
-        test_to_train=test_to_train,
-        predictors=[predictor],
-        contrasts=[("F_GF", "F")],
-        replicates=replicates,
-    )
-    return contrast.assign(
-        contrast=f"{TRAINING_SETS[method]} − {TRAINING_SETS[reference]}", method=method, reference=reference
-    )

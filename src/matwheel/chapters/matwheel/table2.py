@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import pandas as pd
 
 from matwheel.core.table_rows import named_rows
@@ -37,17 +39,7 @@ def table2(
     unknown = sorted(set(scores["training_set"]) - set(TRAINING_SETS))
     if unknown:
         raise ValueError(f"unknown training sets {', '.join(unknown)}; known are {', '.join(TRAINING_SETS)}")
-    keys = ["dataset", "scheme", "predictor", "training_set"]
-    table = (
-        scores.groupby(keys, sort=True)
-        .agg(
-            mae_mean=("mae", "mean"),
-            mae_std=("mae", "std"),  # pandas divides by n − 1
-            runs=("mae", "size"),
-            skill=("skill", "mean"),
-        )
-        .reset_index()
-    )
+    table = mean_scores(scores)
     names = zip(table["predictor"], table["training_set"], strict=True)
     table.insert(4, "method", [method_name(predictor, name, main_predictor) for predictor, name in names])
     table["published_mean"] = float("nan")
@@ -60,13 +52,35 @@ def table2(
             table[column] = shown.where(table["predictor"].to_numpy() == main_predictor).astype(float)
     predictors = [main_predictor, *(name for name in BASELINES if name != main_predictor)]
     predictors += sorted(set(table["predictor"]) - set(predictors))
-    rank = pd.DataFrame(
-        {
-            "dataset": table["dataset"],
-            "scheme": table["scheme"],
-            "predictor": table["predictor"].map(predictors.index),
-            "training_set": table["training_set"].map(list(TRAINING_SETS).index),
-        }
+    return in_order(table, predictors, TRAINING_SETS)
+
+
+def mean_scores(scores: pd.DataFrame, **further: tuple[str, str]) -> pd.DataFrame:
+    """Return the scores of `run_scores` averaged over the runs of each training set.
+
+    Args:
+        scores: rows of `run_scores`.
+        further: columns in front of the others → (column, aggregation).
+
+    Returns:
+        Columns dataset, scheme, predictor, training_set, those of `further`, mae_mean, mae_std (n − 1 in the
+        denominator), runs, skill.
+    """
+    figures = {
+        "mae_mean": ("mae", "mean"),
+        "mae_std": ("mae", "std"),
+        "runs": ("mae", "size"),
+        "skill": ("skill", "mean"),
+    }
+    keys = ["dataset", "scheme", "predictor", "training_set"]
+    return scores.groupby(keys, sort=True).agg(**further, **figures).reset_index()
+
+
+def in_order(table: pd.DataFrame, predictors: Sequence[str], training_sets: Iterable[str]) -> pd.DataFrame:
+    """Return rows by dataset and scheme, predictors and training sets in the given order."""
+    rank = table[["dataset", "scheme"]].assign(
+        predictor=table["predictor"].map(list(predictors).index),
+        training_set=table["training_set"].map(list(training_sets).index),
     )
     order = rank.sort_values(list(rank.columns), kind="stable").index
     return table.loc[order].reset_index(drop=True)
