@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from matwheel.compositions.formulas import element_counts
 from matwheel.crystals.table import crystals_of_table, read_table, write_table
 from matwheel.datasets.sources import SourceBytes, read_wheel_member
 from matwheel.hull.elemental_references import (
@@ -39,7 +40,6 @@ from matwheel.hull.hull import ReferenceHull, potential_phases
 from matwheel.hull.reference_phases import (
     PHASE_ARCHIVE,
     carried_anion_rule,
-    element_counts,
     formula_of,
     mirror_frame,
     phases_of_archive,

@@ -34,6 +34,7 @@ MATGAN_ELEMENTS: tuple[str, ...] = tuple(symbol for symbol in ELEMENTS if symbol
 LARGEST_AMOUNT = 10_000
 """Most atoms of one element in a formula; above it a formula is taken for a mistake."""
 
+_PLACES = {symbol: place for place, symbol in enumerate(ELEMENTS)}
 _MARKS = "·*•⋅∙∗‧・"
 """Characters that part the formulas of a hydrate or of another compound of several, CuSO4·5H2O."""
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
@@ -138,6 +139,19 @@ def formula_counts(
         more = f" ({others} more rows cannot be read)" if others else ""
         raise InputError(f"{source}, row {row + 1}: {complaint}; correct or remove the row{more}")
     return parsed.counts
+
+
+def element_counts(formula: str) -> dict[str, int]:
+    """Return the atoms of each element in one formula, e.g. 'Ag3 S1 Br' or 'Ca(OH)2'.
+
+    Raises:
+        InputError: an unreadable formula.
+    """
+    try:
+        atoms = _atoms(formula, _PLACES)
+    except _NoFormula as fault:
+        raise InputError(f"no formula: {fault}") from None
+    return {ELEMENTS[place]: count for place, count in reversed(atoms.items())}
 
 
 def reduce_counts(counts: NDArray[Counts]) -> NDArray[Counts]:

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from matwheel.compositions.formulas import element_counts
 from matwheel.core.settings import NotNegative, WrongSetting, settings
 from matwheel.core.table_rows import records
 from matwheel.crystals.crystal import Crystal
@@ -33,7 +34,6 @@ from matwheel.hull.elemental_references import elements_without_reference, forma
 from matwheel.hull.energy_corrections import ANION_RULE, corrected_energy
 from matwheel.hull.reference_phases import (
     PHASE_COLUMNS,
-    element_counts,
     formula_of,
     subsystems,
     system_of,

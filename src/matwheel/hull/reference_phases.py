@@ -12,18 +12,16 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import reduce
 from itertools import combinations
-from math import gcd
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from matwheel.compositions.formulas import element_counts, reduced
 from matwheel.core.progress import Log, Progress, log_to_stderr
 from matwheel.core.table_rows import named_rows
 from matwheel.crystals.reader import read_crystal
-from matwheel.crystals.species import is_element
 from matwheel.datasets.sources import DatasetError, SourceBytes, WheelFile, find_mirror_file, read_file
 from matwheel.hull.energy_corrections import (
     ANION_RULE,
@@ -47,45 +45,19 @@ MIRROR_TABLES = (
 """Tables of Materials Project crystals that a mirror folder may hold."""
 PHASE_COLUMNS = ("id", "formula", "system", "formation_energy_ev_per_atom", "source")
 
-_ELEMENT_COUNT = re.compile(r"([A-Z][a-z]?)([0-9.]*)")
 _CIF_FORMULA = re.compile(r"_chemical_formula_sum\s+'?([^'\n]+)'?")
 MOST_SUBSET_ELEMENTS = 12
 
 
-def element_counts(formula: str) -> dict[str, int]:
-    """Return the atoms of each element in a formula without brackets, e.g. 'Ag3 S1 Br' or 'Ag3SBr'.
-
-    Raises:
-        ValueError: not such a formula, fractional counts or none of an element, or no element.
-    """
-    compact = formula.replace(" ", "")
-    counts: dict[str, int] = {}
-    position = 0
-    for match in _ELEMENT_COUNT.finditer(compact):
-        if match.start() != position:
-            break
-        position = match.end()
-        amount = float(match.group(2) or 1)
-        if amount != int(amount):
-            raise ValueError(f"formula {formula!r} has fractional counts")
-        if not amount or not is_element(match.group(1)):
-            raise ValueError(f"formula {formula!r}: {match.group()!r} is no amount of an element")
-        counts[match.group(1)] = counts.get(match.group(1), 0) + int(amount)
-    if not counts or position != len(compact):
-        raise ValueError(f"formula {formula!r} cannot be read")
-    return counts
-
-
 def reduced_counts(counts: Mapping[str, int]) -> dict[str, int]:
     """Return counts divided by their greatest common divisor, sorted by symbol."""
-    divisor = reduce(gcd, counts.values())
-    return {symbol: counts[symbol] // divisor for symbol in sorted(counts)}
+    return dict(sorted(reduced(counts).items()))
 
 
 def formula_of(counts: Mapping[str, int]) -> str:
     """Return the reduced formula with elements in alphabetical order, e.g. 'Ag3BrS'; the key of phases."""
-    reduced = reduced_counts(counts)
-    return "".join(f"{symbol}{count if count > 1 else ''}" for symbol, count in reduced.items())
+    shown = reduced_counts(counts).items()
+    return "".join(f"{symbol}{count if count > 1 else ''}" for symbol, count in shown)
 
 
 def system_of(elements: Iterable[str]) -> str:

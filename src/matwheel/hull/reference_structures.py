@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from matwheel.compositions.formulas import element_counts
 from matwheel.core.progress import Log, Progress, log_to_stderr
 from matwheel.core.table_rows import named_rows
 from matwheel.crystals.crystal import Crystal, UnreadableCrystal, from_structure
@@ -37,7 +38,6 @@ from matwheel.datasets.sources import (
 )
 from matwheel.hull.reference_phases import (
     MOST_SUBSET_ELEMENTS,
-    element_counts,
     mirror_frame,
     subsystems,
 )

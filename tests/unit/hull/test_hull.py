@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from matwheel.compositions.formulas import element_counts
 from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.table import crystal_table
 from matwheel.hull.hull import (
@@ -16,7 +17,7 @@ from matwheel.hull.hull import (
     potential_phases,
 )
 from matwheel.hull.hull_sensitivity import OTHER_CHOICES, hull_sensitivity
-from matwheel.hull.reference_phases import PHASE_COLUMNS, element_counts, formula_of, system_of
+from matwheel.hull.reference_phases import PHASE_COLUMNS, formula_of, system_of
 from matwheel.potentials.potentials import PotentialCard
 from matwheel.verdicts import verdict_table
 
