@@ -279,12 +279,8 @@ def e_above_hull_table(
             absent = _competitors_without_structure(dft, potential_hull, counts)
         except Exception as error:  # one crystal never ends the batch
             reason = f"{type(error).__name__}: {error}"
-            formation, dft, own, absent = (
-                nan,
-                HullResult(nan, reason=reason),
-                HullResult(nan, reason=reason),
-                (),
-            )
+            formation, absent = nan, ()
+            dft = own = HullResult(nan, reason=reason)
         shown = nan if card.energy_kind == ARBITRARY else formation
         dimensionality = _dimensionality(crystal, vacuum_angstrom)
         rows.append((crystal.id, dimensionality, shown, *_cells(dft), *_cells(own, absent), reason))

@@ -107,7 +107,6 @@ def reference_structures(
     known: Sequence[pd.DataFrame] = (),
     reads: Sequence[SourceBytes] = (),
     *,
-    largest_e_above_hull_ev_per_atom: float = LARGEST_E_ABOVE_HULL_EV_PER_ATOM,
     largest_atoms: int = LARGEST_REFERENCE_ATOMS,
     log: Log = log_to_stderr,
 ) -> pd.DataFrame:
@@ -123,7 +122,6 @@ def reference_structures(
         reads: tables of the mirror (`read_mirror_tables`) or of matminer's archive
             (`read_structure_archive`). Of a material that occurs twice the first is taken, `known` before
             `reads`.
-        largest_e_above_hull_ev_per_atom: by the table's own figure, where it has one.
         largest_atoms: larger cells are left out.
         log: receives which structures cannot be read.
 
@@ -140,7 +138,7 @@ def reference_structures(
     for source, row in _materials(known, reads):
         if row.elements not in wanted or row.id in found or row.atoms > largest_atoms:
             continue
-        if len(row.elements) > 1 and row.e_above_hull > largest_e_above_hull_ev_per_atom:
+        if len(row.elements) > 1 and row.e_above_hull > LARGEST_E_ABOVE_HULL_EV_PER_ATOM:
             continue
         try:
             crystal = row.parse()

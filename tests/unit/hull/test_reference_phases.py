@@ -165,7 +165,7 @@ def test_the_archive_is_moved_to_mp2020():
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("formula,energy\nNaCl,1\n", "'target' is missing"), ("formula,target\nNa(Cl)2,1\n", "row 1")],
+    [("formula,energy\nNaCl,1\n", "'target' is missing"), ("formula,target\nNa(Cl2,1\n", "row 1")],
 )
 def test_another_table_than_the_archive_is_refused(text, words):
     with pytest.raises(DatasetError, match=words):
