@@ -19,7 +19,7 @@ from matwheel.potentials.potentials import POTENTIALS, make_calculator, potentia
 from matwheel.potentials.relaxation import RelaxationSettings, relax, relaxation_verdicts
 from matwheel.screening.composition_validity import composition_verdicts
 from matwheel.screening.novelty import novel_relaxed_verdicts, novelty_verdicts
-from matwheel.screening.reference_sets import reference_of_crystals, reference_of_formulas
+from matwheel.screening.reference_sets import reference_of_formulas, reference_of_table
 from matwheel.screening.structure_validity import structure_verdicts
 from matwheel.screening.symmetry import symmetry_verdicts
 from matwheel.screening.uniqueness import unique_relaxed_verdicts, unique_verdicts, uniqueness
@@ -161,7 +161,7 @@ def planted(tmp_path_factory, poly_crystals):
     eligible = survivors(pd.concat(tables), ids, FUNNEL[:4])
     tables.append(verdict_table(unique_verdicts(uniqueness(crystals), eligible)))
     for reference in (
-        learned := reference_of_crystals("training", training, "poly40 and an alloy"),
+        learned := reference_of_table("training", crystal_table(training), "poly40 and an alloy"),
         reference_of_formulas("formula", ["SrTiO3", "K1 Cl1"], "by hand"),
     ):
         tables.append(verdict_table(novelty_verdicts(crystals, reference)))

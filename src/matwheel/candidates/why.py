@@ -40,7 +40,6 @@ def history(
     extras: Mapping[str, str] | None = None,
     *,
     screens: Sequence[str] | None = None,
-    not_done: Mapping[str, str] | None = None,
 ) -> str:
     """Return what is known of a candidate and what each screen said of it.
 
@@ -51,7 +50,6 @@ def history(
             generation_seed where it has them).
         extras: further lines of the head, label → text.
         screens: the screens that decide, in funnel order; the default is `deciding_screens` of the table.
-        not_done: screen → why it was not run on this candidate.
 
     Returns:
         Lines of text: head, overall verdict, then every screen with its mark (✓ pass, ✗ fail, ? undecided,
@@ -76,9 +74,7 @@ def history(
     for screen in known:
         row = judged.get(screen)
         if row is None:
-            left_out.append(
-                (screen, (not_done or {}).get(screen) or ended or "left out by a budget or not run yet")
-            )
+            left_out.append((screen, ended or "left out by a budget or not run yet"))
             continue
         lines += _not_done(left_out)
         left_out = []

@@ -44,26 +44,23 @@ def magpie_features_of_counts(
 
 
 def element_fractions(
-    counts: NDArray[np.integer],
-    elements: Sequence[str] = MATGAN_ELEMENTS,
-    columns: Sequence[str] = ELEMNET_ELEMENTS,
+    counts: NDArray[np.integer], elements: Sequence[str] = MATGAN_ELEMENTS
 ) -> NDArray[np.float32]:
-    """Return the share of each element in the atoms of each composition.
+    """Return the share of each of `ELEMNET_ELEMENTS` in the atoms of each composition.
 
     Args:
         counts: atoms of each element, shape (n, k).
         elements: the k symbols of the columns of `counts`.
-        columns: the symbols of the columns of the result; by default those of ElemNet.
 
     Returns:
-        Shape (n, len(columns)), each row of sum 1.
+        Shape (n, len(ELEMNET_ELEMENTS)), each row of sum 1.
 
     Raises:
-        InputError: as `magpie_features_of_counts`, or atoms of an element that is not in `columns`.
+        InputError: as `magpie_features_of_counts`, or atoms of an element that is not among them.
     """
     counts = checked_counts(counts, elements)
-    place = {symbol: column for column, symbol in enumerate(columns)}
-    fractions = np.zeros((len(counts), len(columns)), dtype=np.float32)
+    place = {symbol: column for column, symbol in enumerate(ELEMNET_ELEMENTS)}
+    fractions = np.zeros((len(counts), len(ELEMNET_ELEMENTS)), dtype=np.float32)
     total = counts.sum(axis=1, dtype=np.float64)
     for column, symbol in enumerate(elements):
         if symbol in place:
@@ -71,8 +68,8 @@ def element_fractions(
         elif counts[:, column].any():
             row = int(np.argmax(counts[:, column] > 0))
             raise InputError(
-                f"composition {row + 1} holds {symbol}, which is none of the {len(columns)} elements of the "
-                "model; leave the row out"
+                f"composition {row + 1} holds {symbol}, which is none of the {len(ELEMNET_ELEMENTS)} "
+                "elements of the model; leave the row out"
             )
     return fractions
 

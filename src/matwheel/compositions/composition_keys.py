@@ -21,12 +21,10 @@ class ReducedKeys(NamedTuple):
     Attributes:
         keys: uint64, shape (n, 2); equal for compositions that reduce to the same one.
         n_elements: number of elements, shape (n,).
-        element_rows: number of rows that hold each element, shape (elements,).
     """
 
     keys: NDArray[np.uint64]
     n_elements: NDArray[np.int64]
-    element_rows: NDArray[np.int64]
 
 
 def reduced_keys(counts: NDArray[np.integer], elements: Sequence[str]) -> ReducedKeys:
@@ -62,7 +60,7 @@ def reduced_keys(counts: NDArray[np.integer], elements: Sequence[str]) -> Reduce
         )
     keys = np.zeros((len(counts), 2), dtype=np.uint64)
     keys[filled] = np.bitwise_xor.reduceat(_words(tuple(elements))[columns, reduced], starts)
-    return ReducedKeys(keys, sizes, np.bincount(columns, minlength=len(elements)))
+    return ReducedKeys(keys, sizes)
 
 
 class KeyIndex:

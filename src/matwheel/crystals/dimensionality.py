@@ -75,12 +75,10 @@ class LayerGeometry:
     Attributes:
         area_angstrom2: of the cell in the plane.
         thickness_angstrom: between the centres of the outermost atoms.
-        height_angstrom: thickness and vacuum: distance of one layer to its image.
     """
 
     area_angstrom2: float
     thickness_angstrom: float
-    height_angstrom: float
 
     @property
     def filled_volume_angstrom3(self) -> float:
@@ -137,7 +135,7 @@ def layer_geometry(crystal: Crystal, gap_angstrom: float = VACUUM_ANGSTROM) -> L
         return None
     height = 1 / float(np.linalg.norm(np.linalg.inv(crystal.lattice) @ found.miller[0]))
     thickness = float(np.ptp(_heights(crystal, found.miller[0]))) * height
-    return LayerGeometry(crystal.volume_angstrom3 / height, thickness, height)
+    return LayerGeometry(crystal.volume_angstrom3 / height, thickness)
 
 
 def filled_volume_angstrom3(crystal: Crystal, gap_angstrom: float = VACUUM_ANGSTROM) -> float:

@@ -107,16 +107,14 @@ def best_small(
     return affordable[:n]
 
 
-def symmetric_minima(
-    crystals: Sequence[Crystal], calculator: Calculator, settings: PhononSettings | None = None
-) -> list[Crystal]:
+def symmetric_minima(crystals: Sequence[Crystal], calculator: Calculator) -> list[Crystal]:
     """Return the potential's minima of relaxed crystals as idealised primitive cells, in the given order.
 
     A relaxation to ordinary forces leaves a symmetric crystal without exact symmetry, which costs DFT up to
     ten times as many k-points and displacements. The tolerances and the limit of the forces are those of the
     phonons. A crystal for which this fails is returned as it is.
     """
-    settings = settings or PhononSettings()
+    settings = PhononSettings()
     minima = []
     for crystal in crystals:
         try:

@@ -198,7 +198,7 @@ def leakage_cards(audit: pd.DataFrame, titles: Mapping[str, str]) -> list[Card]:
     return cards
 
 
-def composition_cards(table: pd.DataFrame, model: str = "matgan") -> list[Card]:
+def composition_cards(table: pd.DataFrame) -> list[Card]:
     """Show the held-out recovery of the GAN beside that of the null generator that finds most.
 
     Every generator is trained once on one division of the formulas, so that nothing is said of which is
@@ -206,12 +206,11 @@ def composition_cards(table: pd.DataFrame, model: str = "matgan") -> list[Card]:
 
     Args:
         table: Table 1 of the chapter, one row per formula set and generator.
-        model: name of the GAN among the generators.
     """
     cards = []
     for formula_set, part in table.groupby("formula_set", sort=False):
-        own = part[part["generator"] == model].iloc[0]
-        nulls = part[part["generator"] != model]
+        own = part[part["generator"] == "matgan"].iloc[0]
+        nulls = part[part["generator"] != "matgan"]
         if not len(nulls):
             continue
         most = nulls.iloc[int(nulls["held_out_recovery"].argmax())]

@@ -12,7 +12,13 @@ from matwheel.core.table_rows import named_rows
 from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.table import reduced_formula
 from matwheel.screening.reference_sets import FORMULAS, ReferenceSet
-from matwheel.screening.uniqueness import MATCHER, comparable, matcher_version, same_structure
+from matwheel.screening.uniqueness import (
+    MATCHER,
+    comparable,
+    formulas_and_errors,
+    matcher_version,
+    same_structure,
+)
 from matwheel.verdicts import ERROR, FAIL, PASS, UNDECIDED, Verdict
 
 SCREEN_PREFIX = "novel_"
@@ -33,14 +39,7 @@ def novelty(crystals: Sequence[Crystal], training: Sequence[Crystal], *, process
         Columns id, formula_novel (bool), structure_novel (bool), known_as (id of the first equal training
         crystal, empty where novel), comparable (bool), error, in the given order.
     """
-    formulas, errors = [], []
-    for crystal in crystals:
-        try:
-            formulas.append(reduced_formula(crystal))
-            errors.append("")
-        except Exception as error:  # a broken crystal is a result, not the end of the batch
-            formulas.append("")
-            errors.append(f"{type(error).__name__}: {error}")
+    formulas, errors = formulas_and_errors(crystals)
     members: dict[str, list[int]] = defaultdict(list)
     for i, (formula, fault) in enumerate(zip(formulas, errors, strict=True)):
         if not fault:
@@ -117,13 +116,8 @@ def novel_relaxed_verdicts(
 def _structure_verdicts(
     crystals: Sequence[Crystal], reference: ReferenceSet, screen: str, words: str, processes: int
 ) -> list[Verdict]:
-    wanted = set()
-    for crystal in crystals:
-        try:
-            wanted.add(reduced_formula(crystal))
-        except Exception:  # `novelty` says what is wrong with it
-            continue
-    table = novelty(crystals, reference.crystals_of(wanted), processes=processes)
+    formulas, _ = formulas_and_errors(crystals)  # `novelty` says what is wrong with those without
+    table = novelty(crystals, reference.crystals_of(formulas), processes=processes)
     verdicts = []
     for row in named_rows(table):
         if row.known_as:

@@ -101,11 +101,6 @@ def reference_of_table(
     return ReferenceSet(name, STRUCTURES, digest.hexdigest(), source, frozenset(table["formula"]), table)
 
 
-def reference_of_crystals(name: str, crystals: Sequence[Crystal], source: str) -> ReferenceSet:
-    """Return a set of structures from crystals in memory."""
-    return reference_of_table(name, table_without_space_groups(crystals), source)
-
-
 def reference_of_formulas(name: str, formulas: Iterable[str], source: str) -> ReferenceSet:
     """Return a set of formulas, as `parse_formulas` reads them, e.g. 'Ca1 Ti1 O3'.
 
@@ -130,8 +125,8 @@ def reference_of_formulas(name: str, formulas: Iterable[str], source: str) -> Re
     return ReferenceSet(name, FORMULAS, digest, source, frozenset(reduced))
 
 
-def formulas_of_csv(content: bytes, origin: str, column: str = "formula") -> list[str]:
-    """Return the formulas in one column of a CSV file, compressed by gzip or not.
+def formulas_of_csv(content: bytes, origin: str) -> list[str]:
+    """Return the formulas in the column `formula` of a CSV file, compressed by gzip or not.
 
     Cells stay text: 'NaN' is sodium nitride, not a missing number.
 
@@ -143,12 +138,12 @@ def formulas_of_csv(content: bytes, origin: str, column: str = "formula") -> lis
             content = gzip.decompress(content)
         except (OSError, EOFError, zlib.error) as error:
             raise InputError(f"{origin}: damaged gzip file ({error}); copy or make it again") from error
-    table = read_text_table(content, origin, names=[column])
-    found = column_named(table.columns, [column], asked=None, origin=origin, what="formulas")
+    table = read_text_table(content, origin, names=["formula"])
+    found = column_named(table.columns, ["formula"], asked=None, origin=origin, what="formulas")
     if found is None:
-        raise InputError(f"{origin}: no column {column!r}; it has {', '.join(table.columns)}")
+        raise InputError(f"{origin}: no column 'formula'; it has {', '.join(table.columns)}")
     formulas = [row.get(found, "").strip() for row in table.rows]
-    faults = {place: f"has no {column}" for place, formula in enumerate(formulas) if not formula}
+    faults = {place: "has no formula" for place, formula in enumerate(formulas) if not formula}
     if faults | table.faults:
         raise InputError(named_faults(origin, faults | table.faults, table.lines))
     return formulas

@@ -79,12 +79,7 @@ class StructureSettings:
     vacuum_angstrom: VacuumGap = VACUUM_ANGSTROM
 
 
-def structure_validity(
-    crystals: Sequence[Crystal],
-    *,
-    minimum_distance_angstrom: float = MINIMUM_DISTANCE_ANGSTROM,
-    minimum_volume_angstrom3: float = MINIMUM_VOLUME_ANGSTROM3,
-) -> pd.DataFrame:
+def structure_validity(crystals: Sequence[Crystal]) -> pd.DataFrame:
     """Judge the geometry of each crystal by the criterion of CDVAE.
 
     Returns:
@@ -95,13 +90,13 @@ def structure_validity(
     for crystal in crystals:
         distance, volume = nan, nan
         try:
-            fault = _cell_fault(crystal, minimum_volume_angstrom3)
+            fault = _cell_fault(crystal, MINIMUM_VOLUME_ANGSTROM3)
             if crystal.species and _is_finite(crystal):
                 volume = crystal.volume_angstrom3
             reason = fault.reason if fault else ""
             if not fault:
                 distance = minimum_distance(crystal.lattice, crystal.frac_coords)
-                close = not distance >= minimum_distance_angstrom
+                close = not distance >= MINIMUM_DISTANCE_ANGSTROM
                 reason = f"atoms {distance:.3g} Å apart" if close else ""
         except Exception as error:  # one strange cell must not end the batch
             reason = f"error: {type(error).__name__}: {error}"

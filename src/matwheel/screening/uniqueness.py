@@ -70,21 +70,13 @@ class ComparableCrystal:
     error: str = ""
 
 
-def comparable(
-    crystals: Sequence[Crystal], formulas: frozenset[str] | None = None
-) -> list[ComparableCrystal]:
-    """Reduce each crystal for comparison, in order; a crystal that cannot be reduced carries its error.
-
-    With `formulas`, crystals of other formulas keep only their formula, as nothing will ask for their cell.
-    """
+def comparable(crystals: Sequence[Crystal]) -> list[ComparableCrystal]:
+    """Reduce each crystal for comparison, in order; a crystal that cannot be reduced carries its error."""
     result = []
     for crystal in crystals:
         formula = ""
         try:
             formula = reduced_formula(crystal)
-            if formulas is not None and formula not in formulas:
-                result.append(ComparableCrystal(crystal.id, formula, None, "not reduced"))
-                continue
             _check_cell(crystal)
             primitive = to_structure(crystal).get_primitive_structure()
             reduced = primitive.get_reduced_structure("niggli")
@@ -94,6 +86,20 @@ def comparable(
         except Exception as error:  # a broken cell is a result, not the end of the batch
             result.append(ComparableCrystal(crystal.id, formula, None, f"{type(error).__name__}: {error}"))
     return result
+
+
+def formulas_and_errors(crystals: Sequence[Crystal]) -> tuple[list[str], list[str]]:
+    """Return the reduced formula of each crystal, empty where it has none, and why that is."""
+    formulas, errors = [], []
+    for crystal in crystals:
+        formula, error = "", ""
+        try:
+            formula = reduced_formula(crystal)
+        except Exception as problem:  # a broken crystal is a result, not the end of the batch
+            error = f"{type(problem).__name__}: {problem}"
+        formulas.append(formula)
+        errors.append(error)
+    return formulas, errors
 
 
 def same_structure(one: ComparableCrystal, other: ComparableCrystal) -> bool:
@@ -136,14 +142,7 @@ def uniqueness(
         Columns id, formula, group (the smallest id of its group), first_of_group (bool), comparable (bool),
         error (empty, the reason, or "comparison limit"), in the given order.
     """
-    formulas, errors = [], []
-    for crystal in crystals:
-        try:
-            formulas.append(reduced_formula(crystal))
-            errors.append("")
-        except Exception as error:
-            formulas.append("")
-            errors.append(f"{type(error).__name__}: {error}")
+    formulas, errors = formulas_and_errors(crystals)
     order = sorted(range(len(crystals)), key=lambda i: (formulas[i], crystals[i].id, i))
     buckets: dict[str, list[int]] = defaultdict(list)
     for i in order:

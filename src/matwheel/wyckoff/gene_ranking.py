@@ -40,23 +40,23 @@ def best_realisation(energies_ev_per_atom: ArrayLike) -> int | None:
 def rank_realisations(
     realisations: Mapping[str, Sequence[Crystal]],
     calculator: Calculator,
-    limits: RelaxationSettings | None = None,
     log: Log = log_to_stderr,
 ) -> pd.DataFrame:
     """Return one energy of every realisation, and which one is the best of its gene.
 
+    A realisation beyond the limits of a relaxation, as when atoms fall into a hole of the potential, is never
+    chosen.
+
     Args:
         realisations: crystals by candidate id.
         calculator: of `matwheel.potentials.potentials.make_calculator`.
-        limits: of forces and energies; a realisation beyond them, as when atoms fall into a hole of the
-            potential, is never chosen.
 
     Returns:
         Columns: id, realisation (place in the list), energy_ev_per_atom,
         largest_force_ev_per_angstrom, problem (why it cannot be chosen, else empty), chosen.
         NaN where the potential raised an error.
     """
-    limits = limits or RelaxationSettings()
+    limits = RelaxationSettings()
     progress = Progress("realisations of genes", len(realisations), log)
     rows: list[dict[str, object]] = []
     for done, (candidate, crystals) in enumerate(realisations.items(), start=1):

@@ -57,14 +57,14 @@ class LatticeShapes:
         return self.parameters[rows[np.argsort(away, kind="stable")[:_NEAREST_SHAPES]]]
 
 
-def lattice_shapes(crystals: Iterable[Crystal], symprec_angstrom: float = SYMPREC_ANGSTROM) -> LatticeShapes:
+def lattice_shapes(crystals: Iterable[Crystal]) -> LatticeShapes:
     """Return the shapes of crystals in the standard setting of spglib (280 per second).
 
     Crystals in which spglib finds no symmetry are left out.
     """
     groups, atoms, parameters = [], [], []
     for crystal in crystals:
-        dataset = symmetry_dataset(crystal, symprec_angstrom)
+        dataset = symmetry_dataset(crystal, SYMPREC_ANGSTROM)
         if dataset is not None:
             groups.append(int(dataset.number))
             atoms.append(len(dataset.std_types))

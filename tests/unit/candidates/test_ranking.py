@@ -13,8 +13,9 @@ from matwheel.candidates.ranking import (
     ranked,
 )
 from matwheel.crystals.crystal import Crystal
+from matwheel.crystals.table import crystal_table
 from matwheel.screening.novelty import novel_relaxed_verdicts, novelty_verdicts
-from matwheel.screening.reference_sets import reference_of_crystals, reference_of_formulas
+from matwheel.screening.reference_sets import reference_of_formulas, reference_of_table
 from matwheel.verdicts import Verdict, verdict_table
 
 SCREENS = ["structure", "unique", "relaxation", "unique_relaxed", "hull_dft", "phonons"]
@@ -184,7 +185,7 @@ def test_a_known_candidate_names_what_it_is_known_as():
 
     salt, near, other = rock_salt("a", "Na", 5.64), rock_salt("b", "Na", 9.5), rock_salt("c", "K", 6.3)
     near = Crystal("b", near.species, np.diag([4.0, 4.0, 9.0]), near.frac_coords)
-    structures = reference_of_crystals("mp", [rock_salt("mp-22862", "Na", 5.6)], "here")
+    structures = reference_of_table("mp", crystal_table([rock_salt("mp-22862", "Na", 5.6)]), "here")
     verdicts = [
         *novelty_verdicts([salt, near, other], structures),
         *novelty_verdicts([salt, near, other], reference_of_formulas("formula", ["NaCl"], "here")),

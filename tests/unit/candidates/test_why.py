@@ -71,11 +71,9 @@ def test_what_was_not_done_says_why():
     last = "charge neutrality, novel formula, relaxation, unique relaxed, novel relaxed, hull dft,"
     end = f"· not done            {last}\n{'':24}hull potential, hull, phonons: structure rejected it\n"
     assert text.endswith(end)
-    text = history("made-00003", TABLE, not_done={"relaxation": "not among the 300 that were drawn"})
-    assert "· not done            relaxation: not among the 300 that were drawn" in text
-    assert (
-        "· not done            charge neutrality, novel formula: left out by a budget or not run yet" in text
-    )
+    text = " ".join(history("made-00003", TABLE).split())
+    assert "· not done charge neutrality, novel formula, relaxation" in text
+    assert "left out by a budget or not run yet" in text
     assert "REJECTED: phonons: unstable at R" in text and "-2.1 < -0.1 THz; unstable at R" in text
 
 

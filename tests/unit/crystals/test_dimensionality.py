@@ -94,7 +94,6 @@ def test_layer_that_crosses_the_cell_wall_is_put_together() -> None:
     assert np.ptp(cell.frac_coords[:, 2]) * 25 == pytest.approx(1.0)
     assert layer_geometry(crystal, 5.0).thickness_angstrom == pytest.approx(1.0)
     assert layer_geometry(crystal, 5.0).area_angstrom2 == pytest.approx(9.3)
-    assert layer_geometry(crystal, 5.0).height_angstrom == pytest.approx(25.0)
 
 
 def test_layer_with_a_long_plane_cell_is_no_crystal() -> None:

@@ -18,7 +18,6 @@ from matwheel.screening.novelty import novel_relaxed_verdicts, novelty, novelty_
 from matwheel.screening.reference_sets import (
     formulas_of_csv,
     mp_mirror_table,
-    reference_of_crystals,
     reference_of_formulas,
     reference_of_table,
 )
@@ -73,7 +72,7 @@ def test_a_crystal_in_disguise_is_a_copy_and_is_known(jarvis_crystals, poly_crys
     groups = uniqueness(originals).set_index("id")["group"]
     for original, copy in zip(originals, copies, strict=True):
         assert table.loc[copy.id, "group"] == groups[original.id]
-    reference = reference_of_crystals("training", originals, "test data")
+    reference = reference_of_table("training", crystal_table(originals), "test data")
     for verdict in novelty_verdicts(copies, reference):
         assert verdict.verdict == FAIL and verdict.screen == "novel_training"
         assert verdict.reason.endswith(" of training")
@@ -125,7 +124,7 @@ def test_of_crystals_that_relaxed_to_one_structure_the_lowest_passes_in_any_orde
 
 
 def test_what_relaxed_to_a_known_crystal_names_it():
-    reference = reference_of_crystals("training", [salt("mp-22862")], "test data")
+    reference = reference_of_table("training", crystal_table([salt("mp-22862")]), "test data")
     verdicts = novel_relaxed_verdicts([salt("a", 5.7), caesium("b"), salt("c", 6.6, ("K", "Br"))], reference)
     assert {verdict.screen for verdict in verdicts} == {"novel_relaxed"}
     assert verdicts_of(verdicts) == {
@@ -197,7 +196,7 @@ def test_a_pair_of_cells_that_would_take_minutes_is_refused_at_once():
     assert table["error"].str.contains("ComparisonTooLarge").tolist() == [False, True]
     assert table["comparable"].all()
     assert verdicts_of(unique_verdicts(table))["1"][0] == UNDECIDED
-    reference = reference_of_crystals("training", needles[:1], "test")
+    reference = reference_of_table("training", crystal_table(needles[:1]), "test")
     verdict = novelty_verdicts(needles[1:], reference)[0]
     assert verdict.verdict == UNDECIDED and "0: ComparisonTooLarge" in verdict.reason
 
@@ -217,7 +216,9 @@ def test_broken_crystals_get_verdicts_and_stop_nothing():
         Crystal("empty", (), np.eye(3), np.zeros((0, 3))),
         Crystal("large", ("Na",) * 500, 30 * np.eye(3), np.random.default_rng(0).random((500, 3))),
     ]
-    reference = reference_of_crystals("training", [salt("known"), salt("k", 6.3, ("K", "Cl"))], "test")
+    reference = reference_of_table(
+        "training", crystal_table([salt("known"), salt("k", 6.3, ("K", "Cl"))]), "test"
+    )
     for judged in (unique_verdicts(uniqueness([*broken, salt("new")])),
                    novelty_verdicts([*broken, salt("new")], reference)):  # fmt: skip
         assert [v.verdict for v in judged[:4]] == [ERROR] * 4
@@ -229,7 +230,7 @@ def test_broken_crystals_get_verdicts_and_stop_nothing():
 
 def test_a_broken_reference_crystal_leaves_its_formula_undecided():
     flat = Crystal("flat", ("Na", "Cl"), np.diag([4.0, 4.0, 0.0]), HALF)
-    reference = reference_of_crystals("mp", [flat, caesium("known")], "test")
+    reference = reference_of_table("mp", crystal_table([flat, caesium("known")]), "test")
     found = verdicts_of(
         novelty_verdicts([salt("a"), caesium("b"), salt("c", species=("K", "Br"))], reference)
     )
@@ -274,11 +275,11 @@ def test_hash_of_a_set_is_that_of_its_content(jarvis_crystals):
     crystals = jarvis_crystals[0][:6]
     table = crystal_table(crystals)
     whole = reference_of_table("training", table, "test")
-    assert whole.sha256 == reference_of_crystals("x", crystals[::-1], "").sha256
+    assert whole.sha256 == reference_of_table("x", crystal_table(crystals[::-1]), "").sha256
     part = reference_of_table("training", table, "test", ids=[c.id for c in crystals[:3]])
-    assert part.sha256 == reference_of_crystals("x", crystals[:3], "").sha256 != whole.sha256
+    assert part.sha256 == reference_of_table("x", crystal_table(crystals[:3]), "").sha256 != whole.sha256
     moved = [Crystal(c.id, c.species, c.lattice, c.frac_coords + 1e-6) for c in crystals]
-    assert reference_of_crystals("x", moved, "").sha256 != whole.sha256
+    assert reference_of_table("x", crystal_table(moved), "").sha256 != whole.sha256
     assert [c.id for c in part.crystals_of(set(part.formulas))] == [c.id for c in crystals[:3]]
     assert part.crystals_of({"Xe"}) == []
     formulas = [

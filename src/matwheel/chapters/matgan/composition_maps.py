@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _BANDWIDTH_RULE = 0.9
+_LARGEST_ROWS = 20_000
 
 
 @settings
@@ -138,7 +139,6 @@ def wasserstein_table(
     *,
     seed: int,
     replicates: int = 200,
-    largest_rows: int = 20_000,
 ) -> pd.DataFrame:
     """Return how far the distributions of a property are from that of a reference set.
 
@@ -148,9 +148,8 @@ def wasserstein_table(
     Args:
         values: name of the set → property of its rows, shape (n,).
         reference: the set that the others are compared to.
-        seed: of the thinning and of the bootstrap.
+        seed: of the thinning of sets with more than 20,000 rows, and of the bootstrap.
         replicates: bootstrap replicates, rows of both sets drawn with replacement.
-        largest_rows: sets with more rows are thinned at random before.
 
     Returns:
         One row per set, the reference first: set, rows (all of them), median, quartile_low, quartile_high and
@@ -171,7 +170,7 @@ def wasserstein_table(
         if numbers.ndim != 1 or len(numbers) < 2 or not np.isfinite(numbers).all():
             raise InputError(f"{name}: give at least two finite values, one per row")
         order = np.random.default_rng(derive_seed(seed, "thinning", name)).permutation(len(numbers))
-        thinned[name] = numbers[order[:largest_rows]]
+        thinned[name] = numbers[order[:_LARGEST_ROWS]]
     half = len(thinned[reference]) // 2
     table = []
     for name in (reference, *(name for name in values if name != reference)):

@@ -224,15 +224,6 @@ def evaluate_compositions(
     )
 
 
-def validity_of(
-    counts: NDArray[np.integer],
-    elements: Sequence[str],
-    rules: Mapping[str, CompositionSettings] = RULES,
-) -> tuple[Validity, ...]:
-    """Return the validity of compositions, shape (n, len(elements)), under each rule."""
-    return _Samples([counts], elements).validity(elements, rules)
-
-
 def uniqueness_grid(largest: int) -> list[int]:
     """Return the numbers of samples at which uniqueness is noted: ten per decade, 340,000 and 2,000,000."""
     decades = np.log10(max(largest, 1))
@@ -395,7 +386,7 @@ class _Samples:
             if log is not None:
                 log(f"{self.n} compositions evaluated, {len(index)} distinct")
         self.counts, self.first = np.concatenate(counts), np.concatenate(first)
-        self.keys, self.n_elements, _ = reduced_keys(self.counts, elements)
+        self.keys, self.n_elements = reduced_keys(self.counts, elements)
 
     def distinct_among(self, n: int, chosen: NDArray[np.bool_]) -> int:
         """Return how many of the chosen compositions occur among the first n samples."""

@@ -40,10 +40,10 @@ def prototype_label(crystal: Crystal, symprec_angstrom: float = SYMPREC_ANGSTROM
             return f"{anonymous}_spacegroup{space_group(crystal, symprec_angstrom)}", True
 
 
-def prototype_table(table: pd.DataFrame, symprec_angstrom: float = SYMPREC_ANGSTROM) -> pd.DataFrame:
+def prototype_table(table: pd.DataFrame) -> pd.DataFrame:
     """Return columns id, prototype, fallback of a crystal table, in row order (8 ms per crystal)."""
     crystals: Sequence[Crystal] = crystals_of_table(table)
-    labels = [prototype_label(crystal, symprec_angstrom) for crystal in crystals]
+    labels = [prototype_label(crystal, SYMPREC_ANGSTROM) for crystal in crystals]
     return pd.DataFrame(
         {
             "id": list(table["id"]),
