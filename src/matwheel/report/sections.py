@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -76,10 +76,13 @@ CAPTIONS = {
 
 
 QUESTIONS = {
-    "F_GF": "Does training on generated crystals beside real ones help?",
-    "S_GS": "Does it help where labels are few?",
+    "table2": {
+        "F_GF": "Does training on generated crystals beside real ones help?",
+        "S_GS": "Does it help where labels are few?",
+    },
+    "perturbed": {"F_T": "Do thermal copies of the training crystals help?"},
 }
-"""Training set → what is asked of it in comparison with real rows alone."""
+"""Section → training set → what is asked of it in comparison with real rows alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,44 +223,41 @@ def report_page(
 
 def verdict_cards(files: ReportFiles, sets: Sequence[JudgedSet], options: ReportOptions) -> list[Card]:
     """Return the cards of the verdict, in the order of the sections."""
-    cards: list[Card] = []
-    for path in files.table2_contrasts:
-        for method, question in QUESTIONS.items():
-            cards += training_cards(
-                pd.read_csv(path),
-                options.titles,
-                options.units,
-                question=question,
-                method=method,
-                section="table2",
+    titles, units = options.titles, options.units
+
+    def of_each(paths: Files, make: Callable[[pd.DataFrame], list[Card]]) -> list[Card]:
+        return [card for path in paths for card in make(pd.read_csv(path))]
+
+    def training(table: pd.DataFrame, section: str) -> list[Card]:
+        return [
+            card
+            for method, question in QUESTIONS[section].items()
+            for card in training_cards(
+                table, titles, units, question=question, method=method, section=section
             )
-    for path in files.table2_scores:
-        cards += baseline_cards(pd.read_csv(path), options.titles, options.units)
-    for one in sets:
-        if not one.from_genes:  # of those the yields speak, model and nulls together
-            cards += candidate_cards(one.rates, one.candidates, one.title)
-    for path in files.compositions:
-        cards += composition_cards(pd.read_csv(path))
-    for path in files.gene_yields:
-        cards += gene_cards(pd.read_csv(path))
+        ]
+
     unit = options.drawn_target.rpartition("_")[2].replace("ev", "eV").replace("gpa", "GPa")
-    for path in files.configuration_contrasts:
-        cards += configuration_cards(pd.read_csv(path), options.drawn_target, unit)
-    for path in files.perturbed_contrasts:
-        question = "Do thermal copies of the training crystals help?"
-        cards += training_cards(
-            pd.read_csv(path),
-            options.titles,
-            options.units,
-            question=question,
-            method="F_T",
-            section="perturbed",
-        )
-    for path in files.audits:
-        cards += leakage_cards(pd.read_csv(path), options.titles)
-    for path in files.false_negatives:
-        cards += false_negative_cards(pd.read_csv(path), options.titles)
-    return cards
+    return [
+        *of_each(files.table2_contrasts, lambda table: training(table, "table2")),
+        *of_each(files.table2_scores, lambda table: baseline_cards(table, titles, units)),
+        # Of sets from genes the yields speak, model and nulls together.
+        *(
+            card
+            for one in sets
+            if not one.from_genes
+            for card in candidate_cards(one.rates, one.candidates, one.title)
+        ),
+        *of_each(files.compositions, composition_cards),
+        *of_each(files.gene_yields, gene_cards),
+        *of_each(
+            files.configuration_contrasts,
+            lambda table: configuration_cards(table, options.drawn_target, unit),
+        ),
+        *of_each(files.perturbed_contrasts, lambda table: training(table, "perturbed")),
+        *of_each(files.audits, lambda table: leakage_cards(table, titles)),
+        *of_each(files.false_negatives, lambda table: false_negative_cards(table, titles)),
+    ]
 
 
 def table2_section(files: ReportFiles) -> Section:
@@ -270,11 +270,10 @@ def table2_section(files: ReportFiles) -> Section:
         )
         for path in files.table2_figure
     ]
-    for path in files.table2:
-        table = table_of(records(pd.read_csv(path)), TABLE2)
-        blocks.append(Folded("The numbers: test errors", (table,)))
-    for path in files.table2_contrasts:
-        blocks.append(Folded("The numbers: paired differences", (_contrasts_table(path),)))
+    blocks += _numbers("test errors", files.table2, TABLE2)
+    blocks += [
+        Folded("The numbers: paired differences", (_contrasts_table(p),)) for p in files.table2_contrasts
+    ]
     return Section(
         "table2",
         "Table 2",
@@ -324,9 +323,7 @@ def candidates_section(files: ReportFiles, sets: Sequence[JudgedSet], options: R
 def compositions_section(files: ReportFiles) -> Section:
     """Compositions by the GAN: validity, uniqueness and recovery curves, maps."""
     blocks: list[Block] = [_captioned(path) for path in files.composition_figures]
-    for path in files.compositions:
-        table = table_of(records(pd.read_csv(path)), RECOVERY)
-        blocks.append(Folded("The numbers: recovery", (table,)))
+    blocks += _numbers("recovery", files.compositions, RECOVERY)
     return Section(
         "compositions",
         "Compositions",
@@ -340,8 +337,7 @@ def genes_section(files: ReportFiles, sets: Sequence[JudgedSet], options: Report
     """Wyckoff genes: conditions, latent maps, funnels, yields."""
     blocks: list[Block] = list(_blocks_of_sets(sets, options))
     blocks += [_captioned(path) for path in files.gene_figures]
-    for path in files.gene_yields:
-        blocks.append(Folded("The numbers: yields", (table_of(records(pd.read_csv(path)), YIELDS),)))
+    blocks += _numbers("yields", files.gene_yields, YIELDS)
     return Section(
         "genes",
         "Wyckoff genes",
@@ -365,9 +361,7 @@ def configurations_section(files: ReportFiles) -> Section:
 
 def perturbed_section(files: ReportFiles) -> Section:
     """Displaced copies of training crystals as further rows."""
-    blocks: list[Block] = []
-    for path in files.perturbed_table:
-        blocks.append(table_of(records(pd.read_csv(path)), PERTURBED))
+    blocks: list[Block] = [table_of(records(pd.read_csv(path)), PERTURBED) for path in files.perturbed_table]
     blocks += [
         Folded("The numbers: paired differences", (_contrasts_table(p),)) for p in files.perturbed_contrasts
     ]
@@ -462,14 +456,15 @@ def _blocks_of_sets(sets: Sequence[JudgedSet], options: ReportOptions) -> list[B
         gallery = candidate_gallery(one, at_most=options.candidate_sheets)
         with_page = frozenset(page.candidate_id for page in gallery.pages)
         funnels.append(funnel_of(one, listed_at_most=options.listed_candidates, with_page=with_page))
-        funnels.append(Folded("Rates: stable, unique and novel", (_rates_table(one.rates),)))
+        rates = table_of(records(one.rates), RATES)
+        funnels.append(Folded("Rates: stable, unique and novel", (rates,)))
         if gallery.pages:
             galleries.append(gallery)
     return [*funnels, *galleries]
 
 
-def _rates_table(rates: pd.DataFrame) -> Table:
-    return table_of(records(rates), RATES)
+def _numbers(what: str, paths: Files, columns: Mapping[str, str]) -> list[Block]:
+    return [Folded(f"The numbers: {what}", (table_of(records(pd.read_csv(p)), columns),)) for p in paths]
 
 
 def _contrasts_table(path: Path) -> Table:
