@@ -30,7 +30,6 @@ def false_negatives(
 
     Args:
         verdicts: verdict table of real crystals, every crystal through every screen.
-        candidate_ids: ids of the real crystals.
         screens: screens to audit. Novelty against a set that holds the crystals rejects them rightly, so it
             does not belong here.
 

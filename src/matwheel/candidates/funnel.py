@@ -98,8 +98,6 @@ def funnel_counts(
 
     Args:
         verdicts: verdict table (columns of `matwheel.verdicts.COLUMNS`); may hold more screens.
-        candidate_ids: all candidates, judged or not.
-        screens_in_order: the screens of the funnel.
 
     Returns:
         One row per screen, columns `FUNNEL_COLUMNS`: entered (alive before and judged here) = passed + failed
@@ -160,7 +158,6 @@ def sun_rates(
 
     Args:
         verdicts: verdict table; the energy above a hull is the `value` of its screen, in eV/atom.
-        candidate_ids: all candidates, judged or not.
         screens_in_order: screens of the funnel; those before the hulls must be passed.
         unique_screens: screens of uniqueness, all to be passed.
         novelty_screens: screens of novelty against the set that matters, all to be passed; none: not asked.
@@ -364,7 +361,6 @@ def draw_funnel(counts_by_set: Mapping[str, pd.DataFrame], path: str | Path) -> 
 
     Args:
         counts_by_set: title of the set → its table from `funnel_counts`, in the order to draw.
-        path: file to write.
 
     Raises:
         ValueError: no set, a set without screens, or another suffix.

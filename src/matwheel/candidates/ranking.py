@@ -48,7 +48,6 @@ class JudgedCandidates:
         dataset: name of the dataset or of the imported file.
         crystals: crystal table (id, formula, space_group; condition where it was asked for); candidates
             that never became a crystal may be missing.
-        verdicts: verdict table.
         screens: screens of the funnel, in order; the default is `deciding_screens` of what was judged.
         predicted: id → property by the predictor, in the units of the dataset.
         relaxed_space_groups: id → space-group number after relaxation.

@@ -44,8 +44,6 @@ def history(
     """Return what is known of a candidate and what each screen said of it.
 
     Args:
-        candidate_id: id of the candidate.
-        verdicts: verdict table of its set.
         crystal_row: its row of the crystal table (formula, species, space_group; condition, generator,
             generation_seed where it has them).
         extras: further lines of the head, label → text.

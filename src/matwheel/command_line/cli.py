@@ -267,10 +267,6 @@ def _first_few(what: str, reasons: Sequence[str]) -> list[str]:
 def resume(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     """Cancel what a killed run left in SLURM and run the workflow there; return snakemake's exit status.
 
-    Args:
-        options: parsed ones.
-        arguments: further ones, of snakemake.
-
     Raises:
         InputError: a run is still alive in the folder, or SLURM does not answer.
     """
@@ -292,7 +288,6 @@ def verify(results: Path, project: Path | None, *, strict: bool) -> int:
     """Print what differs from the certificate of a results folder; return 1 where results or inputs do.
 
     Args:
-        results: folder with the results.
         project: folder that inputs and code are looked for in; None is the one around the results.
         strict: whether notes count too: files not certified, inputs not found, changed code.
 

@@ -104,7 +104,6 @@ def name_of_input(path: Path, project: Path) -> SetName:
 
     Args:
         path: of the crystals, as `located` gives it.
-        project: folder with the results.
     """
     name = default_name(path)
     content = content_sha256(path)
@@ -123,9 +122,7 @@ def check_name(name: str, path: Path, project: Path) -> SetName:
     """Return a name that a user gave to an input.
 
     Args:
-        name: of the set.
         path: of the crystals, as `located` gives it.
-        project: folder with the results.
 
     Raises:
         InputError: characters that it cannot have, or its results are of another input: of another path with

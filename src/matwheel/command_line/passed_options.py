@@ -46,8 +46,6 @@ def handed_on(
     """Yield arguments of snakemake that say what the options of `add_options` say, for as long as it runs.
 
     Args:
-        options: parsed options.
-        project: folder that snakemake runs in.
         imported: sets of crystals to be added to the setting of that name.
 
     Raises:

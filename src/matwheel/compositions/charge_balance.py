@@ -122,7 +122,6 @@ def formula_balance(
     Args:
         formulas: strings as `matwheel.compositions.formulas.parse_formulas` reads them; any iterable, worked
             through in pieces.
-        settings: what to judge by.
 
     Raises:
         InputError: something other than strings, or an unknown table.

@@ -123,7 +123,6 @@ def formula_counts(
     """Read formulas as `parse_formulas` does, but refuse all when one is unreadable.
 
     Args:
-        formulas: strings.
         elements: the columns of the counts.
         source: what the error message calls the formulas, e.g. the name of their file.
 

@@ -73,8 +73,6 @@ class _Sites:
     """The sites that a block lists.
 
     Attributes:
-        labels: as in the file.
-        species: element of each.
         positions: fractional, shape (sites, 3).
         rounding: one unit of the last digit of each coordinate, shape (sites, 3).
     """

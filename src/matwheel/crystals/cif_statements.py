@@ -41,14 +41,11 @@ class Statements:
     """What a block states; None or empty where it does not.
 
     Attributes:
-        formula: amount of each element.
         formula_text: the formula as it stands in the file.
         formula_units: Z.
         structural_unit_atoms: atoms of the structural formula, such as the O2 of oxygen; 0 without.
         multiplicities: of each site, as printed; empty without.
-        labels: of the sites.
         are_orders: the multiplicities are declared as orders of the site symmetry.
-        volume_angstrom3: of the cell.
         density_g_per_cm3: of the crystal, by X-ray.
         density_rounding: half a unit of its last digit.
         formula_weight_dalton: of a formula unit.
@@ -78,14 +75,7 @@ class Statements:
     def contradictions(
         self, counts: Mapping[str, int], orbits: Sequence[int], operations: int, volume_angstrom3: float
     ) -> list[str]:
-        """Return what the file states otherwise, each with both figures.
-
-        Args:
-            counts: atoms of each element in the cell.
-            orbits: atoms that each site became.
-            operations: number of symmetry operations.
-            volume_angstrom3: of the cell.
-        """
+        """Return what the file states otherwise, each with both figures."""
         found = [
             self._of_formula(counts),
             self._of_elements(counts),

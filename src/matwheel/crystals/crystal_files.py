@@ -61,8 +61,6 @@ class Entry:
         where: file, and row, frame or block, for messages.
         own_id: what it calls itself; empty where it does not.
         form: what `read_crystal` is to read; empty where `fault` says why it cannot.
-        content: what is to be read.
-        fault: why the entry cannot be read.
         values: what stands beside the crystal, by column or key.
     """
 
@@ -102,7 +100,6 @@ def open_crystal_file(
     """Return the entries of a file, a zip archive or a folder; see `FORMATS`.
 
     Args:
-        path: of the file or folder.
         id_column: column or key of ids; None takes the first of `ID_COLUMNS` that there is.
         crystal_column: column of the crystals in a table; None takes the first of `CRYSTAL_COLUMNS`.
 

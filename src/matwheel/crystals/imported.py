@@ -32,8 +32,6 @@ def read_imported(
     become '-', an id that occurs again gets a number; the reason says so.
 
     Args:
-        path: a file or a folder.
-        id_column: column of ids in a table.
         crystal_column: column of crystals in a table, where it has an unusual name.
 
     Returns:

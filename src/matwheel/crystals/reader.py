@@ -52,7 +52,6 @@ def read_crystal(content: Any, form: str, crystal_id: str) -> Reading:
             'jarvis' (mapping with lattice_mat, coords, elements, cartesian), 'arrays' (mapping with species,
             lattice, frac_coords).
         form: one of `FORMS`.
-        crystal_id: id of the crystal.
 
     Raises:
         UnreadableCrystal: it states no crystal, one that is disordered, or contradicts itself.

@@ -68,7 +68,6 @@ class TextTable:
 
     Attributes:
         columns: names from the header, without blanks around them; 'column 3' where the third has none.
-        rows: cells by column, as written.
         lines: line of the file, from 1, at which each row begins.
         faults: what is wrong with a row that has too few or too many cells, and the remedy, by its index in
             `rows`; the row holds what cells there are.
@@ -115,8 +114,6 @@ def read_text_table(
     """Read a delimited text file; see the module for the rules.
 
     Args:
-        content: bytes of the file.
-        origin: what messages call it.
         names: column names that are hoped for, in any letter case; they tell the header and the separator.
         without_header: columns of a file without header: where the first line holds none of `names` and its
             last cell is a number, it is a row. Without them, or with another number of cells, such a file is
@@ -198,10 +195,8 @@ def column_named(
     """Return the column that holds something, None where there is none.
 
     Args:
-        columns: those that there are.
         wanted: names to look for, in order: as written, then in any letter case.
         asked: the name that a user gave; it alone will do.
-        origin: what messages call the file.
         what: what the column holds, in the plural, for messages.
 
     Raises:
@@ -233,7 +228,6 @@ def named_faults(origin: str, faults: Mapping[int, str], lines: Sequence[int] = 
     """Return one message of all rows that cannot be used: the first twenty, and how many there are.
 
     Args:
-        origin: what the message calls the file.
         faults: what is wrong, by the index of the row; at least one.
         lines: line of the file at which each row begins; nothing for a file without lines.
     """

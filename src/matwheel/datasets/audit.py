@@ -34,7 +34,6 @@ def audit_dataset(
     Pairs are compared within one reduced formula, on primitive cells scaled to equal volume.
 
     Args:
-        table: crystal table with column target.
         conflict_tolerance: labels conflict when |a - b| exceeds this share of (|a| + |b|) / 2.
 
     Returns:
@@ -81,8 +80,6 @@ def audit_split(
     """Return what the parts of a split share, one row per check.
 
     Args:
-        table: crystal table of the split's dataset.
-        split: the split.
         labelled: ids of its labelled rows, a part of the training rows.
         duplicates: the pairs of `audit_dataset`.
         prototypes: prototype label of each row, when already known.

@@ -86,7 +86,6 @@ def load_dataset(
     """Return a dataset as a validated crystal table in the row order of its source, and its provenance.
 
     Args:
-        entry: the dataset.
         mirror_folders: folders that may hold its files, in order.
         command_without: the command that runs without this dataset, quoted when no source answers.
 

@@ -35,8 +35,6 @@ def look_at_dataset(
 
     Args:
         entry: with `path`.
-        fractions: of train, validation and test.
-        labelled_fraction: of the training rows.
         relaxed_atoms: largest cell that is relaxed.
 
     Raises:

@@ -58,7 +58,6 @@ class FormulaSetReport:
     """What became of the rows of a source; a row counts under the first reason that meets it, in this order.
 
     Attributes:
-        rows_read: rows of the source.
         unreadable: formulas that cannot be parsed (of an archive; a user's file is refused instead).
         unreadable_examples: the first of them, with their row and what is wrong.
         without_target: no target, where a filter needs one.
@@ -70,7 +69,6 @@ class FormulaSetReport:
         duplicates: further rows of a formula that is already there.
         beyond_sigmas: target too far from the mean.
         not_balanced: not charge-neutral or not electronegativity-balanced (derived sets).
-        rows: formulas of the set.
     """
 
     rows_read: int
@@ -110,7 +108,6 @@ def fetch_formula_set(
         entry: an entry of kind 'formulas' with `sources` or `path`; for one that is derived see
             `derive_formula_set`.
         mirror_folders: folders that may hold its files, in order.
-        seed: of the division into parts.
         elements: symbols of the columns of counts; rows with other elements are left out and counted.
         most_atoms: most atoms of one element in a reduced formula.
 
@@ -215,10 +212,8 @@ def filter_formulas(
     Args:
         formulas: as `matwheel.compositions.formulas.parse_formulas` reads them.
         targets: shape (formulas,), NaN where there is none.
-        filters: filters by target.
         elements: symbols of the columns of counts.
         most_atoms: most atoms of one element in a reduced formula, at most 255.
-        source: what messages call the formulas.
         refuse_unreadable: a formula that cannot be read is an error, otherwise it is counted.
 
     Returns:
@@ -476,12 +471,10 @@ class _Rows:
     """Formulas and targets of one table.
 
     Attributes:
-        formulas: as written.
         targets: NaN where there is none, shape (rows,); None without a column of targets.
         faults: what is wrong with a row or its target, by its index.
         incomplete: indices of rows with too few or too many cells.
         lines: line of the file at which each row begins; empty for Parquet.
-        notes: what was decided in reading.
     """
 
     formulas: list[Any]

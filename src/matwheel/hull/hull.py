@@ -197,9 +197,7 @@ def potential_phases(
     Args:
         structures: crystal table of `reference_structures`.
         energies: columns id, energy_ev_per_atom (raw energies of the potential; NaN where it failed).
-        card: the potential.
         elemental_references: Materials Project's elemental energies, eV/atom.
-        settings: for the tolerance of elements.
         anion_rule: see `matwheel.hull.energy_corrections.ANION_RULES`.
 
     Returns:
@@ -245,11 +243,8 @@ def e_above_hull_table(
     """Return formation energy and distance to both hulls of each candidate, in the given order.
 
     Args:
-        crystals: relaxed candidates.
         energies_ev_per_atom: their raw energies by the potential; NaN where there is none.
-        card: the potential.
         elemental_references: Materials Project's elemental energies, eV/atom.
-        reference_hull: hull of the reference formation energies.
         potential_hull: hull of `potential_phases`; None when there are no structures.
         anion_rule: see `matwheel.hull.energy_corrections.ANION_RULES`; that of the phases.
         vacuum_angstrom: see `HullSettings`.
@@ -311,8 +306,6 @@ def hull_verdicts(
 
     Args:
         table: what `e_above_hull_table` returned.
-        card: the potential.
-        settings: thresholds.
         reference_version: version or hash of the reference phases, for the record.
     """
     settings = settings or HullSettings()

@@ -41,14 +41,10 @@ def hull_sensitivity(
     """Return the verdicts of both hulls under each other choice than the default one.
 
     Args:
-        crystals: relaxed candidates.
         energies_ev_per_atom: their raw energies by the potential; NaN where there is none.
-        card: the potential.
         elemental_references: Materials Project's elemental energies, eV/atom.
         phases: columns `PHASE_COLUMNS` and anion_rule: the reference phases under each rule.
-        structures: crystal table of the reference structures.
         reference_energies: columns id, energy_ev_per_atom, the potential's energies of them.
-        settings: thresholds.
 
     Returns:
         Verdict table with the column choice in front, one of `OTHER_CHOICES`. Those of `REFERENCE_SETS`

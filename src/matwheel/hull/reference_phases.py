@@ -93,7 +93,6 @@ def phases_of_archive(
         systems: chemical systems ('Ag-Br-S') whose phases, and those of their subsystems, are wanted; None
             for all, whose 95,000 formulas take a quarter of an hour to correct.
         anion_rule: see `matwheel.hull.energy_corrections.ANION_RULES`.
-        log: receives progress.
 
     Returns:
         Columns `PHASE_COLUMNS`; ids are 'matbench-<row>', rows as in the archive. Phases with an element

@@ -122,8 +122,6 @@ def reference_structures(
         reads: tables of the mirror (`read_mirror_tables`) or of matminer's archive
             (`read_structure_archive`). Of a material that occurs twice the first is taken, `known` before
             `reads`.
-        largest_atoms: larger cells are left out.
-        log: receives which structures cannot be read.
 
     Returns:
         A crystal table sorted by id, with the columns reference_source ('known', name of the table,
@@ -225,8 +223,6 @@ def reference_energies(
 
     Args:
         structures: what `reference_structures` returned, or some of its rows (a shard).
-        calculator: the potential.
-        log: receives progress.
 
     Returns:
         Columns id, energy_ev_per_atom, reason, seconds, in the given order.

@@ -171,8 +171,6 @@ def render(page: Page, *, template: str, style: str, script: str) -> str:
     Args:
         page: what it shows; every text is escaped.
         template: Jinja2 template that gets `page`, `style` and `script`.
-        style: CSS.
-        script: JavaScript.
 
     Raises:
         jinja2.TemplateError: the template asks for something that is not there.
@@ -206,7 +204,6 @@ def table_of(rows: Sequence[Mapping[str, object]], columns: Mapping[str, str], *
     """Return a table of chosen columns; numbers are written with four digits.
 
     Args:
-        rows: one mapping per row.
         columns: key of a row → heading.
         caption: of the table.
     """

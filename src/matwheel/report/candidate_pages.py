@@ -40,11 +40,8 @@ class JudgedSet:
     """A set of candidates with everything that its page shows.
 
     Attributes:
-        title: words for a person.
         from_genes: whether its crystals were built from Wyckoff genes.
         candidates: ranked, columns of `matwheel.candidates.ranking.COLUMNS`.
-        verdicts: verdict table of the set.
-        crystals: crystal table as generated.
         relaxed: crystal table as relaxed, with `status`.
         screens: screens of the funnel in order.
         cifs: archive with `{id}.cif`.
@@ -143,7 +140,6 @@ def funnel_of(one: JudgedSet, *, listed_at_most: int, with_page: frozenset[str] 
     """Return the funnel of a set, each count of `funnel_counts` with the candidates behind it.
 
     Args:
-        one: the set.
         listed_at_most: candidates named per count, the best first.
         with_page: ids that have a sheet on the page.
     """

@@ -192,12 +192,9 @@ def report_page(
     """Put the page together.
 
     Args:
-        files: of the results.
         sets: candidates, in the order of the page.
         times: table of `job_times`.
-        options: what else the page needs to know.
         facts: of the head: seed, versions, commit ...
-        settings: of the run, as text.
         warning: what a reader must know before any figure; empty: nothing.
     """
     sections = [

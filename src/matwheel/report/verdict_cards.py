@@ -43,9 +43,7 @@ def training_cards(
         contrasts: table of `paired_contrasts`; its `better` decides.
         titles: dataset → words.
         units: dataset → unit of its target.
-        question: what the card asks.
         method: training set compared with its reference.
-        section: anchor of the section with the figures.
     """
     cards = []
     family = contrasts["p_corrected_t"].notna().sum()
@@ -136,8 +134,6 @@ def candidate_cards(rates: pd.DataFrame, candidates: pd.DataFrame, title: str) -
 
     Args:
         rates: table of `sun_rates` of the set.
-        candidates: its ranked candidates.
-        title: of the set.
     """
     stable, metastable = ((candidates["verdict"] == verdict).sum() for verdict in (STABLE, METASTABLE))
     rate = rates[(rates["metric"] == "M.S.U.N.D.") & (rates["hull"] == "both")].iloc[0]
@@ -262,8 +258,6 @@ def configuration_cards(contrasts: pd.DataFrame, target: str, unit: str) -> list
 
     Args:
         contrasts: table of `matwheel.chapters.phonon.configuration_transfer`; its `better` decides.
-        target: label that is looked at.
-        unit: of that label.
     """
     cards = []
     family = contrasts[contrasts["family"] != OTHER_FAMILY]

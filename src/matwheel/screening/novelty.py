@@ -32,7 +32,6 @@ def novelty(crystals: Sequence[Crystal], training: Sequence[Crystal], *, process
 
     Args:
         crystals: crystals, of any kind.
-        training: what is known.
         processes: how many processes share the formulas; the result is the same for any number.
 
     Returns:

@@ -49,7 +49,6 @@ class ReferenceSet:
         kind: 'structures' or 'formulas'.
         sha256: of the content, whatever its order.
         source: where it comes from, in words.
-        formulas: reduced formulas.
         table: the columns of a crystal table that hold the crystals; None for formulas only.
     """
 
@@ -77,7 +76,6 @@ def reference_of_table(
 
     Args:
         name: name of the set, e.g. 'training'.
-        table: crystal table.
         source: where it comes from, in words.
         ids: the rows to take, e.g. the training part of a split; None takes all.
 

@@ -246,9 +246,6 @@ def largest_gap(crystal: Crystal, dimensions: int = 3) -> float:
 def density_g_per_cm3(crystal: Crystal, layer: LayerGeometry | None = None) -> float:
     """Return the density in g/cm³, of a layer without its vacuum.
 
-    Args:
-        layer: its size, if it is one.
-
     Raises:
         ValueError: a symbol is no element.
     """

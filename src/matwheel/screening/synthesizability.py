@@ -32,7 +32,6 @@ class SynthesizabilityScore(Protocol):
     """How likely each crystal can be made.
 
     Attributes:
-        name: name of the score, for verdicts.
         version: its version, or a hash of its weights and data.
     """
 

@@ -58,7 +58,6 @@ class ComparableCrystal:
     """A crystal made ready for comparison.
 
     Attributes:
-        id: name of the crystal.
         formula: reduced formula; empty where it could not be made.
         reduced: primitive Niggli-reduced structure; None where the reduction failed.
         error: why the reduction failed; empty otherwise.

@@ -46,7 +46,6 @@ def hierarchical_bootstrap_interval(
     Args:
         differences: for each split the differences of the test rows, shape (rows of the split,).
         seed: seed of the draws.
-        replicates: number of bootstrap replicates.
 
     Returns:
         Lower and upper bound.

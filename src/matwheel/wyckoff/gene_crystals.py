@@ -85,8 +85,6 @@ class GeneRealisations:
     """What became of one gene.
 
     Attributes:
-        candidate_id: id of the gene.
-        gene: the gene.
         status: 'built' or 'failed'.
         reason: why there is no crystal; of a built gene, why realisations are missing.
         crystals: primitive standard cells, ids f'{candidate_id}-r{realisation}'.
@@ -118,10 +116,7 @@ def realise_gene(
     The same arguments give the same crystals, whatever ran before.
 
     Args:
-        candidate_id: id of the gene.
-        gene: the gene.
         volume_angstrom3_per_atom: of `VolumeEstimate`.
-        settings: how.
         seed: seed of all genes; each realisation derives its own from it and the candidate's id.
         shapes: shapes of training crystals to draw from; without them PyXtal draws shapes.
 

@@ -52,9 +52,6 @@ def gene_features(arrays: GeneArrays) -> NDArray[np.float32]:
     the general position by that of the site's position: 1 for a general site, 48 for a site of Oh. Of an
     element it is the mean over its atoms.
 
-    Args:
-        arrays: n genes.
-
     Returns:
         Shape (n, 159), in the order of `GENE_FEATURE_NAMES`; all finite.
 

@@ -30,11 +30,8 @@ def spread(
     """Return that of many draws in which the nearest atoms are farthest apart, conventional cell.
 
     Args:
-        name: id of the crystal.
-        gene: which positions to occupy.
         volume_angstrom3: of the conventional cell.
         known_shapes: of `LatticeShapes.like`, shape (k, 6).
-        generator: what draws.
         draws: draws of shape and free coordinates; fewer in large cells.
         smallest_distance_factor: smallest distance of two atoms in sums of their covalent radii.
 

@@ -48,7 +48,6 @@ def rank_realisations(
     chosen.
 
     Args:
-        realisations: crystals by candidate id.
         calculator: of `matwheel.potentials.potentials.make_calculator`.
 
     Returns:
@@ -136,8 +135,6 @@ def build_verdicts(
     Args:
         results: of `realise_genes`.
         ranking: of `rank_realisations`.
-        tool: name of the potential that ranked.
-        tool_version: its version.
     """
     by_gene = {} if ranking is None else dict(iter(ranking.groupby("id", sort=False)))
     rows = []

@@ -69,8 +69,6 @@ def known_genes(crystals: pd.DataFrame, symprec_angstrom: float, log: Log = log_
     """Return the canonical gene of every crystal that has one (200 per second).
 
     Args:
-        crystals: crystal table.
-        symprec_angstrom: tolerance of the space group.
         log: receives progress, and why a crystal has none.
 
     Returns:
@@ -108,8 +106,6 @@ def gene_table(
     Args:
         crystals: crystal table with the columns `GENE_PROPERTIES`, as far as it has them.
         genes: their genes, from `known_genes`, by the column id.
-        settings: filters and shares.
-        seed: of the division.
 
     Returns:
         A table with the columns `COLUMNS`, sorted by id; and a report: what was left out and why, and how

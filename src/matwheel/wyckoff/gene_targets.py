@@ -20,7 +20,6 @@ class PropertyWindow:
 
     Attributes:
         low: smallest value inside, in the unit of the property.
-        high: largest value inside.
     """
 
     low: float | None = None

@@ -101,7 +101,6 @@ def draw_lattice(
         gene: its space group constrains the lattice.
         volume_angstrom3: of the conventional cell.
         known_shapes: of `LatticeShapes.like`, shape (k, 6); where there is none, PyXtal draws a shape.
-        generator: what draws.
 
     Raises:
         NotBuilt: the cell drawn has no volume.

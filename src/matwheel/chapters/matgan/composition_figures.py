@@ -38,7 +38,6 @@ def draw_validity(table: pd.DataFrame, rule: str = PAPER_RULE) -> Figure:
 
     Args:
         table: from `matwheel.chapters.matgan.composition_tables.validity_table`.
-        rule: the one whose figures are drawn.
 
     Raises:
         ValueError: no row has that rule.

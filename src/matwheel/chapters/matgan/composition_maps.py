@@ -45,7 +45,6 @@ def composition_map(
     Args:
         groups: name of the group, e.g. 'training' → counts of atoms, shape (n, k), at most 8 of each element.
             Groups without rows are left out.
-        settings: size of the map.
         seed: of the thinning and of t-SNE.
 
     Returns:
@@ -99,7 +98,6 @@ def draw_composition_maps(
     Args:
         points: from `composition_map`.
         panels: the groups of each panel, the first one drawn at the bottom. A group keeps its colour.
-        title: words above the panels.
 
     Raises:
         InputError: no panel, or a panel names a group without points.
@@ -220,7 +218,6 @@ def draw_property_distributions(
         values: name of the set → property of its rows, shape (n,), e.g. formation energies of generated and
             of training Li compounds.
         label: words for the property, with its unit.
-        title: words above the figure.
         distances: from `wasserstein_table`.
         lowest: smallest value the property can have, e.g. 0 for a band gap; nothing is drawn below.
 

@@ -26,7 +26,6 @@ def write_composition_report(
     Args:
         folder: made anew.
         tables: CSV files; the name of their folder tells two of one name apart.
-        figures: SVG files.
         cards: of the trained generators (generator.json).
         provenance: of the formula sets (provenance.json).
     """

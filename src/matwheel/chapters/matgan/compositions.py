@@ -39,11 +39,7 @@ class Validity:
     """How many compositions are valid under one rule.
 
     Attributes:
-        rule: its name among the rules.
-        oxidation_table: table of oxidation states.
         alloys_pass: compositions of metals only pass.
-        n: compositions judged.
-        neutral: charge-neutral ones.
         balanced: neutral and electronegativity-balanced ones.
         unique_neutral: distinct ones among the neutral.
         unique_balanced: distinct ones among the balanced.
@@ -65,9 +61,7 @@ class Recovery:
 
     Attributes:
         part: 'train', 'validation' or 'held_out'.
-        n_elements: number of elements.
         recovered: drawn at least once.
-        n: compositions of the part.
     """
 
     part: str
@@ -81,7 +75,6 @@ class Confirmation:
     """How many new compositions another set knows.
 
     Attributes:
-        by: the other set.
         confirmed: distinct new compositions that it holds.
         candidates: its compositions that the own set does not hold.
     """
@@ -97,21 +90,15 @@ class CompositionEvaluation:
 
     Attributes:
         formula_set: name of the set that the generator was fitted to.
-        generator: name of the generator.
         n: samples drawn, all of which count.
         elements: symbols of the columns.
-        validity: of the samples, one entry per rule.
-        training_validity: of the training rows, one entry per rule.
         n_elements: samples of 0, 1, 2, ... elements.
         unique_by_elements: distinct compositions of 0, 1, 2, ... elements, nothing for 0 and 1.
         new_by_elements: those of them that are in no part of the own set.
         training_n_elements: training rows of 0, 1, 2, ... elements.
-        element_samples: samples that hold each element.
-        element_training_rows: training rows that hold each element.
         uniqueness: (number of samples, distinct compositions of at least two elements among them), rising.
         recovery_curve: for the same numbers of samples, compositions of each of PARTS among them.
         recovery: per part and number of elements.
-        confirmed: per other set.
     """
 
     formula_set: str
@@ -182,10 +169,6 @@ def evaluate_compositions(
         elements: symbols of the columns, of the samples and of the formula sets alike.
         own: the formula set that the generator was fitted to (columns counts, part).
         others: other formula sets by name, which may confirm new compositions.
-        formula_set: name of the own set.
-        generator: name of the generator.
-        rules: what validity is judged by, by name.
-        log: told of the progress.
 
     Raises:
         InputError: no samples, counts of another shape, or a formula set without training rows.
@@ -297,9 +280,6 @@ class _Known:
     """Compositions of all formula sets, each once.
 
     Attributes:
-        index: their keys.
-        n_elements: number of elements of each.
-        is_own: in the own set.
         part: place in PARTS of each; -1 of those that are not own.
         of_others: places of each other set's compositions.
         training: counts of the own training rows.
@@ -361,10 +341,8 @@ class _Samples:
     """The distinct compositions of samples that come in pieces, in the order of their first draws.
 
     Attributes:
-        n: samples.
         counts: atoms of each composition as it was first drawn, shape (distinct, elements).
         keys: see `reduced_keys`.
-        n_elements: number of elements of each.
         first: number of samples before its first draw.
         drawn: how often each was drawn.
     """

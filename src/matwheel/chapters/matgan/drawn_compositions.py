@@ -23,7 +23,6 @@ def distinct_compounds(
     """Return the first distinct reduced compositions of two elements or more, in the order of the file.
 
     Args:
-        path: Parquet file with a column of counts.
         elements: symbols of the columns.
         containing: an element that each of them must hold.
         largest_rows: how many at most; None for all.

@@ -70,9 +70,7 @@ def paired_contrasts(
             per dataset and scheme (`ratios_of_splits`). The training part counts whole in the
             semi-supervised columns as well, since their pseudo-labelled rows shape the model and it is the
             overlap of the parts that is corrected for.
-        predictors: those compared.
         contrasts: pairs (method, reference) of training sets.
-        replicates: bootstrap replicates.
 
     Returns:
         One row per predictor, dataset, scheme and contrast, with the columns `COLUMNS`; differences in the
@@ -129,12 +127,9 @@ def contrast(
     """Return the figures of one contrast within one dataset, scheme and predictor.
 
     Args:
-        part: its predictions.
         pair: method and reference, training sets.
         names: training set → as shown.
         ratio: test rows over training rows.
-        seed: of the bootstrap.
-        replicates: of the bootstrap.
     """
     method, reference = pair
     row: dict[str, object] = {

@@ -51,7 +51,6 @@ def generator_card(
 
     Args:
         generated: the generated crystals, ids unique.
-        training: the crystals the generator was trained on.
         conditions: the condition each crystal answers, shape (n,), in the unit of the property.
         judged: the property of each crystal by a predictor that never saw the generated set, shape (n,).
         ceiling: `condition_adherence` of real test crystals: their labels, and what that predictor says of

@@ -95,7 +95,6 @@ def perturbation_contrasts(
     Args:
         predictions: see `matwheel.statistics.scores.run_scores`.
         seed: of the bootstrap; each pair derives its own.
-        predictors: compared one by one.
         test_to_train: see `matwheel.chapters.matwheel.contrasts.paired_contrasts`.
         contrasts: pairs (method, reference); pairs with a training set that no run has are left out.
 

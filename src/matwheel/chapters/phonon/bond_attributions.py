@@ -58,8 +58,6 @@ def integrated_gradients_of_distances(
     Args:
         network: called as network(batch, edge_weight) → shape (n, outputs); each configuration's output
             depends on its own edges only, so a network with batch normalisation must be in evaluation mode.
-        output: which output is explained.
-        steps: nodes of the Gauss-Legendre quadrature.
     """
     import torch
 

@@ -34,7 +34,6 @@ class NearestShell:
     Attributes:
         centre, neighbour: symbols; the centre is the rarer element, of two equally frequent ones the first
             by name.
-        size: number of neighbours of each central atom.
     """
 
     centre: str

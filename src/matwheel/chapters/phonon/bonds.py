@@ -50,8 +50,6 @@ class Bonds:
         distance_angstrom: of the displaced crystals, shape (edges,).
         rest_distance_angstrom: shape (edges,).
         bond: number of the bond of each edge, shape (edges,); two edges share one, 0 … bonds − 1.
-        n: number of configurations.
-        cutoff_angstrom: the cut-off.
     """
 
     atomic_numbers: NDArray[np.int64]
@@ -119,7 +117,6 @@ def bonds_of(
         crystals: displaced crystals; at least one.
         at_rest: the crystal that all are displaced from, or one for each; same atoms in the same order, same
             lattice. Coordinates may be wrapped differently.
-        cutoff_angstrom: cut-off of the network.
 
     Raises:
         InputError: a crystal that does not belong to its crystal at rest, or no bond at all.

@@ -37,7 +37,6 @@ def label_with_dft(
 
     Args:
         table: of `configurations`.
-        rest: the primitive cell.
         folder: finished calculations stay there, by a hash of all they depend on, and are found again.
 
     Returns:

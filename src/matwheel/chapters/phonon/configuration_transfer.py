@@ -407,7 +407,6 @@ def contrasts(predictions: pd.DataFrame, seed: int = 0, replicates: int = 2000) 
 
     Args:
         seed: of the bootstrap; each contrast derives its own.
-        replicates: bootstrap replicates.
 
     Returns:
         One row per pair of `COMPARED_TRAINING_SETS` (for each method) or `COMPARED_METHODS` (for each

@@ -176,7 +176,6 @@ def bands_of_compounds(constants: Mapping[str, ForceConstants], points: int = 24
 
     Args:
         constants: title of the panel, e.g. the formula → force constants.
-        points: q-points on the path.
 
     Raises:
         InputError: no compound.

@@ -65,7 +65,6 @@ class EdgeBatch:
             either direction, and each periodic image is an edge of its own.
         distance: shape (edges,), Å.
         crystal: crystal of each atom, ascending, shape (atoms,).
-        n: number of crystals.
     """
 
     atomic_numbers: Tensor

@@ -52,9 +52,7 @@ class ExplainedNetwork:
     """A network with what it is explained on.
 
     Attributes:
-        learnt_set: what it was trained on.
         number: of its seed, which is a division of the configurations too.
-        network: the network.
         test_ids: ids of the test rows of that division; no other row explains it.
     """
 

@@ -46,8 +46,6 @@ class Shell:
     """The shortest bonds of one type in a crystal at rest, each once.
 
     Attributes:
-        pair: bond type.
-        distance_angstrom: mean length at rest.
         first, second: atoms of each bond, shape (bonds,).
         image: lattice vector added to the second atom, positions wrapped into the cell, shape (bonds, 3).
     """
@@ -114,7 +112,6 @@ def sensitivity_from_labels(
     Args:
         table: configuration table with the columns `block` and `band_gap_ev`, eV; rows without a finite gap
             are left out.
-        at_rest: the supercell at rest.
         pairs: bond types of the fit, in either order of elements; all that have a bond within the cut-off
             without.
         seed: of the bootstrap, which draws blocks with replacement.

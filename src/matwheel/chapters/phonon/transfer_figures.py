@@ -51,7 +51,6 @@ def draw_learning_curves(curves: pd.DataFrame, target: str = "band_gap_ev") -> F
 
     Args:
         curves: from `matwheel.chapters.phonon.configuration_transfer.learning_curves`.
-        target: one of its targets.
 
     Raises:
         ValueError: there are no rows of the distance network on the target.

@@ -69,7 +69,6 @@ class Claim:
     """What a paper says that both together change.
 
     Attributes:
-        words: the claim.
         weakest_percent: the least relative change that makes it true, in %; its sign says which way is
             better.
     """
@@ -81,7 +80,6 @@ class Claim:
         """Return 'yes' or 'no' where the test against the weakest change decides, else why it does not.
 
         Args:
-            change_percent: mean relative change.
             p_holm: of the corrected t-test of the change against the weakest one, after Holm's correction.
             seeds: how many it rests on.
         """

@@ -137,7 +137,6 @@ class GeneRegressor(_GeneTrees):
         """Grow the trees; genes whose label is NaN are left out.
 
         Args:
-            genes: n genes.
             target: labels, shape (n,).
             seed: of the features that splits try.
 
@@ -181,7 +180,6 @@ class MetalClassifier(_GeneTrees):
         """Grow and calibrate the trees; genes whose band gap is NaN are left out.
 
         Args:
-            genes: n genes.
             band_gap_ev: shape (n,).
             seed: of the features that splits try and of the parts.
 
@@ -261,12 +259,8 @@ class GenePredictors:
         """Fit all three, in about ten CPU seconds for 8,500 genes. Give training rows only.
 
         Args:
-            genes: n genes.
             formation_energy_ev_per_atom: shape (n,), NaN where unknown.
             band_gap_ev: shape (n,), NaN where unknown.
-            settings: of the trees.
-            seed: of everything that is drawn.
-            log: gets a line before each model.
 
         Raises:
             InputError: see the models.
@@ -336,8 +330,6 @@ def gene_predictor_report(
     """Score the three models on held-out genes whose formulas none of them saw.
 
     Args:
-        predictors: fitted models.
-        genes: n held-out genes.
         formation_energy_ev_per_atom: shape (n,), NaN where unknown.
         band_gap_ev: shape (n,), NaN where unknown.
 

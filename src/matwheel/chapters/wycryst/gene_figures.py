@@ -174,7 +174,6 @@ def draw_energy_parity(
         validated: shape (n,), same unit. Pairs with a NaN on either side are left out and counted.
         groups: name of the group of each pair, e.g. its generator; one colour each, in the order of
             appearance.
-        validated_by: words for the horizontal axis.
 
     Raises:
         ValueError: arrays of different lengths.

@@ -61,11 +61,9 @@ def judge_genes(
     """Return what independent models say of each gene.
 
     Args:
-        ids: of the genes.
         arrays: genes, impossible ones among them; those have no predictions.
         predictors: formation energy, band gap, probability of a metal.
         score: of synthesizability; None where there is no data for one.
-        element_numbers, largest_atoms: limits of a possible gene.
 
     Returns:
         Columns id, space_group, key, possible, formation_energy_ev_per_atom, band_gap_ev, metal_probability,
@@ -110,11 +108,8 @@ def screen_genes(
 
     Args:
         judged: from `judge_genes`.
-        arrays: the genes.
         target: windows of the properties; its space groups are judged with them.
-        references: known crystals and formulas.
         element_numbers, largest_atoms: of `gene_validity`.
-        composition: of charge neutrality and electronegativity.
         thresholds: 'synthesizability' (from above) and 'metal' (from below; without it that screen is left
             out).
         anions: keywords of `one_anion`.

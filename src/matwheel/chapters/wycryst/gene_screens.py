@@ -123,7 +123,6 @@ def unique_gene(ids: Sequence[str], keys: NDArray[np.uint64], *, tool_version: s
     """Judge whether no earlier gene is the same; the first of several passes.
 
     Args:
-        ids: of the genes.
         keys: the same number for all descriptions of one crystal, uint64, shape (n,).
         tool_version: of what made the keys.
     """
@@ -210,7 +209,6 @@ def novel_gene(
     """Judge whether no reference gene is the same; the version of the tool is a hash of the reference keys.
 
     Args:
-        ids: of the genes.
         keys: as for `unique_gene`.
         reference_keys: keys of the known genes, made the same way, shape (m,).
         reference_name: what the reference is called in reasons, e.g. 'training'.
@@ -237,10 +235,7 @@ def novel_formula(
     """Judge whether no reference has the reduced formula; a known formula may still be a new structure.
 
     Args:
-        ids: of the genes.
-        arrays: genes.
         reference_formulas: formulas in any spelling, reduced or not.
-        reference_name: what the reference is called in reasons.
 
     Raises:
         InputError: a reference formula that cannot be read, by its row.
@@ -279,11 +274,8 @@ def property_window(
     crosses; both are NaN for the others. An unknown property is an error.
 
     Args:
-        ids: of the genes.
         values: property → predicted values, shape (n,), in the unit of its window.
         windows: property → window, or [low, high] with None for no bound.
-        screen: name of the screen.
-        tool: what predicted the values.
 
     Raises:
         InputError: a window without values, or values of another length.
@@ -325,13 +317,9 @@ def score_screen(
     """Judge a score, e.g. of synthesizability (passes above) or of being a metal (passes below).
 
     Args:
-        ids: of the genes.
         screen: its name, e.g. 'synthesizability'.
         values: scores, shape (n,); NaN where there is none, an error.
         threshold: a score that equals it fails.
-        passes_above: whether high scores pass.
-        tool: what made the score.
-        tool_version: its version, or a hash of its weights.
 
     Raises:
         InputError: values of another length, or no threshold.

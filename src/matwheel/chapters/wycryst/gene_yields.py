@@ -23,7 +23,6 @@ class GeneFunnel:
         screens: the required screens up to relaxation and what is asked of relaxed crystals, without hull and
             phonons.
         genes: the drawn genes; column id, and predicted_formation_energy_ev_per_atom where a model drew them.
-        verdicts: all verdicts on them.
         relaxed_genes: from `matwheel.chapters.wycryst.relaxed_genes.relaxed_genes`.
         hull: columns id, formation_energy_ev_per_atom and the energies above both hulls.
     """

@@ -41,7 +41,6 @@ def relaxed_genes(
         crystals: relaxed crystals, by the id of their candidate.
         asked: id → text of the gene that the crystal was built from.
         predictors: judge of the band gap and formation energy of the relaxed gene.
-        symprec_angstrom: tolerance of the space group.
 
     Returns:
         Columns id, gene (of the relaxed crystal; empty where there is none), asked, kept (one of `SAME`,

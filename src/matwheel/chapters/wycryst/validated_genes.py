@@ -29,7 +29,6 @@ def validated_rows(
         genes: from `matwheel.chapters.wycryst.relaxed_genes.relaxed_genes`.
         hull: columns id, formation_energy_ev_per_atom, e_above_hull_dft_ev_per_atom,
             e_above_hull_potential_ev_per_atom.
-        verdicts: all verdicts on the candidates.
         origin: what the rows are marked with, e.g. 'round1'.
         largest_e_above_hull_ev_per_atom: above the DFT reference hull and the potential's own.
     """

@@ -14,7 +14,6 @@ def standard_cell(crystal: Crystal, symprec_angstrom: float, *, primitive: bool)
 
     Args:
         crystal: with finite numbers and a cell that has a volume.
-        symprec_angstrom: tolerance of positions.
         primitive: the primitive cell, not the conventional one.
     """
     import spglib

@@ -17,7 +17,6 @@ def symmetry_dataset(crystal: Crystal, symprec_angstrom: float) -> SpglibDataset
 
     Args:
         crystal: any crystal; broken cells have no symmetry.
-        symprec_angstrom: tolerance of positions.
     """
     import spglib
 
