@@ -255,10 +255,7 @@ def _thresholds(
 
 
 def _within(
-    verdicts: pd.DataFrame,
-    candidate_ids: Sequence[str],
-    hulls: Sequence[str],
-    threshold: NDArray[np.float64],
+    verdicts: pd.DataFrame, candidate_ids: Sequence[str], hulls: Sequence[str], threshold: NDArray[np.float64]
 ) -> NDArray[np.int_]:
     """Return whether the energy above every hull is within the threshold; hulls that disagree: undecided."""
     answers = []

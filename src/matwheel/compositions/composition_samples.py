@@ -21,10 +21,7 @@ def write_samples(counts: NDArray[np.uint8], path: str | Path) -> None:
 
     width = counts.shape[1]
     schema = pa.schema([("counts", pa.list_(pa.uint8(), width))])
-    with (
-        atomic_path(path) as temporary,
-        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
-    ):
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         for start in range(0, len(counts), _ROWS_AT_A_TIME):
             values = np.ascontiguousarray(counts[start : start + _ROWS_AT_A_TIME], dtype=np.uint8)
             lists = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), width)
@@ -46,11 +43,7 @@ def join_samples(paths: Sequence[str | Path], target: str | Path) -> None:
 
 
 def counts_of_parquet(
-    path: str | Path,
-    elements: Sequence[str],
-    *,
-    column: str = "counts",
-    chunk_rows: int = _ROWS_AT_A_TIME,
+    path: str | Path, elements: Sequence[str], *, column: str = "counts", chunk_rows: int = _ROWS_AT_A_TIME
 ) -> Iterator[NDArray[np.uint8]]:
     """Yield a Parquet column of counts in pieces of shape (at most `chunk_rows`, len(elements)).
 

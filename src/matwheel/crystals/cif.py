@@ -416,9 +416,7 @@ def _decided(
 
 
 def _beside_a_larger_group(
-    readings: Sequence[_Reading],
-    agreeing: Sequence[_Reading],
-    statements: Statements,
+    readings: Sequence[_Reading], agreeing: Sequence[_Reading], statements: Statements
 ) -> tuple[_Cell, list[str]]:
     """Decide for a file that lists few operations, mostly x,y,z alone, and names a group of more."""
     listed = readings[0]

@@ -24,11 +24,7 @@ LEAK_CHECKS = ("same formula", "same prototype", "duplicate structure", "duplica
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 
 
-def audit_dataset(
-    table: pd.DataFrame,
-    *,
-    conflict_tolerance: float = CONFLICT_TOLERANCE,
-) -> pd.DataFrame:
+def audit_dataset(table: pd.DataFrame, *, conflict_tolerance: float = CONFLICT_TOLERANCE) -> pd.DataFrame:
     """Return the pairs of rows that pymatgen's StructureMatcher calls the same structure.
 
     Pairs are compared within one reduced formula, on primitive cells scaled to equal volume.

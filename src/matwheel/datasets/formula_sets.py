@@ -20,13 +20,7 @@ from numpy.typing import NDArray
 from matwheel.compositions.formulas import ELEMENTS, MATGAN_ELEMENTS, parse_formulas, reduce_counts
 from matwheel.core.errors import InputError
 from matwheel.crystals.table import read_table
-from matwheel.crystals.text_tables import (
-    TextTable,
-    column_named,
-    named_faults,
-    number_of,
-    read_text_table,
-)
+from matwheel.crystals.text_tables import TextTable, column_named, named_faults, number_of, read_text_table
 from matwheel.datasets.registry import DatasetEntry, FormulaFilters, Source
 from matwheel.datasets.sources import (
     DatasetError,

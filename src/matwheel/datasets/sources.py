@@ -211,9 +211,7 @@ def read_pypi_archive(source: Source) -> SourceBytes:
 def _pip_download(requirements: Path, downloads: Path, *, isolation: bool) -> str:
     """Fetch a source archive; return what pip complained of, or the empty string when it succeeded."""
     return _pip(
-        requirements,
-        downloads,
-        ["--no-binary", ":all:", *([] if isolation else ["--no-build-isolation"])],
+        requirements, downloads, ["--no-binary", ":all:", *([] if isolation else ["--no-build-isolation"])]
     )
 
 

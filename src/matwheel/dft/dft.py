@@ -69,11 +69,7 @@ class DFTSettings:
     """The Python of the environment that holds the backend."""
     tasks: Annotated[
         tuple[Literal["single_point", "relaxation", "gamma_phonons"], ...], Field(strict=False)
-    ] = (
-        "single_point",
-        "relaxation",
-        "gamma_phonons",
-    )
+    ] = ("single_point", "relaxation", "gamma_phonons")
     """What is computed of each crystal."""
     max_atoms: Count = 10
     """A larger cell is refused."""

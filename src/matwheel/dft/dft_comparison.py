@@ -17,13 +17,7 @@ import numpy as np
 import pandas as pd
 
 from matwheel.crystals.crystal import Crystal
-from matwheel.crystals.dimensionality import (
-    layer_cell,
-    layer_geometry,
-    plane_normal,
-    vacuum,
-    with_vacuum,
-)
+from matwheel.crystals.dimensionality import layer_cell, layer_geometry, plane_normal, vacuum, with_vacuum
 from matwheel.crystals.table import crystals_of_table, reduced_formula, space_group
 from matwheel.dft.dft import (
     FAILED,

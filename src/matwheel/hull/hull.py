@@ -32,12 +32,7 @@ from matwheel.crystals.dimensionality import NAMES, VACUUM_ANGSTROM, VacuumGap, 
 from matwheel.crystals.table import crystals_of_table
 from matwheel.hull.elemental_references import elements_without_reference, formation_energy
 from matwheel.hull.energy_corrections import ANION_RULE, corrected_energy
-from matwheel.hull.reference_phases import (
-    PHASE_COLUMNS,
-    formula_of,
-    subsystems,
-    system_of,
-)
+from matwheel.hull.reference_phases import PHASE_COLUMNS, formula_of, subsystems, system_of
 from matwheel.potentials.potentials import ARBITRARY, PotentialCard
 from matwheel.verdicts import ERROR, FAIL, PASS, ROUNDING_EV_PER_ATOM, UNDECIDED, Verdict
 

@@ -121,10 +121,7 @@ def phases_of_archive(
 
 
 def phases_of_mirror(
-    reads: Sequence[SourceBytes],
-    *,
-    systems: Collection[str] | None = None,
-    anion_rule: str = ANION_RULE,
+    reads: Sequence[SourceBytes], *, systems: Collection[str] | None = None, anion_rule: str = ANION_RULE
 ) -> pd.DataFrame:
     """Return the phases of the mirror's tables, each id once.
 

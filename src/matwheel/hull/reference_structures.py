@@ -36,11 +36,7 @@ from matwheel.datasets.sources import (
     read_file,
     read_pypi_archive,
 )
-from matwheel.hull.reference_phases import (
-    MOST_SUBSET_ELEMENTS,
-    mirror_frame,
-    subsystems,
-)
+from matwheel.hull.reference_phases import MOST_SUBSET_ELEMENTS, mirror_frame, subsystems
 from matwheel.potentials.atoms import from_atoms, to_atoms
 from matwheel.potentials.computing_time import computing_clock
 

@@ -18,9 +18,7 @@ STRICT_SYMPREC_ANGSTROM = 0.01
 
 
 def symmetry_verdicts(
-    crystals: Sequence[Crystal],
-    symprec_angstrom: float = SYMPREC_ANGSTROM,
-    smallest_space_group: int = 1,
+    crystals: Sequence[Crystal], symprec_angstrom: float = SYMPREC_ANGSTROM, smallest_space_group: int = 1
 ) -> list[Verdict]:
     """Judge each crystal by its space group.
 

@@ -23,7 +23,7 @@ THRESHOLD = 0.5
 
 # name: (module, class)
 SCORES: Registry[tuple[str, str]] = {
-    "formula": ("matwheel.composition_models.formula_synthesizability", "FormulaScore"),
+    "formula": ("matwheel.composition_models.formula_synthesizability", "FormulaScore")
 }
 
 

@@ -119,10 +119,7 @@ def same_structure(one: ComparableCrystal, other: ComparableCrystal) -> bool:
 
 
 def uniqueness(
-    crystals: Sequence[Crystal],
-    *,
-    comparisons_per_formula: int = COMPARISONS_PER_FORMULA,
-    processes: int = 1,
+    crystals: Sequence[Crystal], *, comparisons_per_formula: int = COMPARISONS_PER_FORMULA, processes: int = 1
 ) -> pd.DataFrame:
     """Assign each crystal to a group of equal structures.
 

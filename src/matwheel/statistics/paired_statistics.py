@@ -29,10 +29,7 @@ _DRAWS_PER_PIECE = 4_000_000
 
 
 def hierarchical_bootstrap_interval(
-    differences: Sequence[ArrayLike],
-    *,
-    seed: int,
-    replicates: int = BOOTSTRAP_REPLICATES,
+    differences: Sequence[ArrayLike], *, seed: int, replicates: int = BOOTSTRAP_REPLICATES
 ) -> tuple[float, float]:
     """Return the 95 % percentile interval of the mean difference over splits and test rows.
 

@@ -5,16 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-PREDICTION_COLUMNS = (
-    "dataset",
-    "scheme",
-    "seed",
-    "training_set",
-    "predictor",
-    "id",
-    "target",
-    "prediction",
-)
+PREDICTION_COLUMNS = ("dataset", "scheme", "seed", "training_set", "predictor", "id", "target", "prediction")
 RUN_COLUMNS = ("dataset", "scheme", "predictor", "training_set", "seed")
 REFERENCE_PREDICTOR = "constant"
 REFERENCE_TRAINING_SET = "F"

@@ -38,9 +38,7 @@ def best_realisation(energies_ev_per_atom: ArrayLike) -> int | None:
 
 
 def rank_realisations(
-    realisations: Mapping[str, Sequence[Crystal]],
-    calculator: Calculator,
-    log: Log = log_to_stderr,
+    realisations: Mapping[str, Sequence[Crystal]], calculator: Calculator, log: Log = log_to_stderr
 ) -> pd.DataFrame:
     """Return one energy of every realisation, and which one is the best of its gene.
 
@@ -120,11 +118,7 @@ def outcome_table(results: Sequence[GeneRealisations]) -> pd.DataFrame:
 
 
 def build_verdicts(
-    results: Sequence[GeneRealisations],
-    ranking: pd.DataFrame | None = None,
-    *,
-    tool: str,
-    tool_version: str,
+    results: Sequence[GeneRealisations], ranking: pd.DataFrame | None = None, *, tool: str, tool_version: str
 ) -> pd.DataFrame:
     """Return verdicts of the screen 'build', one per gene.
 

@@ -16,13 +16,7 @@ from matwheel.core.progress import Log, Progress, log_to_stderr
 from matwheel.core.settings import Count, ShareBelowOne, Tolerance, WrongSetting, settings
 from matwheel.crystals.table import crystals_of_table, space_group
 from matwheel.wyckoff.gene_rows import COLUMNS, GENE_PROPERTIES, PARTS
-from matwheel.wyckoff.wyckoff_genes import (
-    MOST_ELEMENTS,
-    NoGene,
-    gene_arrays,
-    gene_of_crystal,
-    parse_gene,
-)
+from matwheel.wyckoff.wyckoff_genes import MOST_ELEMENTS, NoGene, gene_arrays, gene_of_crystal, parse_gene
 from matwheel.wyckoff.wyckoff_permutations import canonical_gene, canonical_keys
 
 DATASET = "dataset"

@@ -140,9 +140,7 @@ def draw_recovery(table: pd.DataFrame) -> Figure:
     """
     names = list(dict.fromkeys(table["generator"]))
     figure, grid = _recovery_panels(
-        table,
-        lambda axes, here: _draw_recovery(axes, here, names),
-        "number of elements (rows of that part)",
+        table, lambda axes, here: _draw_recovery(axes, here, names), "number of elements (rows of that part)"
     )
     grid[0, -1].legend(loc="upper right", frameon=False, fontsize=8)
     samples = ", ".join(f"{n:,}" for n in sorted(set(table["samples"])))

@@ -132,11 +132,7 @@ def draw_composition_maps(
 
 
 def wasserstein_table(
-    values: Mapping[str, NDArray[np.float64]],
-    reference: str,
-    *,
-    seed: int,
-    replicates: int = 200,
+    values: Mapping[str, NDArray[np.float64]], reference: str, *, seed: int, replicates: int = 200
 ) -> pd.DataFrame:
     """Return how far the distributions of a property are from that of a reference set.
 

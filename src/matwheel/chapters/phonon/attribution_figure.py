@@ -31,11 +31,7 @@ _MODEL_COLOURS = (BLUE, ORANGE, *GENERATOR_COLOURS[2:])
 # Apart from those of the models, which stand beside them.
 _PAIR_COLOURS = (*GENERATOR_COLOURS[2:], "#222222", "#8c564b")
 _CHOICE_STYLE = {IMPORTANT: "-", SAME_DISTANCE: "--", RANDOM: ":"}
-_CHOICE_WORDS = {
-    IMPORTANT: "most important",
-    SAME_DISTANCE: "random, same distances",
-    RANDOM: "random",
-}
+_CHOICE_WORDS = {IMPORTANT: "most important", SAME_DISTANCE: "random, same distances", RANDOM: "random"}
 
 
 def sensitivity_rows(from_labels: pd.DataFrame | None, of_networks: pd.DataFrame | None) -> pd.DataFrame:

@@ -28,10 +28,7 @@ def drawn_for(
     """
     of_networks = np.random.default_rng(derive_seed(seed, "networks", model))
     of_configurations = np.random.default_rng(derive_seed(seed, "configurations"))
-    return (
-        drawn_weights(np.arange(networks), of_networks),
-        drawn_weights(blocks, of_configurations),
-    )
+    return (drawn_weights(np.arange(networks), of_networks), drawn_weights(blocks, of_configurations))
 
 
 def drawn_mean(

@@ -73,10 +73,7 @@ def nearest_shells(crystals: Sequence[Crystal]) -> tuple[NearestShell, ...]:
     return tuple(shells)
 
 
-def shell_descriptors(
-    crystals: Sequence[Crystal],
-    shells: Sequence[NearestShell],
-) -> NDArray[np.float64]:
+def shell_descriptors(crystals: Sequence[Crystal], shells: Sequence[NearestShell]) -> NDArray[np.float64]:
     """Return mean, standard deviation and minimum of the distances in each shell, Å.
 
     Returns:

@@ -227,11 +227,7 @@ def label_with_potential(table: pd.DataFrame, calculator: Calculator) -> pd.Data
     ]
 
 
-_NO_LABELS: Mapping[str, Any] = {
-    "energy_ev_per_atom": nan,
-    "stress_gpa": nan,
-    "forces_ev_per_angstrom": None,
-}
+_NO_LABELS: Mapping[str, Any] = {"energy_ev_per_atom": nan, "stress_gpa": nan, "forces_ev_per_angstrom": None}
 
 
 def _potential_labels(crystal: Crystal, calculator: Calculator) -> dict[str, Any]:

@@ -317,10 +317,7 @@ class DistanceNetwork:
     name = "distance_network"
 
     def __init__(
-        self,
-        settings: DistanceNetworkSettings | None = None,
-        *,
-        target_names: Sequence[str] | None = None,
+        self, settings: DistanceNetworkSettings | None = None, *, target_names: Sequence[str] | None = None
     ) -> None:
         self.settings = settings or DistanceNetworkSettings()
         self.target_names = tuple(target_names) if target_names is not None else None

@@ -245,13 +245,7 @@ def _least_squares(
     return solution[:-1], float(solution[-1])
 
 
-def network_sensitivities(
-    network: Network,
-    bonds: Bonds,
-    *,
-    output: int = 0,
-    **labels: Any,
-) -> pd.DataFrame:
+def network_sensitivities(network: Network, bonds: Bonds, *, output: int = 0, **labels: Any) -> pd.DataFrame:
     """Return the slope of a prediction with the mean length of the nearest bonds of each pair.
 
     The sum of the derivatives by the distances of that shell: all its bonds longer by the same and nothing

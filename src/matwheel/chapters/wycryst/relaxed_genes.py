@@ -30,10 +30,7 @@ group of as many or fewer operations; no gene at all."""
 
 
 def relaxed_genes(
-    crystals: Sequence[Crystal],
-    asked: Mapping[str, str],
-    predictors: GenePredictors,
-    symprec_angstrom: float,
+    crystals: Sequence[Crystal], asked: Mapping[str, str], predictors: GenePredictors, symprec_angstrom: float
 ) -> pd.DataFrame:
     """Return the gene of each relaxed crystal, what became of the one asked for, and predicted properties.
 
