@@ -36,10 +36,8 @@ from matwheel.datasets.registry import DatasetEntry, Expectation, Source
 from matwheel.datasets.sources import (
     DatasetError,
     SourceBytes,
-    SourceUnavailable,
-    by_hand,
-    describe_source,
     find_mirror_file,
+    first_answer,
     matminer_file,
     read_matminer,
     read_mirror,
@@ -98,19 +96,16 @@ def load_dataset(
     Raises:
         DatasetError: no source answers, a file is damaged, or the content is not what it must be.
     """
-    tried: list[dict[str, str]] = []
     if entry.path is not None:
-        records, source_text = _read_user_path(entry), f"user's path {entry.path}"
-        return _finish(entry, records, source_text, tried)
-    for source in entry.sources:
-        source_text = describe_source(source, mirror_folders)
-        try:
-            records = _read_source(entry, source, mirror_folders)
-        except SourceUnavailable as reason:
-            tried.append({"source": source_text, "reason": str(reason)})
-            continue
-        return _finish(entry, records, source_text, tried)
-    raise DatasetError(_nothing_answered(entry, mirror_folders, tried, command_without))
+        return _finish(entry, _read_user_path(entry), f"user's path {entry.path}", [])
+    records, _, source_text, tried = first_answer(
+        f"dataset {entry.name}",
+        entry.sources,
+        mirror_folders,
+        lambda source: _read_source(entry, source, mirror_folders),
+        otherwise=f"Without this dataset: {command_without}" if command_without else "",
+    )
+    return _finish(entry, records, source_text, tried)
 
 
 def read_own_dataset(entry: DatasetEntry) -> tuple[list[Crystal], list[float], str, list[str]]:
@@ -153,20 +148,6 @@ def _finish(
         "row_order_sha256": row_order_sha256(table),
     }
     return table, provenance
-
-
-def _nothing_answered(
-    entry: DatasetEntry,
-    mirror_folders: Sequence[str | Path],
-    tried: Sequence[Mapping[str, str]],
-    command_without: str,
-) -> str:
-    lines = [f"dataset {entry.name}: no source answered. Tried:"]
-    lines += [f"  {number}. {item['source']}: {item['reason']}" for number, item in enumerate(tried, 1)]
-    lines += [said for source in entry.sources if (said := by_hand(source, mirror_folders))]
-    if command_without:
-        lines.append(f"Without this dataset: {command_without}")
-    return "\n".join(lines)
 
 
 def _read_source(entry: DatasetEntry, source: Source, mirror_folders: Sequence[str | Path]) -> _Records:

