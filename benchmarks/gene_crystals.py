@@ -27,7 +27,7 @@ from matwheel.potentials.potentials import make_calculator
 from matwheel.potentials.relaxation import RelaxationSettings, relax
 from matwheel.wyckoff.gene_crystals import GeneCrystalSettings, realise_genes
 from matwheel.wyckoff.gene_placement import PYXTAL
-from matwheel.wyckoff.gene_ranking import chosen_crystals, outcome_table, rank_realisations
+from matwheel.wyckoff.gene_ranking import chosen_crystals, rank_realisations
 from matwheel.wyckoff.lattice_shapes import lattice_shapes
 from matwheel.wyckoff.volume_estimate import fit_volume_estimate
 from matwheel.wyckoff.wyckoff_genes import NoGene, WyckoffGene, gene_arrays, gene_of_crystal
@@ -109,20 +109,24 @@ def main() -> None:
         ranked = time.process_time()
         best = ranking[ranking["chosen"]]
         above = (best["energy_ev_per_atom"] - best["id"].map(reference)).to_numpy()
-        table = outcome_table(results)
-        total, seconds = table["realisations"].sum(), table["seconds"]
+        total = sum(len(result.crystals) for result in results)
+        with_group = sum(result.space_groups.count(result.gene.space_group) for result in results)
+        with_gene = sum(result.genes.count(str(result.gene)) for result in results)
+        seconds = np.array([result.seconds for result in results])
         shares = ", ".join(f"{(above < limit).mean():.0%} below {limit}" for limit in (0.1, 0.3))
         print(
-            f"{name}: {dict(Counter(table['status']))}, {len(best)} ranked\n"
+            f"{name}: {dict(Counter(result.status for result in results))}, {len(best)} ranked\n"
             f"    energy above the real crystal's: median {np.median(above):.3f} eV/atom, {shares}\n"
-            f"    {total} crystals, {table['with_space_group'].sum() / total:.1%} with the gene's group, "
-            f"{table['with_gene'].sum() / total:.1%} with the gene\n"
+            f"    {total} crystals, {with_group / total:.1%} with the gene's group, "
+            f"{with_gene / total:.1%} with the gene\n"
             f"    CPU-s: building {built - started:.1f}, ranking {ranked - built:.1f}; wall time to build "
-            f"a gene: median {seconds.median():.3f} s, 99 % {seconds.quantile(0.99):.2f} s, "
+            f"a gene: median {np.median(seconds):.3f} s, 99 % {np.quantile(seconds, 0.99):.2f} s, "
             f"most {seconds.max():.2f} s",
             flush=True,
         )
-        for reason, count in Counter(table.loc[table["realisations"] == 0, "reason"]).most_common(5):
+        for reason, count in Counter(result.reason for result in results if not result.crystals).most_common(
+            5
+        ):
             print(f"    {count} × {reason[:150]}")
         if arguments.relax:
             energies = energies_relaxed(chosen_crystals(results, ranking), calculator)

@@ -9,16 +9,15 @@ bits of a whole number, so eight elements cost microseconds. The verdicts are th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
-from itertools import islice
+from collections.abc import Sequence
 from math import gcd
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from matwheel.compositions.formulas import ELEMENTS, LARGEST_AMOUNT, parse_formulas, symbol_columns
+from matwheel.compositions.formulas import ELEMENTS, LARGEST_AMOUNT, symbol_columns
 from matwheel.compositions.oxidation_states import (
     DEFAULT_OXIDATION_TABLE,
     Icsd24Thresholds,
@@ -31,10 +30,7 @@ from matwheel.compositions.oxidation_states import (
 from matwheel.core.errors import InputError
 from matwheel.core.settings import GIVEN, settings
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-CHUNK_ROWS = 32_768
+_CHUNK_ROWS = 32_768
 
 
 @settings
@@ -77,20 +73,6 @@ class Balance(NamedTuple):
     balanced: NDArray[np.bool_]
 
 
-class FormulaBalance(NamedTuple):
-    """Verdicts on formulas, in their order; an unreadable formula is neither neutral nor balanced.
-
-    Attributes:
-        neutral: as in `Balance`.
-        balanced: as in `Balance`.
-        errors: what is wrong with each unreadable formula, by its row counted from 0.
-    """
-
-    neutral: NDArray[np.bool_]
-    balanced: NDArray[np.bool_]
-    errors: Mapping[int, str]
-
-
 def charge_balance(
     counts: NDArray[np.integer],
     elements: Sequence[str] = ELEMENTS,
@@ -111,32 +93,25 @@ def charge_balance(
         InputError: a wrong dtype or shape, negative or absurdly large counts (with their row), unknown or
             repeated elements, an unknown table.
     """
-    return _judge(counts, _Rule(elements, settings or CompositionSettings()))
-
-
-def formula_balance(
-    formulas: Iterable[str | None] | pa.Array | pa.ChunkedArray, settings: CompositionSettings | None = None
-) -> FormulaBalance:
-    """Judge compositions given as formulas, some 60,000 per second; a bad formula does not stop the others.
-
-    Args:
-        formulas: strings as `matwheel.compositions.formulas.parse_formulas` reads them; any iterable, worked
-            through in pieces.
-
-    Raises:
-        InputError: something other than strings, or an unknown table.
-    """
-    rule = _Rule(ELEMENTS, settings or CompositionSettings())
-    neutral, balanced, errors, rows = [], [], {}, 0
-    for piece in _pieces(formulas):
-        parsed = parse_formulas(piece)
-        verdict = _judge(parsed.counts, rule)
-        neutral.append(verdict.neutral)
-        balanced.append(verdict.balanced)
-        errors.update({rows + row: complaint for row, complaint in parsed.errors.items()})
-        rows += len(parsed.counts)
-    nothing = np.zeros(0, dtype=bool)
-    return FormulaBalance(np.concatenate([nothing, *neutral]), np.concatenate([nothing, *balanced]), errors)
+    rule = _Rule(elements, settings or CompositionSettings())
+    counts = np.asarray(counts)
+    if counts.ndim != 2 or counts.shape[1] != len(rule.order):
+        raise InputError(f"counts have shape {counts.shape}, not (compositions, {len(rule.order)} elements)")
+    if not np.issubdtype(counts.dtype, np.integer):
+        raise InputError(f"counts are {counts.dtype}, not whole numbers; round them first")
+    for row in np.flatnonzero(((counts < 0) | (counts > LARGEST_AMOUNT)).any(axis=1)):
+        raise InputError(f"counts, row {row + 1}: an amount is not between 0 and {LARGEST_AMOUNT} atoms")
+    verdicts = np.zeros((len(counts), 2), dtype=bool)
+    for start in range(0, len(counts), _CHUNK_ROWS):
+        piece = counts[start : start + _CHUNK_ROWS, rule.order]
+        rows, columns = np.nonzero(piece)
+        ends = np.cumsum(np.bincount(rows, minlength=len(piece))).tolist()
+        places, amounts = columns.tolist(), piece[rows, columns].tolist()
+        verdicts[start : start + len(piece)] = [
+            rule.verdict(places[begin:end], amounts[begin:end])
+            for begin, end in zip([0, *ends], ends, strict=False)
+        ]
+    return Balance(verdicts[:, 0], verdicts[:, 1])
 
 
 class _Rule:
@@ -209,37 +184,3 @@ class _Rule:
                 reached |= sums << state * factor
             sums = reached
         return sums
-
-
-def _judge(counts: NDArray[np.integer], rule: _Rule) -> Balance:
-    counts = np.asarray(counts)
-    if counts.ndim != 2 or counts.shape[1] != len(rule.order):
-        raise InputError(f"counts have shape {counts.shape}, not (compositions, {len(rule.order)} elements)")
-    if not np.issubdtype(counts.dtype, np.integer):
-        raise InputError(f"counts are {counts.dtype}, not whole numbers; round them first")
-    for row in np.flatnonzero(((counts < 0) | (counts > LARGEST_AMOUNT)).any(axis=1)):
-        raise InputError(f"counts, row {row + 1}: an amount is not between 0 and {LARGEST_AMOUNT} atoms")
-    verdicts = np.zeros((len(counts), 2), dtype=bool)
-    for start in range(0, len(counts), CHUNK_ROWS):
-        piece = counts[start : start + CHUNK_ROWS, rule.order]
-        rows, columns = np.nonzero(piece)
-        ends = np.cumsum(np.bincount(rows, minlength=len(piece))).tolist()
-        places, amounts = columns.tolist(), piece[rows, columns].tolist()
-        verdicts[start : start + len(piece)] = [
-            rule.verdict(places[begin:end], amounts[begin:end])
-            for begin, end in zip([0, *ends], ends, strict=False)
-        ]
-    return Balance(verdicts[:, 0], verdicts[:, 1])
-
-
-def _pieces(formulas: Iterable[str | None] | pa.Array | pa.ChunkedArray) -> Iterator[object]:
-    # An array of pyarrow, which is not imported for it.
-    if isinstance(formulas, Sized) and hasattr(formulas, "slice") and hasattr(formulas, "null_count"):
-        for start in range(0, len(formulas), CHUNK_ROWS):
-            yield formulas.slice(start, CHUNK_ROWS)
-        return
-    if isinstance(formulas, str | bytes):
-        raise InputError(f"{formulas!r} is one formula; give a list of formulas")
-    remaining = iter(formulas)
-    while piece := list(islice(remaining, CHUNK_ROWS)):
-        yield piece

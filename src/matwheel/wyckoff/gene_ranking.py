@@ -99,24 +99,6 @@ def chosen_crystals(results: Iterable[GeneRealisations], ranking: pd.DataFrame) 
     return crystals
 
 
-def outcome_table(results: Sequence[GeneRealisations]) -> pd.DataFrame:
-    """Return a row per gene: id, gene, status, reason, realisations, how many of them have exactly the
-    space group and the gene asked for, seconds.
-    """
-    return pd.DataFrame(
-        {
-            "id": [result.candidate_id for result in results],
-            "gene": [str(result.gene) for result in results],
-            "status": [result.status for result in results],
-            "reason": [result.reason for result in results],
-            "realisations": [len(result.crystals) for result in results],
-            "with_space_group": [result.space_groups.count(result.gene.space_group) for result in results],
-            "with_gene": [result.genes.count(str(result.gene)) for result in results],
-            "seconds": [result.seconds for result in results],
-        }
-    )
-
-
 def build_verdicts(
     results: Sequence[GeneRealisations], ranking: pd.DataFrame | None = None, *, tool: str, tool_version: str
 ) -> pd.DataFrame:

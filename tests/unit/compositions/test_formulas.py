@@ -8,7 +8,6 @@ import pytest
 import smact
 from pymatgen.core import Composition
 
-from matwheel.compositions.charge_balance import CHUNK_ROWS, formula_balance
 from matwheel.compositions.formulas import (
     ELEMENTS,
     MATGAN_ELEMENTS,
@@ -220,18 +219,8 @@ def test_every_kind_of_string_column_is_taken():
     assert list(parse_formulas(pd.Series(["NaCl", None, float("nan")])).errors) == [1, 2]
     with pytest.raises(InputError, match="strings"):
         parse_formulas(["NaCl", 3])
-    for whole in (parse_formulas, formula_balance):
-        with pytest.raises(InputError, match="list of formulas"):
-            whole("NaCl")
-
-
-def test_many_formulas_are_worked_through_in_pieces():
-    formulas = ["NaCl", "NaCl2", "Xx"] * (CHUNK_ROWS // 2)
-    for given in (formulas, pa.array(formulas), (one for one in formulas)):
-        balance = formula_balance(given)
-        assert len(balance.errors) == CHUNK_ROWS // 2 and max(balance.errors) == len(formulas) - 1
-        assert balance.neutral.tolist() == [True, False, False] * (CHUNK_ROWS // 2)
-        assert np.array_equal(balance.balanced, balance.neutral)
+    with pytest.raises(InputError, match="list of formulas"):
+        parse_formulas("NaCl")
 
 
 def test_reduction_by_the_greatest_common_divisor():
