@@ -40,7 +40,7 @@ def test_killed_runs_end_in_the_bytes_of_an_undisturbed_one(
     assert (killed / generator).exists() and not (killed / GENERATED).exists()
     done = snakemake(killed, *targets)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "resuming at step 5 of 10" in (logs["train_predictor"] / "cgcnn/F.log").read_text()
+    assert "training: resumed at step 5 of 10" in (logs["train_predictor"] / "cgcnn/F.log").read_text()
     assert "decoder: resumed at step 1" in (logs["train_generator"] / "full.log").read_text()
 
     if targets == (TARGET,):
