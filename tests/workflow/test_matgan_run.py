@@ -139,6 +139,16 @@ def test_an_edited_network_trains_again_and_draws_no_null_again(project: Path) -
     assert "results/matgan/mine/elemnet.pt" not in pending
 
 
+def test_how_compositions_are_drawn_trains_nothing_again(project: Path) -> None:
+    generator = SETTINGS["matgan"]["generator"]
+    drawn = generator | {"settings": generator["settings"] | {"refills": 2}}
+    settings = SETTINGS | {"matgan": SETTINGS["matgan"] | {"generator": drawn}}
+    (project / "drawn.yaml").write_text(yaml.safe_dump(settings))
+    pending = pending_outputs(project, "drawn.yaml", REPORT)
+    assert {f"results/matgan/{name}/samples.parquet" for name in ("mine", "balanced")} <= pending
+    assert not [path for path in pending if path.endswith(".pt") or "/null/" in path]
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [("Li0.5CoO2", "row 4"), ("Qq2O", "row 4"), ("", "row 4")],

@@ -155,11 +155,25 @@ def test_how_genes_are_drawn_and_judged_is_no_matter_of_the_training(wycryst_cop
     pending = pending_outputs(wycryst_copy, config="changed.yaml", target=TARGETS[1])
     assert f"{SET}/genes.parquet" in pending
     assert not any(path.endswith(("mpvae.pt", "pretrained.pt")) for path in pending)
+    for name in ("sampling", "sampling_settings"):
+        module = wycryst_copy / f"src/matwheel/generators/mpvae/{name}.py"
+        source = module.read_text()
+        module.write_text(f"{source}\n\nWAS_EDITED = True\n")
+        pending = pending_outputs(wycryst_copy, target=TARGETS[1])
+        module.write_text(source)
+        assert f"{SET}/genes.parquet" in pending
+        assert not any(path.endswith(("mpvae.pt", "pretrained.pt")) for path in pending)
     changed["wycryst"] = SETTINGS["wycryst"] | {"metal_threshold": 0.3}
     (wycryst_copy / "changed.yaml").write_text(yaml.safe_dump(changed))
     pending = pending_outputs(wycryst_copy, config="changed.yaml", target=TARGETS[1])
     assert f"{SET}/verdicts/genes.parquet" in pending
     assert f"{SET}/genes.parquet" not in pending
+
+
+def test_a_mirror_that_was_moved_reruns_nothing(wycryst_copy: Path) -> None:
+    (wycryst_copy / "mirror").rename(wycryst_copy / "moved")
+    (wycryst_copy / "changed.yaml").write_text(yaml.safe_dump(SETTINGS | {"mirror_folders": ["moved"]}))
+    assert pending_outputs(wycryst_copy, config="changed.yaml", target=TARGETS[0]) == set()
 
 
 def test_a_second_round_learns_from_the_first(wycryst_copy: Path) -> None:
