@@ -9,15 +9,18 @@ import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from math import gcd
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from matwheel.compositions.formulas import ELEMENTS, parse_formulas, reduce_counts
 from matwheel.core.errors import InputError
 from matwheel.core.progress import Log, Progress, log_to_stderr
 from matwheel.core.table_rows import named_rows
+from matwheel.crystals.cif_cell import order_of_atoms
 from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.reader import read_crystal
 from matwheel.crystals.table import COLUMNS, crystals_of_table, table_without_space_groups
@@ -105,22 +108,44 @@ def reference_of_formulas(name: str, formulas: Iterable[str], source: str) -> Re
     Raises:
         InputError: texts that are no formulas, each with its number (from 1), or none at all was given.
     """
-    from pymatgen.core import Composition
-
     texts = list(formulas)
     parsed = parse_formulas(texts)
     if parsed.errors:
         raise InputError(named_faults(f"reference set {name} ({source})", parsed.errors))
-    counts = np.unique(reduce_counts(parsed.counts), axis=0)
-    # The key is pymatgen's spelling, as for crystals.
-    reduced = {
-        Composition({ELEMENTS[place]: int(row[place]) for place in np.flatnonzero(row)}).reduced_formula
-        for row in counts
-    }
+    counts = reduce_counts(parsed.counts)
+    distinct = {row.tobytes(): place for place, row in enumerate(counts)}
+    reduced = set(spelled_formulas(counts[list(distinct.values())]))
     if not reduced:
         raise InputError(f"reference set {name} ({source}): no formulas; give another file")
     digest = sha256("\n".join(sorted(reduced)).encode()).hexdigest()
     return ReferenceSet(name, FORMULAS, digest, source, frozenset(reduced))
+
+
+def spelled_formulas(counts: NDArray[np.integer]) -> list[str]:
+    """Return the reduced formula of each row of counts as pymatgen spells it, as for crystals.
+
+    Elements stand by electronegativity. Where pymatgen may part off a polyanion, 'Ca(NO3)2', or keeps a
+    formula unreduced, 'H2O2', it is asked itself; the others take a sixth of the time.
+
+    Args:
+        counts: reduced compositions over `ELEMENTS`, shape (n, 103).
+    """
+    from pymatgen.core import Composition
+
+    order = order_of_atoms(ELEMENTS)
+    symbols = [ELEMENTS[place] for place in order]
+    formulas = []
+    for row in counts[:, order]:
+        present = np.flatnonzero(row).tolist()
+        amounts = row[present].tolist()
+        pairs = zip(present, amounts, strict=True)
+        formula = "".join(f"{symbols[place]}{amount if amount > 1 else ''}" for place, amount in pairs)
+        grouped = len(present) > 2 and gcd(*amounts[-2:]) > 1
+        if grouped or formula in Composition.special_formulas:
+            named = {symbols[place]: amount for place, amount in zip(present, amounts, strict=True)}
+            formula = Composition(named).reduced_formula
+        formulas.append(formula)
+    return formulas
 
 
 def formulas_of_csv(content: bytes, origin: str) -> list[str]:

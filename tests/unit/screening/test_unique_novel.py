@@ -2,12 +2,15 @@
 
 import gzip
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from pymatgen.core import Composition
 from pymatgen.io.cif import CifWriter
 
+from matwheel.compositions.formulas import ELEMENTS, parse_formulas, reduce_counts
 from matwheel.core.errors import InputError
 from matwheel.core.processes import map_in_order
 from matwheel.crystals.crystal import Crystal, to_structure
@@ -20,6 +23,7 @@ from matwheel.screening.reference_sets import (
     mp_mirror_table,
     reference_of_formulas,
     reference_of_table,
+    spelled_formulas,
 )
 from matwheel.screening.uniqueness import (
     unique_relaxed_verdicts,
@@ -29,6 +33,7 @@ from matwheel.screening.uniqueness import (
 )
 from matwheel.verdicts import ERROR, FAIL, PASS, UNDECIDED
 
+REFERENCES = Path(__file__).resolve().parents[2] / "data" / "references"
 HALF = np.array([[0, 0, 0], [0.5, 0.5, 0.5]])
 
 
@@ -269,6 +274,26 @@ def test_formulas_of_a_csv_keep_sodium_nitride():
         formulas_of_csv(b"composition\nNaCl\n", "f.csv")
     with pytest.raises(InputError, match="line 3"):
         formulas_of_csv(b"formula,target\nNaCl,1\n,2\n", "f.csv")
+
+
+def test_formulas_are_spelled_as_pymatgen_spells_those_of_crystals():
+    generator = np.random.default_rng(4)
+    known = pd.read_csv(REFERENCES / "archive_phases.csv")["formula"]
+    counts = [parse_formulas(known).counts]
+    for elements in (1, 2, 3, 4, 5):
+        drawn = np.zeros((800, len(ELEMENTS)), dtype=np.int32)
+        for row in drawn:
+            # Light and common ones too, of which polyanions and peroxides are made.
+            common = [ELEMENTS.index(symbol) for symbol in ("H", "Li", "Na", "K", "O", "N", "C", "S", "F")]
+            pool = common if generator.random() < 0.5 else np.arange(len(ELEMENTS))
+            row[generator.choice(pool, size=elements, replace=False)] = generator.integers(1, 9, elements)
+        counts.append(drawn)
+    reduced = reduce_counts(np.concatenate(counts))
+    spelled = spelled_formulas(reduced)
+    for row, formula in zip(reduced, spelled, strict=True):
+        amounts = {ELEMENTS[place]: int(row[place]) for place in np.flatnonzero(row)}
+        assert formula == Composition(amounts).reduced_formula
+    assert {"H2O2", "O2", "Na2O2"} <= set(spelled) and any("(" in formula for formula in spelled)
 
 
 def test_hash_of_a_set_is_that_of_its_content(jarvis_crystals):
