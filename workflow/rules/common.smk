@@ -23,7 +23,7 @@ def code(script, *modules):
 
     def hash_for(wildcards):
         names = [name(wildcards) if callable(name) else name for name in modules]
-        return code_version(path, *names, source_root=ROOT / "src")
+        return str(code_version(path, *names, source_root=ROOT / "src"))
 
     return hash_for
 
