@@ -1,5 +1,6 @@
 """What came with the project, and which settings belong to which chapter; no rules."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -14,9 +15,22 @@ if not (ROOT / "src").is_dir():
         "matwheel needs its library and its resources beside its rules: clone the repository, and name "
         "workflow/Snakefile of the clone as the module's snakefile"
     )
+# Before any other: an installed clone, or one that PYTHONPATH names. Jobs inherit the variable.
 sys.path.insert(0, str(ROOT / "src"))
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    dict.fromkeys(
+        [str(ROOT / "src"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    )
+).rstrip(os.pathsep)
 
 from matwheel.configuration.sections import SECTION_OF_CHAPTER
+from matwheel.core.errors import InputError
+from matwheel.runs.recorded_code import refuse_another_library
+
+try:
+    refuse_another_library(ROOT / "src")
+except InputError as error:
+    raise WorkflowError(str(error)) from None
 
 
 def shipped(path):

@@ -3,11 +3,11 @@
 from matwheel.chapters.matgan.composition_maps import MapSettings, composition_map, draw_composition_maps
 from matwheel.chapters.matgan.drawn_compositions import distinct_compounds
 from matwheel.core.files import atomic_path
-from matwheel.core.progress import logged
 from matwheel.datasets.formula_sets import count_matrix, read_formula_set
 from matwheel.figures.figures import save_figure
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]):
+with recorded(__file__, snakemake.params.code, snakemake.log[0]):
     params, name = snakemake.params, snakemake.wildcards.formula_set
     table = read_formula_set(snakemake.input.formulas)
     settings = MapSettings(**params.settings)

@@ -3,13 +3,13 @@
 import torch
 
 from matwheel.core.files import atomic_path, sha256_of_file, write_json
-from matwheel.core.progress import logged
 from matwheel.datasets.formula_sets import count_matrix, read_formula_set
 from matwheel.generators.matgan.autoencoder import CompositionAutoencoder
 from matwheel.runs.provenance import library_versions
+from matwheel.runs.recorded_code import recorded
 from matwheel.training.checkpoints import TrainingCheckpoint, fingerprint
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     torch.set_num_threads(snakemake.threads)
     params = dict(snakemake.params)
     table = read_formula_set(snakemake.input.formulas)

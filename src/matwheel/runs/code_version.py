@@ -25,8 +25,10 @@ PACKAGE = "matwheel"
 REGISTRY = "Registry"
 """How the annotation of a registry begins."""
 
-CHECKING = frozenset({"pydantic", "pydantic_core", f"{PACKAGE}.core.settings"})
-"""What refuses wrong settings and changes no result, so that an upgrade or an edit of it reruns nothing."""
+CHECKING = frozenset(
+    {"pydantic", "pydantic_core", f"{PACKAGE}.core.settings", f"{PACKAGE}.runs.recorded_code"}
+)
+"""What refuses wrong settings or code and changes no result: an upgrade or an edit of it reruns nothing."""
 
 DISTRIBUTIONS = {"PIL": "pillow", "mpl_toolkits": "matplotlib", "sklearn": "scikit-learn", "yaml": "PyYAML"}
 """Imported name → name of what is installed, where they differ."""
