@@ -139,6 +139,36 @@ def test_nor_where_the_workflow_is_a_module_of_another_folder(project: Path, tmp
     assert f"{project}/src/matwheel/__init__.py" in log_of(folder, "fetch_dataset")
 
 
+# Enough of conda for Snakemake; an environment is a folder with a Python that knows no library of ours.
+CONDA = """#!/bin/sh
+case "$1 $2" in
+"--version "*) echo "conda 24.7.1" ;;
+"info --json") echo '{{"conda_prefix": "{folder}", "platform": "linux-64", "envs": []}}' ;;
+"config --get") echo '{{"get": {{"channel_priority": "strict"}}}}' ;;
+"env create")
+  for prefix; do :; done
+  mkdir -p "$prefix/bin" "$prefix/conda-meta"
+  printf '#!/bin/sh\\nexec {python} "$@"\\n' > "$prefix/bin/python"
+  chmod +x "$prefix/bin/python" ;;
+esac
+"""
+
+
+def test_nor_in_an_environment_that_conda_made(project: Path, tmp_path: Path) -> None:
+    """Snakemake takes PYTHONPATH from jobs there."""
+    folder = tmp_path / "conda"
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin/conda").write_text(CONDA.format(folder=folder, python=sys.executable))
+    (folder / "bin/activate").write_text('export PATH="$1/bin:$PATH"\n')
+    for path in (folder / "bin").iterdir():
+        path.chmod(0o755)
+    path = f"{folder}/bin{os.pathsep}{environment(project)['PATH']}"
+    done = run(project, "--software-deployment-method", "conda", "--", CRYSTALS, PATH=path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = log_of(project, "fetch_dataset")
+    assert f"{project}/src/matwheel/__init__.py" in said and f"{project}/.snakemake/conda/" in said
+
+
 def test_two_clones_in_one_process_are_refused(project: Path) -> None:
     module = "module {name}:\n    snakefile: '{place}/workflow/Snakefile'\n    config: config\n\n"
     module += "use rule * from {name} as {name}_*\n\n"
