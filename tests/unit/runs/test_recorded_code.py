@@ -147,9 +147,7 @@ def test_a_workflow_that_is_a_module_twice_has_settings_twice(clone: Path) -> No
 
 def test_the_library_of_another_clone_is_refused(tmp_path: Path) -> None:
     refuse_another_library(ROOT / "src")
-    with pytest.raises(
-        InputError, match=f"the workflow is that of {tmp_path}, but Python took"
-    ):
+    with pytest.raises(InputError, match=f"the workflow is that of {tmp_path}, but Python took"):
         refuse_another_library(tmp_path / "src")
 
 
