@@ -2,7 +2,8 @@
 
 import torch
 
-from matwheel.core.files import atomic_path, sha256_of_file, write_json
+from matwheel.core.files import sha256_of_file, write_json
+from matwheel.crystals.table import write_table
 from matwheel.datasets.formula_sets import count_matrix, read_formula_set
 from matwheel.generators.matgan.autoencoder import CompositionAutoencoder
 from matwheel.runs.provenance import library_versions
@@ -26,8 +27,7 @@ with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
         log=log,
     )
     decodable = table[["formula", "part"]].assign(decodable=autoencoder.is_decodable(count_matrix(table)))
-    with atomic_path(snakemake.output.decodable) as temporary:
-        decodable.to_parquet(temporary)
+    write_table(decodable, snakemake.output.decodable)
     card = {
         "formulas_sha256": sha256_of_file(snakemake.input.formulas),
         "report": report,
