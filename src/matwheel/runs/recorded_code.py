@@ -20,7 +20,7 @@ from typing import Any
 
 from matwheel.core.errors import InputError, one_line
 from matwheel.core.progress import Log, logged
-from matwheel.runs.code_version import PACKAGE, SourceTree
+from matwheel.runs.code_version import SourceTree
 
 PLANNED = "MATWHEEL_PLANNED"
 """The variable by which the main process tells jobs, on other nodes too, what it planned with."""
@@ -106,10 +106,10 @@ def refuse_another_library(source_root: str | Path) -> None:
     Raises:
         InputError: this package does not lie under `source_root`.
     """
-    expected, found = Path(source_root).resolve() / PACKAGE, Path(__file__).resolve().parents[1]
-    if found != expected:
+    root, package = Path(source_root).resolve(), Path(__file__).resolve().parents[1]
+    if package.parent != root:
         raise InputError(
-            f"the workflow is that of {expected.parents[1]}, but Python took {PACKAGE} from {found}; use one "
+            f"the workflow is that of {root.parent}, but Python took {package.name} from {package}; use one "
             "clone per process, and take the other one out of what comes first in Python's path (PYTHONPATH, "
             f"{sys.prefix})"
         )
