@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import re
@@ -272,13 +274,21 @@ def test_two_runs_in_one_folder(project: Path) -> None:
         assert "another run" in refusal(project)
 
 
+def no_locks(*_: object) -> None:
+    raise OSError(errno.ENOLCK, "No locks available")
+
+
 # The hooks of the workflow around a rule that runs until it is released; without the imports of the others.
 WAITING = """
-import os, sys
+import errno, fcntl, os, sys
 from pathlib import Path
 from snakemake.exceptions import WorkflowError
 ROOT, NAMED_AT_THE_END = Path(workflow.basedir), []
 sys.path.insert(0, str(ROOT / "src"))
+def no_locks(*_):
+    raise OSError(errno.ENOLCK, "No locks available")
+if os.path.exists("no locks"):
+    fcntl.flock = no_locks
 include: "workflow/rules/hooks.smk"
 rule wait_for_release:
     output: touch("results/released")
@@ -286,8 +296,15 @@ rule wait_for_release:
 """
 
 
-def test_a_run_holds_the_lock_as_long_as_it_lives(project: Path) -> None:
+@pytest.mark.parametrize("supported", [True, False])
+def test_a_run_holds_the_lock_as_long_as_it_lives(
+    project: Path, monkeypatch: pytest.MonkeyPatch, supported: bool
+) -> None:
+    """Also where the file system has no locks."""
     (project / "Snakefile").write_text(WAITING)
+    if not supported:
+        (project / "no locks").touch()
+        monkeypatch.setattr(fcntl, "flock", no_locks)
     with ThreadPoolExecutor() as pool:
         run = pool.submit(snakemake, project, config="")
         try:

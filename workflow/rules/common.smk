@@ -9,9 +9,15 @@ from matwheel.core.seeds import derive_seed
 from matwheel.generators.registry import GENERATORS
 from matwheel.potentials.potentials import POTENTIALS
 from matwheel.predictors.registry import PREDICTORS
-from matwheel.runs.code_version import code_version
+from matwheel.runs.recorded_code import PlannedCode
 from matwheel.screening.registry import SCREENS
 from matwheel.screening.synthesizability import SCORES
+
+PLANNED_CODE = PlannedCode(
+    ROOT / "src",
+    ROOT / "workflow" / "scripts",
+    is_main_process=workflow.is_main_process,
+)
 
 
 def code(script, *modules):
@@ -19,11 +25,10 @@ def code(script, *modules):
 
     Not before a job asks: on a cluster every job reads the whole workflow, and needs the hash of its own rule only.
     """
-    path = ROOT / "workflow" / "scripts" / f"{script}.py"
 
     def hash_for(wildcards):
         names = [name(wildcards) if callable(name) else name for name in modules]
-        return code_version(path, *names, source_root=ROOT / "src")
+        return PLANNED_CODE.code(script, *names)
 
     return hash_for
 

@@ -14,7 +14,8 @@ onstart:
     except InputError as error:
         raise WorkflowError(str(error)) from None
     # SLURM's commands, with patience: see the files there.
-    prefer_commands(ROOT / "profiles" / "slurm" / "commands")
+    if workflow.executor_plugin.name == "slurm":
+        prefer_commands(ROOT / "profiles" / "slurm" / "commands")
 
 
 onsuccess:

@@ -1,10 +1,14 @@
 """What came with the project, and which settings belong to which chapter; no rules."""
 
+import os
+import shlex
 import sys
 from pathlib import Path
 
 import yaml
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
+from snakemake.shell import shell
 from snakemake.utils import update_config
 
 # Where the project lies; a run's folder is another one with `--directory`, or where the workflow is a module.
@@ -14,9 +18,27 @@ if not (ROOT / "src").is_dir():
         "matwheel needs its library and its resources beside its rules: clone the repository, and name "
         "workflow/Snakefile of the clone as the module's snakefile"
     )
+# Before any other: an installed clone, or one that PYTHONPATH names. Jobs inherit the variable.
 sys.path.insert(0, str(ROOT / "src"))
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    dict.fromkeys(
+        [str(ROOT / "src"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    )
+).rstrip(os.pathsep)
+
+# Snakemake takes it from jobs in conda environments, which do not hold the library at all.
+if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
+    prefix = f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(ROOT / 'src'))}; "
+    shell.prefix(prefix.replace("{", "{{").replace("}", "}}"))
 
 from matwheel.configuration.sections import SECTION_OF_CHAPTER
+from matwheel.core.errors import InputError
+from matwheel.runs.recorded_code import refuse_another_library
+
+try:
+    refuse_another_library(ROOT / "src")
+except InputError as error:
+    raise WorkflowError(str(error)) from None
 
 
 def shipped(path):

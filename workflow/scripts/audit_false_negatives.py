@@ -5,10 +5,10 @@ import pandas as pd
 from matwheel.candidates.false_negatives import false_negatives
 from matwheel.candidates.funnel import in_funnel_order
 from matwheel.core.files import write_csv
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     audits = []
     for name, crystals, verdicts in zip(
         snakemake.params.sets, snakemake.input.crystals, snakemake.input.verdicts, strict=True

@@ -3,13 +3,13 @@
 import pandas as pd
 
 from matwheel.core.files import read_json, write_csv
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table
 from matwheel.datasets.audit import audit_split, draw_audit
 from matwheel.datasets.splits import Split
 from matwheel.figures.figures import save_figure
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     dataset = snakemake.wildcards.dataset
     table = read_table(snakemake.input.crystals)
     duplicates = pd.read_csv(snakemake.input.duplicates)

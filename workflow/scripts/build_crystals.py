@@ -1,8 +1,8 @@
 """Build the crystals of a shard of genes and keep the best of each."""
 
-from matwheel.core.progress import logged
 from matwheel.crystals.table import crystal_table, read_table, write_table
 from matwheel.potentials.stored_calculator import stored_calculator
+from matwheel.runs.recorded_code import recorded
 from matwheel.verdicts import verdict_table
 from matwheel.wyckoff.gene_crystals import GeneCrystalSettings, realise_genes
 from matwheel.wyckoff.gene_ranking import build_verdicts, chosen_crystals, rank_realisations
@@ -11,7 +11,7 @@ from matwheel.wyckoff.lattice_shapes import load_lattice_shapes
 from matwheel.wyckoff.volume_estimate import load_volume_estimate
 from matwheel.wyckoff.wyckoff_genes import gene_arrays
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     params, inputs = snakemake.params, snakemake.input
     first = int(snakemake.wildcards.shard) * params.shard_size
     table = read_table(inputs.genes).iloc[first : first + params.shard_size]

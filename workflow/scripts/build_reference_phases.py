@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
 from matwheel.datasets.sources import read_file
 from matwheel.hull.elemental_references import elemental_energies
@@ -16,8 +15,9 @@ from matwheel.hull.reference_phases import (
     system_of,
     under_anion_rule,
 )
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     elements = elemental_energies(pd.read_csv(snakemake.input.elements))
     relaxed = read_table(snakemake.input.relaxed)
     systems = {system_of(species) for species in relaxed["species"]}

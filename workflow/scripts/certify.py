@@ -4,15 +4,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from matwheel.core.files import read_json, write_json
-from matwheel.core.progress import logged
 from matwheel.runs.certificate import Run, certificate
 from matwheel.runs.job_times import job_times
 from matwheel.runs.machine import git_state, machine_facts
 from matwheel.runs.provenance import library_versions
+from matwheel.runs.recorded_code import recorded
 
 CODE = ("Snakefile", "src/**/*.py", "workflow/**/*.*", "profiles/**/*")
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     given, params = snakemake.input, snakemake.params
     potentials = params.potentials.items()
     project = Path(params.project)

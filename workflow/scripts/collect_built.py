@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     crystals = pd.concat([read_table(path) for path in snakemake.input.crystals], ignore_index=True)
     verdicts = pd.concat([read_table(path) for path in snakemake.input.verdicts], ignore_index=True)
     log(f"{len(crystals)} crystals; {verdicts['verdict'].value_counts().to_dict()}")

@@ -8,9 +8,9 @@ from matwheel.candidates.candidate_collection import (
 )
 from matwheel.candidates.funnel import draw_funnel
 from matwheel.core.files import write_csv
-from matwheel.core.progress import logged
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     sets, output = snakemake.params.sets, snakemake.output
     candidates = collect_candidates(snakemake.input.candidates, output.cifs)
     funnels = read_by_set(sets, snakemake.input.funnels)

@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]):
+with recorded(__file__, snakemake.params.code, snakemake.log[0]):
     tables = [
         read_table(configurations).merge(read_table(labels), on="id", validate="one_to_one")
         for configurations, labels in zip(snakemake.input.configurations, snakemake.input.labels, strict=True)

@@ -5,12 +5,12 @@ import pandas as pd
 from matwheel.chapters.phonon.configuration_dft import rest_row, rest_settings
 from matwheel.chapters.phonon.labelled_configurations import OK
 from matwheel.core.files import sha256_of_file, write_json
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
 from matwheel.dft.dft import SINGLE_POINT, DFTSettings, calculate, find_backend
+from matwheel.runs.recorded_code import recorded
 from matwheel.vibrations.force_constants import load_force_constants
 
-with logged(snakemake.log[0]):
+with recorded(__file__, snakemake.params.code, snakemake.log[0]):
     params = snakemake.params
     settings = rest_settings(DFTSettings(**params.settings))
     rest = load_force_constants(snakemake.input.constants).crystal

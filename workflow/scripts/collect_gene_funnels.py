@@ -9,13 +9,13 @@ from matwheel.candidates.candidate_collection import (
 from matwheel.chapters.wycryst.gene_figures import draw_energy_parity, draw_survivors
 from matwheel.chapters.wycryst.gene_yields import GeneFunnel, energy_pairs, gene_yields, with_genes
 from matwheel.core.files import write_csv
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table
 from matwheel.figures.figures import save_figure
+from matwheel.runs.recorded_code import recorded
 
 TABLES = ("genes", "verdicts", "relaxed_genes", "hull")
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     inputs, params, output = snakemake.input, snakemake.params, snakemake.output
     counts = read_by_set(params.titles, inputs.funnels)
     sets = zip(params.titles, params.screens, *(inputs[name] for name in TABLES), strict=True)

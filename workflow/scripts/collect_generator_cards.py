@@ -4,10 +4,10 @@ import pandas as pd
 
 from matwheel.chapters.matwheel.generator_card import mean_cards
 from matwheel.core.files import write_csv
-from matwheel.core.progress import logged
 from matwheel.figures.figures import draw_generator_cards, save_figure
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     cards = pd.concat([pd.read_csv(path) for path in snakemake.input.cards], ignore_index=True)
     write_csv(cards, snakemake.output.cards)
     save_figure(draw_generator_cards(mean_cards(cards)), snakemake.output.figure)

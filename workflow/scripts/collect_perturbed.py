@@ -3,10 +3,10 @@
 import pandas as pd
 
 from matwheel.core.files import write_csv
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     perturbed = pd.concat([read_table(path) for path in snakemake.input.perturbed], ignore_index=True)
     status = pd.concat([read_table(path) for path in snakemake.input.status], ignore_index=True)
     log(

@@ -2,14 +2,14 @@
 
 import pandas as pd
 
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
 from matwheel.potentials.potentials import potential_card
+from matwheel.runs.recorded_code import recorded
 from matwheel.verdicts import verdict_table
 from matwheel.vibrations.phonon_results import phonon_verdicts
 from matwheel.vibrations.second_opinion import with_second_opinion
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     params, inputs = snakemake.params, snakemake.input
     card = potential_card(params.potential["name"])
     phonons = pd.concat([read_table(path) for path in inputs.shards], ignore_index=True)

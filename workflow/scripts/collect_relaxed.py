@@ -2,13 +2,13 @@
 
 import pandas as pd
 
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
 from matwheel.potentials.potentials import potential_card
 from matwheel.potentials.relaxation import RelaxationSettings, relaxation_verdicts
+from matwheel.runs.recorded_code import recorded
 from matwheel.verdicts import verdict_table
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     params = snakemake.params
     relaxed = pd.concat([read_table(path) for path in snakemake.input.shards], ignore_index=True)
     verdicts = relaxation_verdicts(

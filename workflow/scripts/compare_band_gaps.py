@@ -4,11 +4,11 @@ from matwheel.chapters.matgan.composition_maps import draw_property_distribution
 from matwheel.chapters.matgan.drawn_compositions import distinct_compounds
 from matwheel.composition_models.composition_boosting import CompositionBoosting, held_out_errors
 from matwheel.core.files import write_csv
-from matwheel.core.progress import logged
 from matwheel.datasets.formula_sets import labelled_part, read_formula_set
 from matwheel.figures.figures import save_figure
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     params, outputs, elements = snakemake.params, snakemake.output, snakemake.params.elements
     table = read_formula_set(snakemake.input.formulas)
     training, validation, held_out = (

@@ -11,16 +11,16 @@ from matwheel.chapters.wycryst.gene_distributions import (
 )
 from matwheel.chapters.wycryst.gene_figures import draw_property_densities
 from matwheel.core.files import write_csv
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table
 from matwheel.figures.figures import save_figure
+from matwheel.runs.recorded_code import recorded
 from matwheel.wyckoff.gene_rows import arrays_of_drawn
 from matwheel.wyckoff.gene_targets import Target
 from matwheel.wyckoff.wyckoff_permutations import canonical_keys
 
 PROPERTIES = ("formation_energy_ev_per_atom", "band_gap_ev")
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     inputs, params, output = snakemake.input, snakemake.params, snakemake.output
     training = read_table(inputs.training)
     training = training[(training["part"] == "train") & (training["band_gap_ev"] > 0)]

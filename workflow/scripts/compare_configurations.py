@@ -5,11 +5,11 @@ import pandas as pd
 from matwheel.chapters.phonon.configuration_transfer import contrasts, cross_table, learning_curves
 from matwheel.chapters.phonon.transfer_figures import draw_cross_table, draw_learning_curves
 from matwheel.core.files import write_csv
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table
 from matwheel.figures.figures import save_figure
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]):
+with recorded(__file__, snakemake.params.code, snakemake.log[0]):
     predictions = pd.concat([read_table(path) for path in snakemake.input.predictions], ignore_index=True)
     curves = learning_curves(predictions)
     write_csv(curves, snakemake.output.curves)

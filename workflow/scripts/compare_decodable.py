@@ -4,13 +4,13 @@ from matwheel.chapters.matgan.composition_maps import MapSettings, composition_m
 from matwheel.chapters.matgan.drawn_compositions import found_among
 from matwheel.compositions.composition_samples import counts_of_parquet
 from matwheel.core.files import write_csv
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table
 from matwheel.datasets.formula_sets import count_matrix, read_formula_set
 from matwheel.figures.figures import save_figure
 from matwheel.generators.matgan.autoencoder import decodability_link, decodable_shares
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]):
+with recorded(__file__, snakemake.params.code, snakemake.log[0]):
     params, outputs = snakemake.params, snakemake.output
     table = read_formula_set(snakemake.input.formulas)
     counts = count_matrix(table)

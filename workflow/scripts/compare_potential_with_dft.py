@@ -4,11 +4,11 @@ from matwheel.chapters.phonon.configuration_dft import compare_with_dft
 from matwheel.chapters.phonon.configurations import label_with_potential
 from matwheel.chapters.phonon.labelled_configurations import OK, REST
 from matwheel.core.files import write_csv
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table
 from matwheel.potentials.stored_calculator import stored_calculator
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     params = snakemake.params
     labelled = read_table(snakemake.input.labelled)
     labelled = labelled[(labelled["status"] == OK) & (labelled["set"] != REST)]

@@ -5,7 +5,6 @@ from pathlib import Path
 import pandas as pd
 
 from matwheel.core.files import write_csv
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
 from matwheel.dft.dft import DFTSettings, calculate_all, find_backend
 from matwheel.dft.dft_comparison import (
@@ -16,9 +15,10 @@ from matwheel.dft.dft_comparison import (
     symmetric_minima,
 )
 from matwheel.potentials.stored_calculator import stored_calculator
+from matwheel.runs.recorded_code import recorded
 from matwheel.verdicts import verdict_table
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     params = snakemake.params
     settings = DFTSettings(**params.settings)
     backend = find_backend(settings, "rule compute_dft")

@@ -7,16 +7,16 @@ import numpy as np
 from matwheel.chapters.phonon.configurations import crystal_at_rest, energy_per_atom, supercell_multiples
 from matwheel.core.errors import InputError
 from matwheel.core.files import sha256_of_file, write_json
-from matwheel.core.progress import logged
 from matwheel.crystals.imported import read_imported
 from matwheel.crystals.table import space_group
 from matwheel.potentials.potentials import potential_card, supports
 from matwheel.potentials.stored_calculator import stored_calculator
 from matwheel.runs.provenance import library_versions
+from matwheel.runs.recorded_code import recorded
 from matwheel.vibrations.displacements import refuse_large_supercell, vibrations
 from matwheel.vibrations.force_constants import force_constants, save_force_constants, supercell_at_rest
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     params, compound = snakemake.params, snakemake.wildcards.compound
     crystals, verdicts = read_imported(snakemake.input.crystal)
     if len(crystals) != 1:

@@ -3,7 +3,6 @@
 import pandas as pd
 
 from matwheel.core.files import sha256_of_file
-from matwheel.core.progress import logged
 from matwheel.crystals.table import crystals_of_table, read_table, write_table
 from matwheel.hull.elemental_references import elemental_energies
 from matwheel.hull.hull import (
@@ -15,9 +14,10 @@ from matwheel.hull.hull import (
 )
 from matwheel.hull.hull_sensitivity import hull_sensitivity
 from matwheel.potentials.potentials import potential_card
+from matwheel.runs.recorded_code import recorded
 from matwheel.verdicts import verdict_table
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     params = snakemake.params
     settings, card = HullSettings(**params.settings), potential_card(params.potential["name"])
     elements = elemental_energies(pd.read_csv(snakemake.input.elements))

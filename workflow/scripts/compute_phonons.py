@@ -2,7 +2,6 @@
 
 import pandas as pd
 
-from matwheel.core.progress import logged
 from matwheel.crystals.table import (
     crystal_table,
     crystals_of_table,
@@ -14,6 +13,7 @@ from matwheel.hull.hull import HullSettings
 from matwheel.potentials.potentials import POTENTIALS
 from matwheel.potentials.selection import nearest_to_hull
 from matwheel.potentials.stored_calculator import stored_calculator
+from matwheel.runs.recorded_code import recorded
 from matwheel.verdicts import survivors
 from matwheel.vibrations.born_charges import read_born_charges
 from matwheel.vibrations.phonon_figure import archive_phonon_figures
@@ -21,7 +21,7 @@ from matwheel.vibrations.phonon_results import daughters_of, phonon_table
 from matwheel.vibrations.phonon_settings import PhononSettings
 from matwheel.vibrations.phonons import phonons_of
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     params = snakemake.params
     relaxed = read_table(snakemake.input.relaxed).set_index("id", drop=False)
     hull, limits = read_table(snakemake.input.hull).set_index("id"), HullSettings(**params.hull)

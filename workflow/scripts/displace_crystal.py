@@ -3,12 +3,12 @@
 import pandas as pd
 
 from matwheel.chapters.phonon.configurations import ConfigurationSet, configurations
-from matwheel.core.progress import logged
 from matwheel.crystals.table import write_table
+from matwheel.runs.recorded_code import recorded
 from matwheel.vibrations.displacements import DisplacementSettings, vibrations
 from matwheel.vibrations.force_constants import load_force_constants, supercell_at_rest
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     params, wildcards = snakemake.params, snakemake.wildcards
     modes = []
     for path in snakemake.input:

@@ -11,10 +11,10 @@ from matwheel.chapters.matgan.composition_figures import (
 )
 from matwheel.chapters.matgan.compositions import CompositionEvaluation
 from matwheel.core.files import read_json
-from matwheel.core.progress import logged
 from matwheel.figures.figures import save_figure
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]):
+with recorded(__file__, snakemake.params.code, snakemake.log[0]):
     inputs, outputs, params = snakemake.input, snakemake.output, snakemake.params
     evaluations = [CompositionEvaluation.from_dict(read_json(path)) for path in inputs.evaluations]
     save_figure(draw_validity(pd.read_csv(inputs.validity), params.rule), outputs.validity)

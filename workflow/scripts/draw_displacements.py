@@ -10,13 +10,13 @@ from matwheel.chapters.phonon.displacement_figure import (
     draw_displacements,
 )
 from matwheel.core.files import read_json, write_csv
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table
 from matwheel.figures.figures import save_figure
+from matwheel.runs.recorded_code import recorded
 from matwheel.vibrations.born_charges import born_charges_of, read_born_charges
 from matwheel.vibrations.force_constants import load_force_constants
 
-with logged(snakemake.log[0]):
+with recorded(__file__, snakemake.params.code, snakemake.log[0]):
     params = snakemake.params
     cards = dict(zip(params.compounds, map(read_json, snakemake.input.cards), strict=True))
     frame = pd.concat([read_table(path) for path in snakemake.input.configurations], ignore_index=True)

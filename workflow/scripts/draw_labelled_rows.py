@@ -1,10 +1,10 @@
 """Draw the training rows whose labels a semi-supervised run may see."""
 
 from matwheel.core.files import read_json, write_json
-from matwheel.core.progress import logged
 from matwheel.datasets.splits import Split, labelled_rows
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     split = Split.from_json(read_json(snakemake.input.split))
     labelled = labelled_rows(split, snakemake.params.labelled_fraction)
     log(f"{len(labelled)} of {len(split.train)} training rows are labelled")

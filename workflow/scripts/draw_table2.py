@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from matwheel.core.progress import logged
 from matwheel.figures.figures import draw_table2, save_figure
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     targets = snakemake.params.targets
     figure = draw_table2(
         pd.read_csv(snakemake.input.table),

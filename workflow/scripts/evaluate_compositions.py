@@ -4,10 +4,10 @@ from matwheel.chapters.matgan.compositions import evaluate_compositions, evaluat
 from matwheel.compositions.charge_balance import CompositionSettings
 from matwheel.compositions.composition_samples import counts_of_parquet
 from matwheel.core.files import write_csv, write_json
-from matwheel.core.progress import logged
 from matwheel.datasets.formula_sets import read_formula_set
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     params = snakemake.params
     formula_set, _, null = snakemake.wildcards.composition_set.partition("/null/")
     tables = {

@@ -2,13 +2,13 @@
 
 from matwheel.chapters.matwheel.generator_card import cards_table, condition_adherence, generator_card, judge
 from matwheel.core.files import read_json, write_csv
-from matwheel.core.progress import logged
 from matwheel.core.seeds import derive_seed
 from matwheel.crystals.table import crystals_of_table, read_table
 from matwheel.generators.null import rattle_crystals, resample_elements
 from matwheel.predictors.registry import load_predictor, load_prepared
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     params = snakemake.params
     train_ids = read_json(snakemake.input.split)["train"]
     table = read_table(snakemake.input.crystals).set_index("id", drop=False)

@@ -6,12 +6,12 @@ from matwheel.chapters.phonon.attribution_figure import draw_explanations, sensi
 from matwheel.chapters.phonon.distance_network import DistanceNetwork
 from matwheel.chapters.phonon.gap_explanations import ExplainedNetwork, explain_gaps
 from matwheel.core.files import write_csv
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table
 from matwheel.figures.figures import save_figure
+from matwheel.runs.recorded_code import recorded
 from matwheel.vibrations.force_constants import load_force_constants, supercell_at_rest
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     torch.set_num_threads(snakemake.threads)
     params, output = snakemake.params, snakemake.output
     at_rest, _ = supercell_at_rest(load_force_constants(snakemake.input.constants))

@@ -3,10 +3,10 @@
 import pandas as pd
 
 from matwheel.chapters.wycryst.validated_genes import extended_table, validated_rows
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     inputs, params = snakemake.input, snakemake.params
     last = f"round{int(snakemake.wildcards.round) - 1}"
     tables = zip(inputs.validated, inputs.hull, inputs.verdicts, strict=True)

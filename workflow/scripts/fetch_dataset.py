@@ -1,12 +1,12 @@
 """Fetch a dataset from the first source that answers, checked, as a crystal table."""
 
 from matwheel.core.files import write_json
-from matwheel.core.progress import logged
 from matwheel.crystals.table import write_table
 from matwheel.datasets.dataset import load_dataset
 from matwheel.datasets.registry import parse_registry
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     name = snakemake.wildcards.dataset
     given = snakemake.params.entry | {"expected": snakemake.params.expected}
     entry = parse_registry({name: given})[name]

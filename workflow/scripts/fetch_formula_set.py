@@ -1,7 +1,6 @@
 """Fetch a formula set, or derive it from another one: filtered, divided, with what was left out and why."""
 
 from matwheel.core.files import write_json
-from matwheel.core.progress import logged
 from matwheel.datasets.formula_sets import (
     derive_formula_set,
     fetch_formula_set,
@@ -9,8 +8,9 @@ from matwheel.datasets.formula_sets import (
     write_formula_set,
 )
 from matwheel.datasets.registry import parse_registry
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     name, elements = snakemake.wildcards.formula_set, snakemake.params.elements
     given = snakemake.params.entry | {"expected": snakemake.params.expected}
     entry = parse_registry({name: given})[name]

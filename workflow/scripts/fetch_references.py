@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from matwheel.core.files import atomic_path, write_csv, write_json
-from matwheel.core.progress import logged
 from matwheel.datasets.sources import read_wheel_member
 from matwheel.hull.elemental_references import ELEMENTAL_ARCHIVE, elemental_references_of_archive
 from matwheel.hull.reference_phases import PHASE_ARCHIVE
 from matwheel.hull.reference_structures import read_structure_archive
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     folders = snakemake.params.mirror_folders
     phases = read_wheel_member(PHASE_ARCHIVE, folders)
     elements = read_wheel_member(ELEMENTAL_ARCHIVE, folders)

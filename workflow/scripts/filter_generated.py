@@ -1,11 +1,11 @@
 """Keep the generated crystals that a predictor may learn from, labelled by their condition."""
 
-from matwheel.core.progress import logged
 from matwheel.crystals.table import crystals_of_table, read_table, write_table
+from matwheel.runs.recorded_code import recorded
 from matwheel.screening.structure_validity import structure_validity
 from matwheel.verdicts import survivors
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     table = read_table(snakemake.input.crystals)
     # A crystal with overlapping atoms or without a neighbour would end a training, so none is let in.
     kept = structure_validity(crystals_of_table(table))["structure_valid"].to_numpy()

@@ -4,13 +4,13 @@ from dataclasses import asdict
 from math import isfinite
 
 from matwheel.core.files import write_json
-from matwheel.core.progress import logged
 from matwheel.potentials.potentials import potential_card
 from matwheel.potentials.stored_calculator import stored_calculator
+from matwheel.runs.recorded_code import recorded
 from matwheel.vibrations.force_constants import load_force_constants, save_force_constants
 from matwheel.vibrations.self_consistent_phonons import SelfConsistentSettings, self_consistent_phonons
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     params = snakemake.params
     settings = SelfConsistentSettings(**params.settings)
     name, store = params.potential["name"], snakemake.config["store"]

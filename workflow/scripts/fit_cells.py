@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from matwheel.core.progress import logged
 from matwheel.crystals.table import crystals_of_table, read_table
+from matwheel.runs.recorded_code import recorded
 from matwheel.wyckoff.gene_rows import part_of_table
 from matwheel.wyckoff.lattice_shapes import lattice_shapes
 from matwheel.wyckoff.volume_estimate import fit_volume_estimate
 from matwheel.wyckoff.wyckoff_genes import gene_arrays
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     table = read_table(snakemake.input.genes)
     ids = table.loc[table["part"] == "train", "id"]
     crystals = crystals_of_table(read_table(snakemake.input.crystals).set_index("id", drop=False).loc[ids])

@@ -3,10 +3,10 @@
 import torch
 
 from matwheel.compositions.composition_samples import write_samples
-from matwheel.core.progress import logged
 from matwheel.generators.compositions import load_composition_generator
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     torch.set_num_threads(snakemake.threads)
     generator = load_composition_generator(snakemake.params.generator, snakemake.input.model)
     # Only a generator that has such settings takes them.

@@ -2,11 +2,11 @@
 
 import torch
 
-from matwheel.core.progress import logged
 from matwheel.crystals.table import crystal_table, read_table, write_cif_archive, write_table
 from matwheel.generators.registry import load_generator
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     torch.set_num_threads(snakemake.threads)
     conditions = read_table(snakemake.input.conditions)["condition"].to_numpy()
     wildcards, seed = snakemake.wildcards, snakemake.params.seed

@@ -2,15 +2,15 @@
 
 import torch
 
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
 from matwheel.generators.mpvae.generator import MPVAE, PROPERTIES
 from matwheel.generators.mpvae.sampling import draw_genes
 from matwheel.generators.mpvae.sampling_settings import SamplingSettings
+from matwheel.runs.recorded_code import recorded
 from matwheel.wyckoff.gene_rows import drawn_table
 from matwheel.wyckoff.gene_targets import Target
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     torch.set_num_threads(snakemake.threads)
     params, source = snakemake.params, snakemake.wildcards.gene_source
     table = read_table(snakemake.input.genes)

@@ -1,14 +1,14 @@
 """Draw genes without any learning around the training rows that meet a task."""
 
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
 from matwheel.generators.mpvae.sampling import reference_rows
 from matwheel.generators.null_genes import random_genes, substituted_genes
+from matwheel.runs.recorded_code import recorded
 from matwheel.wyckoff.gene_rows import drawn_table, genes_of_table
 from matwheel.wyckoff.gene_targets import Target
 from matwheel.wyckoff.wyckoff_genes import gene_arrays
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     params, null = snakemake.params, snakemake.wildcards.gene_null
     table = read_table(snakemake.input.genes)
     target = Target(snakemake.wildcards.task, **params.task)

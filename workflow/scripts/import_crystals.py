@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from matwheel.core.files import write_json
-from matwheel.core.progress import logged
 from matwheel.crystals.crystal_files import open_crystal_file
 from matwheel.crystals.imported import crystals_of_entries
 from matwheel.crystals.table import crystal_table, write_table
+from matwheel.runs.recorded_code import recorded
 from matwheel.verdicts import ERROR, verdict_table
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     given = dict(snakemake.params.given)
     path = given.pop("path")
     opened = open_crystal_file(path, **given)

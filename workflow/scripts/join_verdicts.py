@@ -3,11 +3,11 @@
 import pandas as pd
 
 from matwheel.candidates.funnel import in_funnel_order
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
+from matwheel.runs.recorded_code import recorded
 from matwheel.verdicts import join_verdicts
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     tables = [read_table(path) for path in snakemake.input.verdicts]
     judged = pd.concat(tables)["candidate_id"]
     # A row that never became a crystal has verdicts only.

@@ -12,11 +12,11 @@ from matwheel.chapters.phonon.configuration_transfer import (
 )
 from matwheel.chapters.phonon.distance_network import DistanceNetwork, DistanceNetworkSettings
 from matwheel.core.files import sha256_of_file, write_json
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
 from matwheel.runs.provenance import library_versions
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     torch.set_num_threads(snakemake.threads)
     params = snakemake.params
     networks = []

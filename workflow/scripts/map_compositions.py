@@ -2,12 +2,12 @@
 
 from matwheel.chapters.matgan.composition_maps import MapSettings, composition_map, draw_composition_maps
 from matwheel.chapters.matgan.drawn_compositions import distinct_compounds
-from matwheel.core.files import atomic_path
-from matwheel.core.progress import logged
+from matwheel.crystals.table import write_table
 from matwheel.datasets.formula_sets import count_matrix, read_formula_set
 from matwheel.figures.figures import save_figure
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]):
+with recorded(__file__, snakemake.params.code, snakemake.log[0]):
     params, name = snakemake.params, snakemake.wildcards.formula_set
     table = read_formula_set(snakemake.input.formulas)
     settings = MapSettings(**params.settings)
@@ -19,8 +19,7 @@ with logged(snakemake.log[0]):
         "held_out": count_matrix(table, "held_out"),
     }
     points = composition_map(groups, settings=settings, seed=params.seed)
-    with atomic_path(snakemake.output.points) as temporary:
-        points.to_parquet(temporary)
+    write_table(points, snakemake.output.points)
     panels = [["training", "held_out"], ["generated", "training", "held_out"]]
     save_figure(
         draw_composition_maps(points, panels, title=f"Compositions of {name}"), snakemake.output.figure

@@ -2,13 +2,13 @@
 
 from matwheel.chapters.wycryst.gene_figures import draw_latent_maps
 from matwheel.chapters.wycryst.latent_maps import latent_plane
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
 from matwheel.figures.figures import save_figure
 from matwheel.generators.mpvae.generator import MPVAE, PROPERTIES
+from matwheel.runs.recorded_code import recorded
 from matwheel.wyckoff.gene_rows import part_of_table
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     table = read_table(snakemake.input.genes)
     genes, labels = part_of_table(table, "train")
     model = MPVAE.load(snakemake.input.model)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from matwheel.chapters.matgan.composition_report import write_composition_report
 from matwheel.core.files import read_json
-from matwheel.core.progress import logged
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]):
+with recorded(__file__, snakemake.params.code, snakemake.log[0]):
     inputs = snakemake.input
     write_composition_report(
         Path(snakemake.output.report),

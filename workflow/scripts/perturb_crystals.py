@@ -1,12 +1,12 @@
 """Thermal and random copies of a shard of a dataset's crystals."""
 
-from matwheel.core.progress import logged
 from matwheel.crystals.table import crystals_of_table, read_table, write_table
 from matwheel.potentials.potentials import POTENTIALS
 from matwheel.potentials.stored_calculator import stored_calculator
+from matwheel.runs.recorded_code import recorded
 from matwheel.vibrations.perturbed_crystals import PerturbationSettings, perturb_crystals
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     params = snakemake.params
     table = read_table(snakemake.input.crystals)
     shard = int(snakemake.wildcards.shard)

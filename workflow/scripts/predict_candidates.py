@@ -2,11 +2,11 @@
 
 import torch
 
-from matwheel.core.progress import logged
 from matwheel.crystals.table import crystals_of_table, read_table, write_table
 from matwheel.predictors.registry import load_predictor
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     torch.set_num_threads(snakemake.threads)
     relaxed = read_table(snakemake.input.relaxed)
     relaxed = relaxed[relaxed["status"].isin(["converged", "not_converged"])]

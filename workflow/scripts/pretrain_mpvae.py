@@ -3,14 +3,14 @@
 import torch
 
 from matwheel.core.files import sha256_of_file, write_json
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table
 from matwheel.generators.mpvae.generator import MPVAE
 from matwheel.runs.provenance import library_versions
+from matwheel.runs.recorded_code import recorded
 from matwheel.training.checkpoints import TrainingCheckpoint, fingerprint
 from matwheel.wyckoff.gene_rows import part_of_table
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     torch.set_num_threads(snakemake.threads)
     params, output = dict(snakemake.params), snakemake.output
     table = read_table(snakemake.input.genes)

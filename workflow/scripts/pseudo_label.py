@@ -1,12 +1,12 @@
 """Labels of all training rows: real where labelled, predicted elsewhere."""
 
 from matwheel.core.files import read_json
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
 from matwheel.predictors.pseudo_labels import pseudo_labels
 from matwheel.predictors.registry import load_predictor, load_prepared
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     teacher, split = snakemake.params.teacher, read_json(snakemake.input.split)
     train = read_table(snakemake.input.crystals).set_index("id", drop=False).loc[split["train"]]
     prepared = load_prepared(teacher, snakemake.input.prepared)

@@ -3,11 +3,11 @@
 from matwheel.candidates.funnel import funnel_counts, sun_rates
 from matwheel.candidates.ranking import JudgedCandidates, candidates_table
 from matwheel.core.files import write_csv
-from matwheel.core.progress import logged
 from matwheel.crystals.table import crystals_of_table, read_table, write_cif_archive
 from matwheel.hull.hull_sensitivity import OTHER_CHOICES
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     params = snakemake.params
     crystals, verdicts = read_table(snakemake.input.crystals), read_table(snakemake.input.verdicts)
     relaxed = read_table(snakemake.input.relaxed).set_index("id", drop=False)

@@ -3,15 +3,15 @@
 import numpy as np
 import pandas as pd
 
-from matwheel.core.progress import logged
 from matwheel.crystals.table import crystals_of_table, geometry_columns, read_table, write_table
 from matwheel.potentials.potentials import POTENTIALS
 from matwheel.potentials.relaxation import RelaxationSettings, relax
 from matwheel.potentials.selection import random_sample
 from matwheel.potentials.stored_calculator import stored_calculator
+from matwheel.runs.recorded_code import recorded
 from matwheel.verdicts import survivors
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     params = snakemake.params
     table = read_table(snakemake.input.crystals).set_index("id", drop=False)
     verdicts = pd.concat([read_table(path) for path in snakemake.input.verdicts])

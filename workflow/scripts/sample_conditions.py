@@ -2,11 +2,11 @@
 
 import pandas as pd
 
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
 from matwheel.generators.conditions import sample_conditions
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     labels = read_table(snakemake.input.labels)["target"]
     conditions = sample_conditions(
         labels,

@@ -4,14 +4,14 @@ import pandas as pd
 
 from matwheel.chapters.wycryst.gene_ablation import ablation_cells, ablation_contrasts, draw_ablation
 from matwheel.core.files import write_csv
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table
 from matwheel.figures.figures import save_figure
 from matwheel.generators.mpvae.generator import MPVAE
 from matwheel.generators.mpvae.scores import model_scores
+from matwheel.runs.recorded_code import recorded
 from matwheel.wyckoff.gene_rows import part_of_table
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     params, output = snakemake.params, snakemake.output
     genes, labels = part_of_table(read_table(snakemake.input.genes), "test")
     rows = []

@@ -8,14 +8,14 @@ from matwheel.chapters.wycryst.gene_boosting import GenePredictors
 from matwheel.chapters.wycryst.gene_funnel import GeneReferences, judge_genes, screen_genes
 from matwheel.composition_models.formula_synthesizability import FormulaScore
 from matwheel.compositions.charge_balance import CompositionSettings
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
+from matwheel.runs.recorded_code import recorded
 from matwheel.screening.reference_sets import formulas_of_csv
 from matwheel.wyckoff.gene_rows import arrays_of_drawn
 from matwheel.wyckoff.gene_targets import Target
 from matwheel.wyckoff.wyckoff_permutations import canonical_keys
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     inputs, params = snakemake.input, snakemake.params
     table = read_table(inputs.genes)
     arrays = arrays_of_drawn(table)

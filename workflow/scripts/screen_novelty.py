@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from matwheel.core.files import read_json
-from matwheel.core.progress import logged
 from matwheel.crystals.table import crystals_of_table, read_table, write_table
+from matwheel.runs.recorded_code import recorded
 from matwheel.screening.novelty import novelty_verdicts
 from matwheel.screening.reference_sets import (
     formulas_of_csv,
@@ -13,7 +13,7 @@ from matwheel.screening.reference_sets import (
 )
 from matwheel.verdicts import join_verdicts, verdict_table
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     crystals = crystals_of_table(read_table(snakemake.input.crystals))
     tables = []
     for name in snakemake.params.references:

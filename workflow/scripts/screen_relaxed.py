@@ -3,15 +3,15 @@
 import pandas as pd
 
 from matwheel.core.files import read_json
-from matwheel.core.progress import logged
 from matwheel.crystals.table import crystals_of_table, read_table, write_table
 from matwheel.potentials.relaxation import CONVERGED
+from matwheel.runs.recorded_code import recorded
 from matwheel.screening.novelty import novel_relaxed_verdicts
 from matwheel.screening.reference_sets import reference_of_table
 from matwheel.screening.uniqueness import unique_relaxed_verdicts, uniqueness
 from matwheel.verdicts import join_verdicts, survivors, verdict_table
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     inputs, processes = snakemake.input, snakemake.threads
     table = read_table(inputs.relaxed)
     table = table[table["status"] == CONVERGED]

@@ -2,12 +2,12 @@
 
 from matwheel.chapters.wycryst.gene_boosting import GenePredictors
 from matwheel.chapters.wycryst.relaxed_genes import relaxed_gene_verdicts, relaxed_genes
-from matwheel.core.progress import logged
 from matwheel.crystals.table import crystals_of_table, read_table, write_table
 from matwheel.potentials.relaxation import CONVERGED
+from matwheel.runs.recorded_code import recorded
 from matwheel.wyckoff.gene_targets import Target
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     inputs, params = snakemake.input, snakemake.params
     relaxed = read_table(inputs.relaxed)
     relaxed = relaxed[relaxed["status"] == CONVERGED]

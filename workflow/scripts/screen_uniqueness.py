@@ -3,12 +3,12 @@
 import pandas as pd
 
 from matwheel.core.files import write_csv
-from matwheel.core.progress import logged
 from matwheel.crystals.table import crystals_of_table, read_table, write_table
+from matwheel.runs.recorded_code import recorded
 from matwheel.screening.uniqueness import unique_verdicts, uniqueness, uniqueness_curve
 from matwheel.verdicts import survivors, verdict_table
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     table = read_table(snakemake.input.crystals)
     groups = uniqueness(crystals_of_table(table), processes=snakemake.threads)
     earlier = pd.concat([read_table(path) for path in snakemake.input.verdicts])

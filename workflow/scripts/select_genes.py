@@ -1,11 +1,11 @@
 """Select the genes that become crystals: what passed the required screens, a seeded sample if too much."""
 
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
 from matwheel.potentials.selection import random_sample
+from matwheel.runs.recorded_code import recorded
 from matwheel.verdicts import survivors
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     params = snakemake.params
     table = read_table(snakemake.input.genes).set_index("id", drop=False)
     passed = survivors(read_table(snakemake.input.verdicts), list(table["id"]), params.require)

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
 from matwheel.datasets.sources import read_file
 from matwheel.hull.reference_phases import system_of
 from matwheel.hull.reference_structures import reference_structures
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     relaxed = read_table(snakemake.input.relaxed)
     relaxed = relaxed[relaxed["energy_ev_per_atom"].notna()]
     systems = sorted({system_of(species) for species in relaxed["species"]})

@@ -3,12 +3,12 @@
 import pandas as pd
 
 from matwheel.core.files import sha256_of_file, write_json
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table
 from matwheel.datasets.published_splits import chang2022_split, read_published_splits
 from matwheel.datasets.splits import split_dataset
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     table = read_table(snakemake.input.crystals)
     common = {
         "dataset": snakemake.wildcards.dataset,

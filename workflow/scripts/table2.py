@@ -5,12 +5,12 @@ import pandas as pd
 from matwheel.chapters.matwheel.contrasts import paired_contrasts, ratios_of_splits
 from matwheel.chapters.matwheel.table2 import table2, table2_text
 from matwheel.core.files import atomic_path, read_json, sha256_of_file, write_csv, write_json
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table
 from matwheel.runs.provenance import library_versions
+from matwheel.runs.recorded_code import recorded
 from matwheel.statistics.scores import run_scores
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     paths = [*snakemake.input.predictions, *snakemake.input.baselines]
     predictions = pd.concat([read_table(path) for path in paths], ignore_index=True)
     splits = [read_json(path) for path in snakemake.input.splits]

@@ -9,12 +9,12 @@ from matwheel.chapters.matwheel.perturbation_table import (
     refuse_other_test_rows,
 )
 from matwheel.core.files import read_json, write_csv
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table
+from matwheel.runs.recorded_code import recorded
 from matwheel.statistics.scores import RUN_COLUMNS
 from matwheel.vibrations.perturbed_rows import refuse_leaking_parents
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     params = snakemake.params
     predictions = pd.concat(
         [read_table(path) for path in [*snakemake.input.predictions, *snakemake.input.baselines]],

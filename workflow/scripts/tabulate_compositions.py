@@ -3,9 +3,9 @@
 from matwheel.chapters.matgan import composition_tables
 from matwheel.chapters.matgan.compositions import CompositionEvaluation
 from matwheel.core.files import read_json, write_csv
-from matwheel.core.progress import logged
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]):
+with recorded(__file__, snakemake.params.code, snakemake.log[0]):
     evaluations = [CompositionEvaluation.from_dict(read_json(path)) for path in snakemake.input.evaluations]
     for name, tabulate in {
         "table1": composition_tables.table1,

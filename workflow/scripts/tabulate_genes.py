@@ -1,12 +1,12 @@
 """Tabulate the genes that are learnt from, with their properties."""
 
 from matwheel.core.files import sha256_of_file, write_json
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table, write_table
 from matwheel.runs.provenance import library_versions
+from matwheel.runs.recorded_code import recorded
 from matwheel.wyckoff.gene_table import GeneTableSettings, check_band_gaps, gene_table
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     params = snakemake.params
     table, report = gene_table(
         read_table(snakemake.input.crystals),

@@ -2,14 +2,15 @@
 
 import torch
 
-from matwheel.core.files import atomic_path, sha256_of_file, write_json
-from matwheel.core.progress import logged
+from matwheel.core.files import sha256_of_file, write_json
+from matwheel.crystals.table import write_table
 from matwheel.datasets.formula_sets import count_matrix, read_formula_set
 from matwheel.generators.matgan.autoencoder import CompositionAutoencoder
 from matwheel.runs.provenance import library_versions
+from matwheel.runs.recorded_code import recorded
 from matwheel.training.checkpoints import TrainingCheckpoint, fingerprint
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     torch.set_num_threads(snakemake.threads)
     params = dict(snakemake.params)
     table = read_formula_set(snakemake.input.formulas)
@@ -26,8 +27,7 @@ with logged(snakemake.log[0]) as log:
         log=log,
     )
     decodable = table[["formula", "part"]].assign(decodable=autoencoder.is_decodable(count_matrix(table)))
-    with atomic_path(snakemake.output.decodable) as temporary:
-        decodable.to_parquet(temporary)
+    write_table(decodable, snakemake.output.decodable)
     card = {
         "formulas_sha256": sha256_of_file(snakemake.input.formulas),
         "report": report,

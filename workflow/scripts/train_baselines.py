@@ -3,11 +3,11 @@
 import pandas as pd
 
 from matwheel.core.files import read_json
-from matwheel.core.progress import logged
 from matwheel.crystals.table import crystals_of_table, read_table, write_table
 from matwheel.predictors.registry import make_predictor
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     table = read_table(snakemake.input.crystals).set_index("id", drop=False)
     split = read_json(snakemake.input.split) | read_json(snakemake.input.labelled)
     validation, test = table.loc[split["validation"]], table.loc[split["test"]]

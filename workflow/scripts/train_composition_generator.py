@@ -4,13 +4,13 @@ import pandas as pd
 import torch
 
 from matwheel.core.files import sha256_of_file, write_csv, write_json
-from matwheel.core.progress import logged
 from matwheel.datasets.formula_sets import count_matrix, read_formula_set
 from matwheel.generators.compositions import make_composition_generator
 from matwheel.runs.provenance import library_versions
+from matwheel.runs.recorded_code import recorded
 from matwheel.training.checkpoints import TrainingCheckpoint, fingerprint
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     torch.set_num_threads(snakemake.threads)
     params = dict(snakemake.params)
     table = read_formula_set(snakemake.input.formulas)

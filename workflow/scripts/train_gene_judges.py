@@ -8,13 +8,13 @@ from matwheel.chapters.wycryst.gene_boosting import (
     gene_predictor_report,
 )
 from matwheel.core.files import write_json
-from matwheel.core.progress import logged
 from matwheel.crystals.table import read_table
 from matwheel.predictors.interface import changed_settings
+from matwheel.runs.recorded_code import recorded
 from matwheel.wyckoff.gene_rows import part_of_table
 from matwheel.wyckoff.wyckoff_genes import gene_arrays
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     params = snakemake.params
     table = read_table(snakemake.input.genes)
     genes, labels = part_of_table(table, "train")

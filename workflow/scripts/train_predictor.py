@@ -4,13 +4,13 @@ import pandas as pd
 import torch
 
 from matwheel.core.files import read_json, write_json
-from matwheel.core.progress import logged
 from matwheel.crystals.table import crystals_of_table, read_table, write_table
 from matwheel.predictors.registry import load_prepared, make_predictor
 from matwheel.runs.provenance import library_versions
+from matwheel.runs.recorded_code import recorded
 from matwheel.training.checkpoints import TrainingCheckpoint, fingerprint
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     torch.set_num_threads(snakemake.threads)
     params = dict(snakemake.params)
     table = read_table(snakemake.input.crystals).set_index("id", drop=False)

@@ -8,9 +8,9 @@ from matwheel.composition_models.formula_synthesizability import (
     read_synthesizability_labels,
 )
 from matwheel.core.files import sha256_of_file, write_json
-from matwheel.core.progress import logged
+from matwheel.runs.recorded_code import recorded
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     listed, entries = snakemake.params.listed[0], snakemake.params.entries[0]
     labels = read_synthesizability_labels(listed, entries)
     settings = FormulaScoreSettings.from_mapping(snakemake.params.settings)

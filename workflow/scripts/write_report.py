@@ -6,17 +6,17 @@ import yaml
 
 from matwheel.core.errors import InputError
 from matwheel.core.files import atomic_path, read_json
-from matwheel.core.progress import logged
 from matwheel.report.candidate_pages import JudgedSet
 from matwheel.report.sections import ReportFiles, ReportOptions, report_html
 from matwheel.runs.job_times import job_times
 from matwheel.runs.machine import git_state
 from matwheel.runs.provenance import library_versions
+from matwheel.runs.recorded_code import recorded
 
 PARTS_OF_A_SET = ("candidates", "verdicts", "crystals", "relaxed", "funnel", "rates", "cifs")
 LARGEST_PAGE_BYTES = 10_000_000
 
-with logged(snakemake.log[0]) as log:
+with recorded(__file__, snakemake.params.code, snakemake.log[0]) as log:
     given, params = snakemake.input, snakemake.params
     files = ReportFiles(
         **{role: [Path(path) for path in given.get(role, [])] for role in ReportFiles.roles()}

@@ -150,6 +150,7 @@ def why(candidate_id: str, results: Path) -> str:
     import pandas as pd
 
     from matwheel.candidates.why import history, unknown_id
+    from matwheel.crystals.table import read_table
 
     folders = sorted({path.parent for path in results.glob(f"**/{_VERDICTS}")})
     # A set that was sent through some screens only has their verdicts, one file each.
@@ -165,7 +166,7 @@ def why(candidate_id: str, results: Path) -> str:
     for folder in folders:
         files = [folder / _VERDICTS]
         files = files if files[0].is_file() else sorted((folder / "verdicts").glob("*.parquet"))
-        verdicts = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+        verdicts = pd.concat([read_table(file) for file in files], ignore_index=True)
         judged = verdicts["candidate_id"].unique().tolist()
         known += judged
         if candidate_id in judged:
@@ -373,11 +374,12 @@ def _usable_cores() -> int:
 
 def _row(path: Path, candidate_id: str) -> pd.Series | None:
     """Return the row of a candidate in a Parquet table, None without the table or the row."""
-    import pandas as pd
+    from matwheel.crystals.table import read_table
 
     if not path.is_file():
         return None
-    rows = pd.read_parquet(path, filters=[("id", "==", candidate_id)])
+    table = read_table(path)
+    rows = table[table["id"] == candidate_id]
     return rows.iloc[0] if len(rows) else None
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from matwheel.core.errors import InputError
-from matwheel.core.files import atomic_path
+from matwheel.core.errors import InputError, one_line
+from matwheel.core.parquet import REMEDY, parquet_writer, refuse_damaged
 
 _ROWS_AT_A_TIME = 100_000
 
@@ -17,11 +17,10 @@ _ROWS_AT_A_TIME = 100_000
 def write_samples(counts: NDArray[np.uint8], path: str | Path) -> None:
     """Write compositions, shape (n, elements), whole or not at all."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     width = counts.shape[1]
     schema = pa.schema([("counts", pa.list_(pa.uint8(), width))])
-    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+    with parquet_writer(path, schema) as writer:
         for start in range(0, len(counts), _ROWS_AT_A_TIME):
             values = np.ascontiguousarray(counts[start : start + _ROWS_AT_A_TIME], dtype=np.uint8)
             lists = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), width)
@@ -29,13 +28,16 @@ def write_samples(counts: NDArray[np.uint8], path: str | Path) -> None:
 
 
 def join_samples(paths: Sequence[str | Path], target: str | Path) -> None:
-    """Write the compositions of several files into one, in their order, a piece at a time."""
+    """Write the compositions of several files into one, in their order, a piece at a time.
+
+    Raises:
+        InputError: one of them is damaged.
+    """
     import pyarrow.parquet as pq
 
-    with (
-        atomic_path(target) as temporary,
-        pq.ParquetWriter(temporary, pq.read_schema(paths[0]), compression="zstd") as writer,
-    ):
+    for path in paths:
+        refuse_damaged(path)
+    with parquet_writer(target, pq.read_schema(paths[0])) as writer:
         for path in paths:
             with pq.ParquetFile(path) as file:
                 for batch in file.iter_batches(batch_size=_ROWS_AT_A_TIME):
@@ -54,9 +56,10 @@ def counts_of_parquet(
     import pyarrow.parquet as pq
 
     try:
+        refuse_damaged(path)
         file = pq.ParquetFile(path)
     except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{path} cannot be read as Parquet: {error}") from None
+        raise InputError(f"{path} cannot be read as Parquet: {one_line(error)}; {REMEDY}") from None
     with file:
         if column not in file.schema_arrow.names:
             raise InputError(f"{path} has no column {column!r}; it has {', '.join(file.schema_arrow.names)}")

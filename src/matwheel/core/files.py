@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,20 +15,39 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
+def atomic_path(path: str | Path, *, keep_previous: Path | None = None) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` when the block succeeds.
 
     A process killed inside the block leaves `path` as it was; the next one writes over the same
     temporary name. That name keeps the suffix of `path`, since several writers choose their format by it.
+    What was written is on the disk before it gets its name, so that a power cut leaves no half of it either.
+
+    Args:
+        path: where the file shall lie.
+        keep_previous: where the one that lay there is kept.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".partial-{path.name}")
     try:
         yield temporary
-        temporary.replace(path)
+        _sync(temporary)
+        if keep_previous is not None and path.is_file():
+            os.replace(path, keep_previous)
+        os.replace(temporary, path)
+        with suppress(OSError):  # some file systems sync no folders
+            _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_json(content: Any, path: str | Path) -> None:

@@ -23,6 +23,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from matwheel.core.errors import InputError, one_line
+from matwheel.core.parquet import refuse_damaged
 from matwheel.core.table_rows import records
 from matwheel.crystals.cif import crystal_blocks
 from matwheel.crystals.crystal import UnreadableCrystal
@@ -423,6 +424,7 @@ def _mapping_of_text(text: str) -> Mapping[str, Any]:
 def _parquet_entries(path: Path, content: bytes, columns: _Columns) -> Iterator[Entry]:
     import pandas as pd
 
+    refuse_damaged(path, io.BytesIO(content))
     try:
         frame = pd.read_parquet(io.BytesIO(content))
     except Exception as error:  # pyarrow raises many types

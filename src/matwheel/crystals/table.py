@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from matwheel.core.files import atomic_path
+from matwheel.core.parquet import reading, write_parquet
 from matwheel.crystals.crystal import Crystal, to_structure
 from matwheel.crystals.symmetry.symmetry_dataset import symmetry_dataset
 
@@ -83,8 +84,9 @@ def _periodic(cell: Any) -> tuple[bool, bool, bool]:
 
 def write_table(frame: pd.DataFrame, path: str | Path) -> None:
     """Write a table as Parquet: whole or not at all, the same bytes for the same content."""
-    with atomic_path(path) as temporary:
-        frame.reset_index(drop=True).to_parquet(temporary, index=False, compression="zstd")
+    import pyarrow as pa
+
+    write_parquet(pa.Table.from_pandas(frame.reset_index(drop=True), preserve_index=False), path)
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -92,11 +94,15 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
     With one thread, and not through pandas, which hands Arrow an open file: its pools of threads now and then
     abort a process that has done its work (apache/arrow#34314), and Snakemake then deletes what it wrote.
+
+    Raises:
+        InputError: the file is damaged.
     """
     import pyarrow.parquet as pq
 
-    table = pq.read_table(str(path), use_threads=False, pre_buffer=False)
-    return table.to_pandas(use_threads=False)
+    with reading(path):
+        table = pq.read_table(str(path), use_threads=False, pre_buffer=False)
+        return table.to_pandas(use_threads=False)
 
 
 def reduced_formula(crystal: Crystal) -> str:

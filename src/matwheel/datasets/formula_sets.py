@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from matwheel.compositions.formulas import ELEMENTS, MATGAN_ELEMENTS, parse_formulas, reduce_counts
 from matwheel.core.errors import InputError
+from matwheel.core.parquet import write_parquet
 from matwheel.crystals.table import read_table
 from matwheel.crystals.text_tables import TextTable, column_named, named_faults, number_of, read_text_table
 from matwheel.datasets.registry import DatasetEntry, FormulaFilters, Source
@@ -382,9 +383,6 @@ def labelled_part(table: pd.DataFrame, part: str) -> tuple[NDArray[np.uint8], ND
 def write_formula_set(table: pd.DataFrame, path: str | Path) -> None:
     """Write a formula set as Parquet: whole or not at all, counts as lists of fixed length."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from matwheel.core.files import atomic_path
 
     counts = count_matrix(table)
     columns = {
@@ -393,8 +391,7 @@ def write_formula_set(table: pd.DataFrame, path: str | Path) -> None:
         "part": pa.array(table["part"], pa.string()),
         "target": pa.array(table["target"].to_numpy(np.float64), pa.float64()),
     }
-    with atomic_path(path) as temporary:
-        pq.write_table(pa.table(columns), temporary, compression="zstd")
+    write_parquet(pa.table(columns), path)
 
 
 def read_formula_set(path: str | Path) -> pd.DataFrame:

@@ -161,7 +161,7 @@ class TrainingLoop(Generic[Network]):
         Raises:
             FloatingPointError: a loss or a validation is not finite; the message names the step.
         """
-        saved = checkpoint.load() if checkpoint is not None else None
+        saved = checkpoint.load(log) if checkpoint is not None else None
         with torch.random.fork_rng(devices=[]):
             if saved is not None:
                 self._restore(saved)

@@ -6,6 +6,7 @@ the CPU's kernels (`stand_in_device`), which finds tensors on the wrong device a
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import os
@@ -126,9 +127,10 @@ def test_what_was_saved_on_cuda_loads_on_a_cpu(name: str, tmp_path: Path, monkey
     model.save(tmp_path / "model.pt")
     monkeypatch.undo()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    for path in (checkpoint.path, tmp_path / "model.pt"):
+    saved = io.BytesIO(checkpoint.path.read_bytes().split(b"\n", 3)[3])
+    for file in (saved, tmp_path / "model.pt"):
         with pytest.raises(RuntimeError, match="CUDA"):
-            torch.load(path, weights_only=True)
+            torch.load(file, weights_only=True)
     state = checkpoint.load()
     assert state is not None
     torch.set_rng_state(state["random"])
