@@ -108,9 +108,7 @@ class SourceTree:
         libraries = {distribution_of(name) for name in names}
         libraries = libraries.union(*(UNDERLYING.get(name, ()) for name in libraries))
         # Without those that are not installed: what is a library to one Python is part of another.
-        versions = [
-            f"{name} {library_version(name)}" for name in sorted(libraries) if library_version(name)
-        ]
+        versions = [f"{name} {library_version(name)}" for name in sorted(libraries) if library_version(name)]
         digest = sha256(source.meaning.encode())
         for module, source in sorted(reached.items()):
             used = [text for registered, text in source.entries if registered in modules]
