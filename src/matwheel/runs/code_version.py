@@ -108,9 +108,7 @@ class SourceTree:
         libraries = {distribution_of(name) for name in names}
         libraries = libraries.union(*(UNDERLYING.get(name, ()) for name in libraries))
         # Without those that are not installed: what is a library to one Python is part of another.
-        versions = [
-            f"{name} {library_version(name)}" for name in sorted(libraries) if library_version(name)
-        ]
+        versions = [f"{name} {library_version(name)}" for name in sorted(libraries) if library_version(name)]
         digest = sha256(source.meaning.encode())
         for module, source in sorted(reached.items()):
             used = [text for registered, text in source.entries if registered in modules]
@@ -155,9 +153,10 @@ class SourceTree:
         return self._texts[path]
 
 
-def code_version(script: str | Path, *modules: str, source_root: str | Path) -> CodeVersion:
-    """Return what stands for a script and the code it reaches now; see `SourceTree.version`."""
-    return SourceTree(source_root).version(script, *modules)
+@cache
+def code_version(script: str | Path, *modules: str, source_root: str | Path) -> str:
+    """Return what stands for a script and the code it reaches, as text; see `SourceTree.version`."""
+    return str(SourceTree(source_root).version(script, *modules))
 
 
 def distribution_of(name: str) -> str:
