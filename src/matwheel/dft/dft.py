@@ -312,7 +312,7 @@ def calculation_job(crystal: Crystal, task: str, settings: DFTSettings) -> dict[
 def calculation_key(job: Mapping[str, Any], backend: Backend) -> str:
     """Return a hash of all that the figures depend on: the job, the program's versions, the code it runs."""
     script = Path(gpaw_process.__file__)
-    code = str(code_version(script, source_root=script.parents[2]))
+    code = code_version(script, source_root=script.parents[2])
     return sha256_of_content({"job": dict(job), "backend": [backend.name, backend.version], "code": code})
 
 

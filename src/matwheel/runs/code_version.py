@@ -153,9 +153,10 @@ class SourceTree:
         return self._texts[path]
 
 
-def code_version(script: str | Path, *modules: str, source_root: str | Path) -> CodeVersion:
-    """Return what stands for a script and the code it reaches now; see `SourceTree.version`."""
-    return SourceTree(source_root).version(script, *modules)
+@cache
+def code_version(script: str | Path, *modules: str, source_root: str | Path) -> str:
+    """Return what stands for a script and the code it reaches, as text; see `SourceTree.version`."""
+    return str(SourceTree(source_root).version(script, *modules))
 
 
 def distribution_of(name: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from matwheel.runs import code_version as module
-from matwheel.runs.code_version import CodeVersion, SourceTree, code_version, distribution_of, meaning
+from matwheel.runs.code_version import CodeVersion, SourceTree, distribution_of, meaning
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPTS = sorted((ROOT / "workflow" / "scripts").glob("*.py"))
@@ -30,7 +30,7 @@ def tree(tmp_path: Path) -> Path:
 
 def version(tree: Path, *modules: str) -> CodeVersion:
     module.library_version.cache_clear()  # a test changes what is installed in between
-    return code_version(tree / "script.py", *modules, source_root=tree / "src")
+    return SourceTree(tree / "src").version(tree / "script.py", *modules)
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def plan(clone: Path, environment: dict[str, str], *, is_main_process: bool = Tr
 
 def run(clone: Path, planned: str, meanwhile: Callable[[], object] = lambda: None) -> str:
     """Run the script's work and return its log; SystemExit passes."""
-    code_version._library_version.cache_clear()
+    code_version.library_version.cache_clear()
     with recorded(clone / "workflow/scripts/fit.py", planned, clone / "log") as log:
         log("at work")
         meanwhile()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from damaged_files import damages
+from interrupted_training import BreaksOff, Interrupted, checkpoint_after_every_step
 from torch import nn
 
 from matwheel.core import files
@@ -123,20 +124,6 @@ def test_a_checkpoint_is_on_the_disk_before_the_one_before_goes(
     ]
 
 
-class Interrupted(Exception):
-    """The training was stopped at a checkpoint."""
-
-
-class BreaksOff(TrainingCheckpoint):
-    saves = 5
-
-    def save(self, state: dict[str, Any]) -> None:
-        super().save(state)
-        self.saves -= 1
-        if not self.saves:
-            raise Interrupted
-
-
 def trained(checkpoint: TrainingCheckpoint | None, said: list[str]) -> tuple[list[float], dict[str, Any]]:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.2), nn.Linear(4, 1))
@@ -147,20 +134,21 @@ def trained(checkpoint: TrainingCheckpoint | None, said: list[str]) -> tuple[lis
 
     plan = TrainingPlan(12, 5, 0.01, "one_cycle", 3, 12)
     report = train_network(
-        network, 20, loss, lambda: float(loss(np.arange(20))), plan, name="fit", seed=1,
-        checkpoint=checkpoint, log=said.append, checkpoint_every_seconds=0.0,
+        network, 20, loss, lambda judged: float(loss(np.arange(20))), plan, name="fit", seed=1,
+        checkpoint=checkpoint, log=said.append,
     )  # fmt: skip
     return torch.cat([weight.detach().ravel() for weight in network.parameters()]).tolist(), report
 
 
 @pytest.mark.parametrize(("damaged", "resumes"), [(1, "fit: resumed at step 4"), (2, "starts anew")])
 def test_a_training_whose_checkpoints_are_damaged_ends_in_the_same_bits(
-    tmp_path: Path, damaged: int, resumes: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: int, resumes: str
 ) -> None:
     whole = trained(None, [])
+    checkpoint_after_every_step(monkeypatch)
     path = tmp_path / "model.checkpoint"
     with pytest.raises(Interrupted):
-        trained(BreaksOff(path, "same"), [])
+        trained(BreaksOff(path, "same", saves=5), [])
     for found in sorted(tmp_path.iterdir(), reverse=True)[:damaged]:
         found.write_bytes(found.read_bytes()[:-1])
     said: list[str] = []
