@@ -1,0 +1,128 @@
+"""Dispersion energies by D3 with the damping of Becke and Johnson, for potentials that were fitted to PBE.
+
+Grimme, Antony, Ehrlich and Krieg, J. Chem. Phys. 132, 154104 (2010); damping: Grimme, Ehrlich and Goerigk,
+J. Comput. Chem. 32, 1456 (2011). The parameters are those of PBE, without the term of three bodies. The only
+module that calls `dftd3`. Its compiled code allocates what a cell asks for and has ended processes on thin
+cells, so cells that are too thin are refused, and it works in a process of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from math import pi
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from matwheel.core.isolated_calls import IsolatedCalls
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+PARAMETERS = {"s6": 1.0, "s8": 0.7875, "s9": 0.0, "a1": 0.4289, "a2": 4.4407, "alp": 14.0}
+"""Of PBE (Grimme, Ehrlich and Goerigk 2011); s9 = 0 leaves the three bodies out."""
+CUTOFFS_BOHR = (50.0, 20.0, 25.0)
+"""Of pairs, three bodies and coordination numbers."""
+LARGEST_ATOMIC_NUMBER = 94
+"""D3 has parameters for the elements up to this one."""
+LARGEST_NEIGHBOURS = 20_000_000
+"""Pairs of atoms within reach that a cell may have: some seconds of work, and a hundredth of what has been
+seen to fail.
+"""
+_MEMORY_BYTES = 4 * 2**30
+_BOHR_ANGSTROM = 0.529177210903
+_HARTREE_EV = 27.211386245988
+
+
+class DispersionRefused(ValueError):
+    """A cell that is not handed to D3; the message says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Dispersion:
+    """Dispersion of one cell.
+
+    Attributes:
+        energy_ev: of the cell.
+        forces_ev_per_angstrom: shape (atoms, 3).
+        virial_ev: dE/dstrain, shape (3, 3).
+    """
+
+    energy_ev: float
+    forces_ev_per_angstrom: NDArray[np.float64]
+    virial_ev: NDArray[np.float64]
+
+
+class DispersionModel:
+    """D3(BJ) of PBE, in a process of its own that is made when it is first asked."""
+
+    def __init__(self) -> None:
+        self._calls = IsolatedCalls(_dispersion, _MEMORY_BYTES)
+
+    def evaluate(self, atoms: Atoms) -> Dispersion:
+        """Return the dispersion of atoms that are periodic in all directions.
+
+        Raises:
+            DispersionRefused: an element without parameters, or a cell with too many neighbours.
+            ProcessDied: the compiled code ended its process.
+            RuntimeError, MemoryError: it gave up.
+        """
+        reason = reason_to_refuse(atoms)
+        if reason:
+            raise DispersionRefused(reason)
+        energy, gradient, virial = self._calls(atoms.numbers, atoms.positions, atoms.cell.array)
+        return Dispersion(energy, -gradient, virial)
+
+    def close(self) -> None:
+        """End the process."""
+        self._calls.close()
+
+
+def elements_without_parameters(atomic_numbers: Sequence[int] | NDArray[np.integer]) -> list[int]:
+    """Return the atomic numbers, sorted, that D3 has no parameters for."""
+    return sorted({int(number) for number in atomic_numbers if not 1 <= number <= LARGEST_ATOMIC_NUMBER})
+
+
+def reason_to_refuse(atoms: Atoms) -> str:
+    """Return why a cell is not handed to D3, or the empty string."""
+    unknown = elements_without_parameters(atoms.numbers)
+    if unknown:
+        return f"D3 has no parameters for the atomic numbers {', '.join(map(str, unknown))}"
+    if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
+        return "positions or cell are not finite"
+    volume = float(atoms.get_volume())
+    reach = max(CUTOFFS_BOHR) * _BOHR_ANGSTROM
+    # The images that are looked at fill the sphere and one cell around it.
+    margin = reach + float(np.linalg.norm(atoms.cell.array.sum(axis=0)))
+    neighbours = len(atoms) ** 2 * 4 / 3 * pi * margin**3 / volume if volume > 0 else float("inf")
+    if neighbours > LARGEST_NEIGHBOURS:
+        return f"a cell with {neighbours:.2g} pairs of atoms within the reach of D3, too thin or too large"
+    return ""
+
+
+def _dispersion(
+    numbers: NDArray[np.integer], positions_angstrom: NDArray[np.float64], cell_angstrom: NDArray[np.float64]
+) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
+    """Return energy (eV), gradient (atoms, 3; eV/Å) and virial (3, 3; eV)."""
+    from dftd3.interface import DispersionModel as Model
+
+    model = Model(
+        numbers, positions_angstrom / _BOHR_ANGSTROM, cell_angstrom / _BOHR_ANGSTROM, np.ones(3, dtype=bool)
+    )
+    model.set_realspace_cutoff(*CUTOFFS_BOHR)
+    found = model.get_dispersion(_damping(), grad=True)
+    return (
+        float(found["energy"]) * _HARTREE_EV,
+        found["gradient"] * (_HARTREE_EV / _BOHR_ANGSTROM),
+        found["virial"] * _HARTREE_EV,
+    )
+
+
+@cache
+def _damping() -> Any:
+    from dftd3.interface import RationalDampingParam
+
+    return RationalDampingParam(**PARAMETERS)
