@@ -7,7 +7,9 @@ import numpy as np
 from matwheel.crystals.crystal import Crystal
 
 
-def hexagonal(name: str, species: tuple[str, ...], a: float, height: float, sites: list[list[float]]) -> Crystal:
+def hexagonal(
+    name: str, species: tuple[str, ...], a: float, height: float, sites: list[list[float]]
+) -> Crystal:
     """Return a layer in a hexagonal cell; the third coordinate of sites is in Å."""
     lattice = np.array([[a, 0, 0], [-a / 2, 3**0.5 / 2 * a, 0], [0, 0, height]])
     positions = np.array(sites, dtype=float)

@@ -150,9 +150,30 @@ def files_of_dataset(entry):
     ]
 
 
+@cache
+def rows_of_dataset(name):
+    """How many crystals a dataset has, as far as its entry or a user's own file says; else 0."""
+    entry = REGISTRY[name]
+    if "rows" in entry.get("expected", {}):
+        return entry["expected"]["rows"]
+    if "path" not in entry:
+        return 0
+    from matwheel.crystals.crystal_files import open_crystal_file
+
+    try:
+        opened = open_crystal_file(
+            Path(entry["path"]), crystal_column=entry.get("crystal_column")
+        )
+    except InputError:  # the job that reads it refuses it
+        return 0
+    return len(opened.entries)
+
+
 def without_words(entry):
-    """Return what decides the fetched table; titles and units may change without a rerun."""
-    entry = {key: value for key, value in entry.items() if key != "title"}
+    """Return what decides the fetched table; titles, units and properties may change without a rerun."""
+    entry = {
+        key: value for key, value in entry.items() if key not in ("title", "properties")
+    }
     if "target" in entry or entry.get("kind") != "formulas":
         entry["target"] = {"column": entry.get("target", {}).get("column", "target")}
     return entry

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from math import pi
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,10 +27,10 @@ CUTOFFS_BOHR = (50.0, 20.0, 25.0)
 """Of pairs, three bodies and coordination numbers."""
 LARGEST_ATOMIC_NUMBER = 94
 """D3 has parameters for the elements up to this one."""
-LARGEST_NEIGHBOURS = 20_000_000
-"""Pairs of atoms within reach that a cell may have: some seconds of work, and a hundredth of what has been
-seen to fail.
-"""
+MOST_LATTICE_POINTS = 2_000_000
+"""Images of a cell that D3 lists; each takes 24 bytes, several times over."""
+MOST_PAIRS = 300_000_000
+"""Pairs of atoms and images that D3 sums, some ten seconds of work."""
 _MEMORY_BYTES = 4 * 2**30
 _BOHR_ANGSTROM = 0.529177210903
 _HARTREE_EV = 27.211386245988
@@ -93,14 +92,19 @@ def reason_to_refuse(atoms: Atoms) -> str:
         return f"D3 has no parameters for the atomic numbers {', '.join(map(str, unknown))}"
     if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
         return "positions or cell are not finite"
-    volume = float(atoms.get_volume())
-    reach = max(CUTOFFS_BOHR) * _BOHR_ANGSTROM
-    # The images that are looked at fill the sphere and one cell around it.
-    margin = reach + float(np.linalg.norm(atoms.cell.array.sum(axis=0)))
-    neighbours = len(atoms) ** 2 * 4 / 3 * pi * margin**3 / volume if volume > 0 else float("inf")
-    if neighbours > LARGEST_NEIGHBOURS:
-        return f"a cell with {neighbours:.2g} pairs of atoms within the reach of D3, too thin or too large"
+    points = _lattice_points(atoms.cell.array)
+    if points > MOST_LATTICE_POINTS or points * len(atoms) ** 2 / 2 > MOST_PAIRS:
+        return f"a cell with {points:.2g} images within the reach of D3, too thin, too skewed or too large"
     return ""
+
+
+def _lattice_points(cell_angstrom: NDArray[np.float64]) -> float:
+    """Return how many images of a cell D3 lists: in each direction as many as its height asks for."""
+    if not abs(np.linalg.det(cell_angstrom)) > 0:
+        return float("inf")
+    heights = 1 / np.linalg.norm(np.linalg.inv(cell_angstrom), axis=0)
+    reach = max(CUTOFFS_BOHR) * _BOHR_ANGSTROM
+    return float(np.prod(2 * np.ceil(reach / heights) + 1))
 
 
 def _dispersion(

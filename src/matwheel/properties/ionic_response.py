@@ -119,7 +119,7 @@ def lattice_response(
     if squared_charges > 0:
         polar = np.kron(charges_e[:, None], np.eye(3))  # displacements by the charges, one per direction
         weighted = np.trace(polar.T @ constants_ev_per_angstrom2 @ polar)
-        polar_stiffness = max(0.0, float(weighted) / (3 * squared_charges))
+        polar_stiffness = float(weighted) / (3 * squared_charges)
     frequencies = np.sign(modes.eigenvalues) * np.sqrt(np.abs(modes.eigenvalues)) * THZ_PER_ROOT
     polar_modes = modes.strengths >= POLAR_SHARE * modes.strengths.sum()  # all, where none is polar
     return (
@@ -184,4 +184,4 @@ def _as_matrix(blocks: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _log(value: float) -> float:
-    return log(value + ADDED_TO_LOGARITHMS)
+    return log(max(0.0, value) + ADDED_TO_LOGARITHMS)  # an unstable crystal's stiffness is negative

@@ -49,10 +49,10 @@ def test_graphite_and_molybdenum_disulfide(sevennet: Calculator) -> None:
     table = ExfoliationEnergy().compute([graphene(), molybdenum_disulfide()], sevennet, print)
     assert list(table["status"]) == [OK, OK] and list(table["sheets"]) == [1, 1]
     energies = table["exfoliation_energy_mev_per_atom"]
-    # Graphite: measured 52 ± 5 meV/atom (Zacharia et al., Phys. Rev. B 69, 155406, 2004), by OptB88vdW 65 to
-    # 70; layers 3.35 Å apart. MoS2: by such functionals 25 to 45, layers 6.15 − 3.17 = 2.98 Å apart.
-    assert 45 < energies[0] < 75 and abs(table["gap_angstrom"][0] - 3.35) < 0.15
-    assert 20 < energies[1] < 50 and abs(table["gap_angstrom"][1] - 2.98) < 0.2
+    # Graphite: measured 52 ± 5 meV/atom (Zacharia et al., Phys. Rev. B 69, 155406, 2004), by OptB88vdW 70;
+    # layers 3.35 Å apart. MoS2: by OptB88vdW 77 (JARVIS-DFT), layers 6.15 − 3.17 = 2.98 Å apart.
+    assert 45 < energies[0] < 80 and abs(table["gap_angstrom"][0] - 3.35) < 0.15
+    assert 60 < energies[1] < 110 and abs(table["gap_angstrom"][1] - 2.98) < 0.2
 
 
 def test_the_vacuum_of_the_file_and_the_choice_of_its_cell_do_not_count(sevennet: Calculator) -> None:
@@ -85,10 +85,10 @@ def test_the_gradient_of_a_stacking_is_that_of_its_energy() -> None:
 
 def test_a_hole_of_the_potential_is_not_believed() -> None:
     plain = ExfoliationEnergy().compute([graphene()], Nothing(), print)
-    # The hole begins below the heights that are scanned; a minimisation falls into it.
+    # The lowest height that is scanned is at the edge of the hole; a minimisation falls into it.
     scan = ExfoliationEnergy(ExfoliationSettings(minimiser_evaluations=0))
-    energy = scan.compute([graphene()], Nothing(), print)["exfoliation_energy_mev_per_atom"][0]
-    holed = ExfoliationEnergy().compute([graphene()], Nothing(2.05), print)
+    energy = scan.compute([graphene()], Nothing(2.2), print)["exfoliation_energy_mev_per_atom"][0]
+    holed = ExfoliationEnergy().compute([graphene()], Nothing(2.2), print)
     assert holed["exfoliation_energy_mev_per_atom"][0] == pytest.approx(energy)
     assert holed["status"][0] == OK and "value of the scan" in holed["reason"][0]
     assert plain["slack_angstrom"][0] > 0

@@ -50,10 +50,8 @@ class Broken(Calculator):
         super().calculate(atoms, properties, system_changes)
         if self._answer is None:
             raise RuntimeError("the potential is broken")
-        shape = len(self.atoms), 3
-        self.results = {
-            "energy": self._answer, "forces": np.full(shape, self._answer), "stress": np.full(6, self._answer),
-        }  # fmt: skip
+        forces = np.full((len(self.atoms), 3), self._answer)
+        self.results = {"energy": self._answer, "forces": forces, "stress": np.full(6, self._answer)}
 
 
 @pytest.mark.parametrize("name", PROPERTIES)
