@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -391,8 +392,10 @@ class Properties(Section):
         for name, choice in self.computed.items():
             kind = choice.property or name
             if kind not in PROPERTIES:
-                advice = f"it is none of the registry ({', '.join(PROPERTIES)}); say which with `property`"
-                raise WrongSetting(advice, f"computed.{name}", list(PROPERTIES))
+                near = get_close_matches(kind, PROPERTIES, n=1)
+                advice = f"it is none of {', '.join(PROPERTIES)}; say which with `property`"
+                meant = f"; did you mean {near[0]}?" if near else ""
+                raise WrongSetting(advice + meant, f"computed.{name}")
             try:
                 make_property(kind, choice.settings)
             except RefusedSettings as error:
