@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from matwheel.core.errors import InputError
 from matwheel.core.isolated_calls import IsolatedCalls
 
 if TYPE_CHECKING:
@@ -56,9 +58,19 @@ class Dispersion:
 
 
 class DispersionModel:
-    """D3(BJ) of PBE, in a process of its own that is made when it is first asked."""
+    """D3(BJ) of PBE, in a process of its own that is made when it is first asked.
+
+    Raises:
+        InputError: its package is not installed, as where there is no wheel of it.
+    """
 
     def __init__(self) -> None:
+        if find_spec("dftd3") is None:
+            raise InputError(
+                "dispersion energies need the package dftd3, which is not installed where there is no wheel "
+                "of it; build it with 'pip install dftd3==1.7.0' and a Fortran compiler, or leave out "
+                "exfoliation_energy (properties.oracle_cards)"
+            )
         self._calls = IsolatedCalls(_dispersion, _MEMORY_BYTES)
 
     def evaluate(self, atoms: Atoms) -> Dispersion:

@@ -54,6 +54,7 @@ LARGEST_RATIO, LARGEST_GAIN_MEV_PER_ATOM = 1.6, 150.0
 LATERAL_SOFTNESS = 4.0
 """How much further a shift is from the minimum than a height, as the minimisation begins."""
 _STIFFNESS_EV_PER_ANGSTROM2 = 0.5, 5.0  # of a stacking by its height, least and most
+_GRADIENT_LEFT = 3e-3  # √eV, in units of second derivatives of one: some 5 µeV from the minimum
 _WIDEST_STEP_ANGSTROM = 3.0  # how far the minimisation may widen the best scanned height
 
 
@@ -104,14 +105,14 @@ class ExfoliationEnergy(PropertyOfEach):
 
     def __init__(self, settings: ExfoliationSettings | None = None) -> None:
         super().__init__(settings)
-        self._dispersion = DispersionModel()
+        self._dispersion: DispersionModel | None = None
 
     def values_of(self, crystal: Crystal, calculator: Calculator | None) -> tuple[Mapping[str, float], str]:
         """Return the energy (meV/atom), the gap between layers (Å), how far their nearest atoms are beyond
         0.7 of the sum of their covalent radii (Å), their distance in units of that sum, connected sheets, and
         energies that were computed.
         """
-        assert calculator is not None
+        assert calculator is not None and self._dispersion is not None
         layer = layer_of(crystal, self.settings.vacuum_angstrom)
         unknown = elements_without_parameters(atomic_numbers_of(layer.species))
         if unknown:
@@ -141,11 +142,17 @@ class ExfoliationEnergy(PropertyOfEach):
         *,
         elements: Collection[str] | None = None,
     ) -> pd.DataFrame:
-        """See `Property.compute`; the process of the dispersion ends with the batch."""
+        """See `Property.compute`; the process of the dispersion lives as long as the batch.
+
+        Raises:
+            InputError: also where the package of the dispersion is missing.
+        """
+        self._dispersion = DispersionModel()
         try:
             return super().compute(crystals, calculator, log, elements=elements)
         finally:
             self._dispersion.close()
+            self._dispersion = None
 
 
 class _BudgetSpent(Exception):
@@ -246,7 +253,7 @@ class _Search:
                     (None, None),
                     (self._lowest / units[2], (height + _WIDEST_STEP_ANGSTROM) / units[2]),
                 ],
-                options={"ftol": 0.0, "gtol": 1e-6 * len(self._layer.species) / stiffness**0.5},
+                options={"ftol": 0.0, "gtol": _GRADIENT_LEFT},
             )
         return best
 
