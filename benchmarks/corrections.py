@@ -26,12 +26,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from matwheel.compositions.average_oxidation_states import Composition, bond_valence_states, states_of_formula
 from matwheel.core.files import write_csv
 from matwheel.core.progress import Progress, log_to_stderr
 from matwheel.crystals.crystal import Crystal
 from matwheel.crystals.reader import read_crystal
 from matwheel.datasets.sources import read_wheel_member
-from matwheel.hull.average_oxidation_states import Composition, bond_valence_states, states_of_formula
 from matwheel.hull.elemental_references import (
     ELEMENTAL_ARCHIVE,
     elemental_energies,

@@ -14,7 +14,7 @@ FLOORS = (
     {"crystals", "training", "figures", "runs"},
     {"compositions", "potentials", "candidates"},
     {"datasets", "predictors", "screening", "vibrations", "wyckoff"},
-    {"chapters.matwheel", "generators", "hull", "dft", "composition_models"},
+    {"chapters.matwheel", "generators", "hull", "dft", "composition_models", "properties"},
     {"chapters.matgan", "chapters.wycryst", "chapters.phonon", "report"},
     {"configuration", "command_line"},
 )

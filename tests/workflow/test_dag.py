@@ -141,6 +141,8 @@ PERTURBED = {
     "train_on_perturbed": 2 * 5 * 3,
     "table_perturbed": 1,
 }
+# Of the layers two properties, of which one needs no potential, and of the other dataset one.
+PROPERTIES = {"compute_property": 3 + 1 + 5, "collect_property": 3, "score_oracle": 3}
 FUNNEL_ONCE = {"fetch_references": 1, "collect_candidates": 1, "audit_false_negatives": 1}
 
 
@@ -172,7 +174,7 @@ def expected_counts(datasets: int, runs: int, predictors: int = 2, *, funnel: bo
         counts |= {name: count * datasets for name, count in PER_GENERATED_SET.items()}
         counts |= {"take_test_rows": datasets} | FUNNEL_ONCE
         counts |= ALL_GENES | {name: 3 * count for name, count in PER_GENE_SET.items()}
-        counts |= ALL_CONFIGURATIONS | PHONON_ONCE | PERTURBED
+        counts |= ALL_CONFIGURATIONS | PHONON_ONCE | PERTURBED | PROPERTIES
         later = dict.fromkeys(STAGES_OF_GENES, 3)
         later |= {"relax_candidates": 3 * 6, "compute_reference_energies": 3 * 4, "compute_phonons": 3 * 5}
     else:

@@ -243,6 +243,5 @@ def potential_params(name):
 
 
 wildcard_constraints:
-    folder=r"data/[a-z0-9_]+|matwheel/[a-z0-9_]+/[a-z0-9]+/seed\d+/(full|semi)",
     name="[A-Za-z0-9_-]+",
     shard=r"\d+",

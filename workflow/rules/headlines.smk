@@ -21,6 +21,7 @@ def of_datasets(file):
 HEADLINES = [
     *(f"results/imported/{name}/candidates.csv" for name in IMPORTED),
     *of_datasets("results/data/{dataset}/{scheme}/audit.svg"),
+    *(oracle_files(".svg") if PROPERTY_SETTINGS["oracle_cards"] else []),
 ]
 
 # What a run names when it has ended, as far as it is there.
@@ -38,6 +39,9 @@ SETS_OF_FUNNEL = {}
 REPORT_FILES = {
     "audits": of_datasets("results/data/{dataset}/{scheme}/audit.csv"),
     "audit_figures": of_datasets("results/data/{dataset}/{scheme}/audit.svg"),
+    "oracle_cards": oracle_files(".csv"),
+    "oracle_outliers": oracle_files("_outliers.csv"),
+    "oracle_figures": oracle_files(".svg"),
 }
 REPORT_OPTIONS = {}
 

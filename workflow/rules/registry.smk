@@ -150,11 +150,29 @@ def files_of_dataset(entry):
     ]
 
 
+@cache
+def rows_of_dataset(name):
+    """How many crystals a dataset has, as far as its entry or a user's own file says; else 0."""
+    entry = REGISTRY[name]
+    if "rows" in entry.get("expected", {}):
+        return entry["expected"]["rows"]
+    if "path" not in entry:
+        return 0
+    from matwheel.crystals.crystal_files import open_crystal_file
+
+    try:
+        opened = open_crystal_file(
+            Path(entry["path"]), crystal_column=entry.get("crystal_column")
+        )
+    except InputError:  # the job that reads it refuses it
+        return 0
+    return len(opened.entries)
+
+
 def without_words(entry):
-    """Return what decides the fetched table; titles, units and what is only checked may change without a rerun."""
-    entry = {
-        key: value for key, value in entry.items() if key not in ("title", "expected")
-    }
+    """Return what decides the fetched table; titles, units, properties and what is only checked rerun nothing."""
+    words = ("title", "properties", "expected")
+    entry = {key: value for key, value in entry.items() if key not in words}
     if "target" in entry or entry.get("kind") != "formulas":
         entry["target"] = {"column": entry.get("target", {}).get("column", "target")}
     return entry

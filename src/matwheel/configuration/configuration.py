@@ -15,6 +15,7 @@ from matwheel.configuration.loop import (
     Predictor,
     Predictors,
     PredictorSettings,
+    Properties,
     Report,
     Screen,
     Split,
@@ -73,6 +74,8 @@ class Configuration(Section):
     """What generated crystals are asked before they are relaxed."""
     validate_: Annotated[Validate, Field(alias="validate")]
     """Relaxations, hulls, phonons and DFT of candidates."""
+    properties: Properties
+    """Properties that a potential computes."""
     imported: dict[Annotated[str, Field(pattern="^[A-Za-z0-9_-]+$")], PathText | ImportedTable]
     """Crystals made elsewhere, name to file or folder (CIF, extxyz, POSCAR, JSON, CSV or Parquet with a
     column of them, a zip or folder of such files), or name to that path with the names of columns; each goes

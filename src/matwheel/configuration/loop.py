@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,6 +20,7 @@ from matwheel.core.settings import (
     GIVEN,
     Because,
     Positive,
+    RefusedSettings,
     Share,
     Tolerance,
     WrongSetting,
@@ -36,6 +38,7 @@ from matwheel.predictors.latent import LatentSettings
 from matwheel.predictors.registry import PREDICTORS
 from matwheel.predictors.training_settings import PRESETS as CGCNN_PRESETS
 from matwheel.predictors.training_settings import NetworkSettings, TrainingSettings, training_settings
+from matwheel.properties.registry import PROPERTIES, make_property
 from matwheel.screening.registry import SCREENS, make_screen
 from matwheel.screening.structure_validity import StructureSettings
 from matwheel.screening.synthesizability import SCORES
@@ -364,6 +367,51 @@ class Validate(Section):
                 "validate.phonon_potential is the same; a second opinion is that of another potential",
                 "second_opinion",
             )
+        return self
+
+
+class ComputedProperty(Section):
+    """A property under a name of your choice, or other settings of one of the registry."""
+
+    property: name_of(PROPERTIES) | None = None
+    """Name of the registry (`matwheel.properties.registry`); null for the entry's own name."""
+    potential: Potential | None = None
+    """Potential that computes it; null for properties.potential."""
+    settings: dict[str, Any] = {}  # noqa: RUF012  # pydantic copies it
+    """Single settings that replace the property's defaults."""
+
+
+class Properties(Section):
+    """Properties that a potential computes, of the datasets whose registry entry names them, and of any
+    crystals by the name of their file (docs/properties.md).
+    """
+
+    potential: Potential
+    """Potential of properties that name no other."""
+    shard_size: PerShard
+    """Crystals per job; a property that needs no potential is computed in one."""
+    computed: dict[Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")], ComputedProperty]
+    """Properties beside those of the registry, by a name of your choice, for instance ionic_response_l3i5: {
+    property: ionic_response, potential: 7net-l3i5 }; or one of the registry's names with other settings.
+    """
+    oracle_cards: bool
+    """Whether the cards of the datasets' properties are among the headline results; they can be asked for by
+    name anyway.
+    """
+
+    @model_validator(mode="after")
+    def _can_be_made(self) -> Properties:
+        for name, choice in self.computed.items():
+            kind = choice.property or name
+            if kind not in PROPERTIES:
+                near = get_close_matches(kind, PROPERTIES, n=1)
+                advice = f"it is none of {', '.join(PROPERTIES)}; say which with `property`"
+                meant = f"; did you mean {near[0]}?" if near else ""
+                raise WrongSetting(advice + meant, f"computed.{name}")
+            try:
+                make_property(kind, choice.settings)
+            except RefusedSettings as error:
+                raise RefusedSettings("", ("computed", name, "settings", *error.path), error.fault) from None
         return self
 
 

@@ -13,6 +13,7 @@ from matwheel.compositions.oxidation_states import OXIDATION_TABLES
 from matwheel.configuration.parts import changes_of
 from matwheel.core.errors import InputError
 from matwheel.datasets.registry import NAME_PATTERN, DatasetEntry, TargetColumn, parse_registry
+from matwheel.properties.registry import PROPERTIES
 
 
 def fault_of_names(values: Mapping[str, Any], registry: Mapping[str, Any], shipped: Mapping[str, Any]) -> str:
@@ -35,6 +36,19 @@ def fault_of_names(values: Mapping[str, Any], registry: Mapping[str, Any], shipp
             f"{key} is {name!r}; {file} has no such entry of kind {kind}, add one there"
             f"{f'; did you mean {near[0]}?' if near else ''}"
         )
+    return _fault_of_properties(values, registry)
+
+
+def _fault_of_properties(values: Mapping[str, Any], registry: Mapping[str, Any]) -> str:
+    """Return which property of a dataset there is none of, or the empty text."""
+    known = [*PROPERTIES, *values["properties"]["computed"]]
+    for dataset in values["datasets"]:
+        for number, name in enumerate(registry[dataset].get("properties", ())):
+            if name not in known:
+                near = get_close_matches(name, known, n=1)
+                meant = f"; did you mean {near[0]}?" if near else ""
+                key = f"{values['dataset_registry']}: {dataset}.properties.{number}"
+                return f"{key} is {name!r}; give one of {', '.join(known)}{meant}"
     return ""
 
 

@@ -47,7 +47,7 @@ OLD_NAMES_OF_ROOM = {
     "compositions": (
         "generators.composition_samples predictors.composition_features predictors.element_features "
         "predictors.magpie screening.charge_balance screening.composition_keys screening.formulas "
-        "screening.oxidation_states"
+        "screening.oxidation_states hull.average_oxidation_states validation.average_oxidation_states"
     ),
     "core": (
         "archives config_values errors evaluation.proportions files progress registries screening.processes "
@@ -62,9 +62,8 @@ OLD_NAMES_OF_ROOM = {
     "dft": "validation.dft validation.dft_comparison validation.gpaw_process",
     "figures": "evaluation.figures",
     "hull": (
-        "validation.average_oxidation_states validation.elemental_references validation.energy_corrections "
-        "validation.hull validation.hull_sensitivity validation.reference_phases "
-        "validation.reference_structures"
+        "validation.elemental_references validation.energy_corrections validation.hull "
+        "validation.hull_sensitivity validation.reference_phases validation.reference_structures"
     ),
     "potentials": (
         "validation.atoms validation.cell_filter validation.potentials validation.relaxation "

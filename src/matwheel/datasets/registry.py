@@ -11,6 +11,7 @@ from pydantic import Field
 
 from matwheel.core.errors import InputError
 from matwheel.core.settings import (
+    DISTINCT,
     GIVEN,
     Count,
     NotNegative,
@@ -143,6 +144,10 @@ class DatasetEntry:
     """
     crystal_column: Name = "cif"
     """Column of CIF texts in your own file."""
+    properties: Annotated[Names, DISTINCT] = ()
+    """Properties that a potential computes of the crystals, names of `matwheel.properties.registry` or of
+    properties.computed in the config: their cards say how far they stand for the target.
+    """
     kind: Literal["crystals", "formulas"] = "crystals"
     """Crystals with a property, or chemical formulas with or without one."""
     formula_column: Name = "formula"
@@ -177,7 +182,7 @@ class DatasetEntry:
 
 
 _OF_FORMULAS = ("formula_column", "filters", "derived_from", "balanced_under", "alloys_pass")
-_OF_CRYSTALS = ("id_column", "crystal_column")
+_OF_CRYSTALS = ("id_column", "crystal_column", "properties")
 
 
 def parse_registry(mapping: Mapping[str, Mapping[str, Any]]) -> dict[str, DatasetEntry]:

@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from matwheel.crystals.crystal import Crystal, to_structure
-from matwheel.hull.average_oxidation_states import (
+from matwheel.compositions.average_oxidation_states import (
     Composition,
     bond_valence_states,
     electronegativity,
     states_of_formula,
 )
+from matwheel.crystals.crystal import Crystal, to_structure
 from matwheel.potentials.potentials import ARBITRARY, MP2020_CORRECTED, RAW_PBE
 
 ANION_RULES = ("require_bound", "no_check", "no_check_2021")

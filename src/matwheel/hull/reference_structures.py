@@ -8,10 +8,9 @@ point is within 0.5 meV/atom of the potential's own minimum.
 from __future__ import annotations
 
 import ast
-import contextlib
 import io
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import nan
@@ -24,7 +23,7 @@ import pandas as pd
 from matwheel.compositions.formulas import element_counts
 from matwheel.core.progress import Log, Progress, log_to_stderr
 from matwheel.core.table_rows import named_rows
-from matwheel.crystals.crystal import Crystal, UnreadableCrystal, from_structure
+from matwheel.crystals.crystal import Crystal, UnreadableCrystal
 from matwheel.crystals.reader import read_crystal
 from matwheel.crystals.table import crystal_table
 from matwheel.datasets.registry import Source
@@ -37,8 +36,9 @@ from matwheel.datasets.sources import (
     read_pypi_archive,
 )
 from matwheel.hull.reference_phases import MOST_SUBSET_ELEMENTS, mirror_frame, subsystems
-from matwheel.potentials.atoms import from_atoms, to_atoms
+from matwheel.potentials.atoms import to_atoms
 from matwheel.potentials.computing_time import computing_clock
+from matwheel.potentials.elemental_structures import elemental_prototypes
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
@@ -54,30 +54,6 @@ PROTOTYPE = "prototype"
 
 GROUND_STATE_EV_PER_ATOM = 0.01
 """An element's structure this close to the hull counts as its ground state."""
-
-_LATTICES = ("fcc", "bcc", "hcp", "diamond")
-
-# Elements of other structures, as measured (Donohue, The Structures of the Elements, Wiley 1974): space
-# group, lattice (a, b, c in Å, then α, β, γ in degrees) and one position per orbit. They are starting points
-# of a relaxation. Fluorine stands in the structure of the other halogens; a molecular crystal's packing is
-# worth a few meV.
-_ORTHORHOMBIC = (90.0, 90.0, 90.0)
-_HEXAGONAL = (90.0, 90.0, 120.0)
-_MEASURED: Mapping[str, tuple[str, tuple[float, ...], tuple[tuple[float, float, float], ...]]] = {
-    "B": ("R-3m", (4.91, 4.91, 12.57, *_HEXAGONAL), ((0.119, 0.881, 0.891), (0.197, 0.803, 0.024))),
-    "Br": ("Cmce", (6.67, 4.48, 8.72, *_ORTHORHOMBIC), ((0.0, 0.135, 0.110),)),
-    "Cl": ("Cmce", (6.15, 4.40, 8.15, *_ORTHORHOMBIC), ((0.0, 0.117, 0.102),)),
-    "F": ("Cmce", (5.20, 3.30, 7.50, *_ORTHORHOMBIC), ((0.0, 0.106, 0.081),)),
-    "I": ("Cmce", (7.14, 4.69, 9.78, *_ORTHORHOMBIC), ((0.0, 0.154, 0.117),)),
-    "Mn": (
-        "I-43m",
-        (8.91, 8.91, 8.91, *_ORTHORHOMBIC),
-        ((0.0, 0.0, 0.0), (0.317, 0.317, 0.317), (0.356, 0.356, 0.034), (0.089, 0.089, 0.282)),
-    ),
-    "Se": ("P3_121", (4.37, 4.37, 4.95, *_HEXAGONAL), ((0.225, 0.0, 1 / 3),)),
-    "Te": ("P3_121", (4.46, 4.46, 5.93, *_HEXAGONAL), ((0.263, 0.0, 1 / 3),)),
-    "U": ("Cmcm", (2.85, 5.87, 4.96, *_ORTHORHOMBIC), ((0.0, 0.102, 0.25),)),
-}
 
 _NAMED = 10
 _RELAXATION_STEPS = 100
@@ -179,34 +155,6 @@ def read_structure_archive(
             log(f"no structures from PyPI archive {_ARCHIVE}: {error}")
             break
     return reads
-
-
-def elemental_prototypes(elements: Collection[str]) -> list[Crystal]:
-    """Return the measured crystal structures of elements, where they are simple, sorted by symbol.
-
-    fcc, bcc, hcp and diamond with the lattice constants of ASE's table, and the nine elements of `_MEASURED`.
-    Ids are 'prototype-<symbol>'. They are to be relaxed.
-    """
-    from ase.build import bulk
-    from ase.data import atomic_numbers, reference_states
-    from pymatgen.core import Lattice, Structure
-
-    crystals = []
-    for symbol in sorted(set(elements)):
-        name, number = f"prototype-{symbol}", atomic_numbers.get(symbol, 0)
-        if symbol in _MEASURED:
-            group, lattice, positions = _MEASURED[symbol]
-            cell = Lattice.from_parameters(*lattice)
-            structure = Structure.from_spacegroup(group, cell, [symbol] * len(positions), positions)
-            crystals.append(from_structure(name, structure.get_primitive_structure()))
-            continue
-        state = reference_states[number] if 0 < number < len(reference_states) else None
-        if state is None or state["symmetry"] not in _LATTICES:
-            continue
-        # ASE knows some elements (N2) by the lattice of their molecules only, and refuses to build those.
-        with contextlib.suppress(ValueError):
-            crystals.append(from_atoms(name, bulk(symbol)))
-    return crystals
 
 
 def reference_energies(

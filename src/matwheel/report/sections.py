@@ -32,6 +32,8 @@ from matwheel.report.pictures import png_source, svg_source
 from matwheel.report.table_columns import (
     CONTRASTS,
     FALSE_NEGATIVES,
+    ORACLES,
+    OUTLIERS,
     PERTURBED,
     RATES,
     RECOVERY,
@@ -99,6 +101,9 @@ class ReportFiles:
     generator_figures: Files = ()
     audits: Files = ()
     audit_figures: Files = ()
+    oracle_cards: Files = ()
+    oracle_outliers: Files = ()
+    oracle_figures: Files = ()
     false_negatives: Files = ()
     perturbed_table: Files = ()
     perturbed_contrasts: Files = ()
@@ -205,6 +210,7 @@ def report_page(
         genes_section(files, [one for one in sets if one.from_genes], options),
         configurations_section(files),
         perturbed_section(files),
+        oracles_section(files, options.titles),
         trust_section(files, options.titles),
         budget_section(times, settings),
     ]
@@ -371,6 +377,34 @@ def perturbed_section(files: ReportFiles) -> Section:
     )
 
 
+def oracles_section(files: ReportFiles, titles: Mapping[str, str]) -> Section:
+    """Properties that a potential computes, against the labels of the datasets."""
+    blocks: list[Block] = [
+        Picture(svg_source(path), f"{path.stem} against the label", _place(path.parent))
+        for path in files.oracle_figures
+    ]
+    cards = [
+        {"dataset": _dataset_of_oracle(path, titles), "property": path.stem.replace("_", " "), **row}
+        for path in files.oracle_cards
+        for row in records(pd.read_csv(path))
+    ]
+    if cards:
+        blocks.append(Folded("The numbers: cards of the oracles", (table_of(cards, ORACLES),)))
+    for path in files.oracle_outliers:
+        worst = records(pd.read_csv(path, keep_default_na=False, na_values=[""]))
+        if worst:
+            words = f"{_dataset_of_oracle(path, titles)}: {path.stem.replace('_', ' ')}"
+            blocks.append(Folded(words, (table_of(worst, OUTLIERS),)))
+    return Section(
+        "oracles",
+        "Oracles",
+        "Properties that a potential computes beside the label of a dataset: how well they rank it, and how "
+        "far off they are as they come and after a line that training rows decide. A computed label worse "
+        "than the predictor cannot help it as a label, but may as a feature.",
+        tuple(blocks),
+    )
+
+
 def trust_section(files: ReportFiles, titles: Mapping[str, str]) -> Section:
     """Leakage between splits, and real crystals in the funnel."""
     blocks: list[Block] = [
@@ -479,6 +513,12 @@ def _contrasts_table(path: Path) -> Table:
 def _place(path: Path) -> str:
     """Return dataset and scheme of a figure from its folders."""
     return f"{path.parent.parent.name}, {path.parent.name} splits"
+
+
+def _dataset_of_oracle(path: Path, titles: Mapping[str, str]) -> str:
+    """Return title and scheme of a file in `data/{dataset}/{scheme}/oracles/`."""
+    dataset, scheme = path.parts[-4:-2]
+    return f"{titles.get(dataset, dataset)}, {scheme} splits"
 
 
 def _captioned(path: Path) -> Picture:

@@ -46,6 +46,30 @@ FALSE_NEGATIVES = {
     "killed_high": "to",
     "killed_alone": "by it alone",
 }
+ORACLES = {
+    "dataset": "dataset",
+    "property": "property",
+    "value": "value",
+    "rows": "crystals",
+    "computed": "computed",
+    "spearman": "rank correlation",
+    "pearson": "correlation",
+    "mae_raw": "MAE as it is",
+    "mae_line": "test MAE by a line",
+    "mae_log_line": "by a line in logarithms",
+    "mae_constant": "by a constant",
+    "seconds": "s per crystal",
+}
+OUTLIERS = {
+    "id": "crystal",
+    "formula": "formula",
+    "target": "label",
+    "value": "computed",
+    "calibrated": "by a line",
+    "error": "error",
+    "status": "status",
+    "reason": "reason",
+}
 TIMES = {
     "stage": "stage",
     "rule": "rule",

@@ -28,6 +28,10 @@ SINGLE_SETTINGS: dict[str, dict[str, Any]] = {
         "max_supercell_atoms": 100,
     },
     "validate.dft": {"cutoff_ev": 300.0, "tasks": ["single_point"], "spin": "auto", "max_atoms": 5},
+    "properties.computed": {
+        "ionic_response": {"potential": "7net-l3i5", "settings": {"max_atoms": 30}},
+        "exfoliation_energy": {"settings": {"shifts": 1, "vacuum_angstrom": 6.0}},
+    },
     "perturbation.settings": {"temperature_kelvin": 300.0, "policy": "cutoff", "per_crystal": 1},
     "matgan.generator.settings": {"network": "dense", "width": 128, "steps": 100, "critic_rate": 0.001},
     "matgan.maps": {"iterations": 500, "perplexity": 30.0},
@@ -69,6 +73,7 @@ FREE_KEYS = {"matgan.validity_rules", "wycryst.targets", "phonon.files", "phonon
 OPTIONAL = set(SINGLE_SETTINGS) | {
     *("wycryst.data", "wycryst.model", "validate.hull", "screen.composition", "phonon.dft.settings"),
     *("screen.further", "matgan.generator.settings_of_set", "phonon.dft.configurations"),
+    *("properties.computed.ionic_response", "properties.computed.exfoliation_energy"),
     *("matgan.validity_rules", "phonon.dft.settings.setups", "wycryst.targets"),
 }
 

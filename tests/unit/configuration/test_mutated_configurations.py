@@ -192,6 +192,14 @@ def shown(value: object) -> str:
             "phonon.supercell.2 is 200; give a whole number from 1 to 20: the",
         ),
         (
+            {"properties": {"computed": {"ionic_respons": {}}}},
+            "layer_geometry; say which with `property`; did you mean ionic_response?",
+        ),
+        (
+            {"properties": {"computed": {"mine": {"property": "bulk_modulus", "settings": {"steps": 3}}}}},
+            "properties.computed.mine.settings.steps is 3; there is no such setting",
+        ),
+        (
             {"phonon": {"self_consistent": {"snapshots": 7}}},
             "snapshots is 7; give a whole number divisible by 2",
         ),
@@ -209,6 +217,18 @@ def shown(value: object) -> str:
 def test_what_does_not_go_together_is_refused(change: dict[str, Any], said: str) -> None:
     fault = fault_of(merged(default_settings(), change))
     assert said in fault and "\n" not in fault and len(fault) < 300, fault
+
+
+def test_a_property_of_a_dataset_that_nobody_computes_is_refused() -> None:
+    values, registry = default_settings(), {**REGISTRY}
+    name = values["datasets"][0]
+    registry[name] = {**registry[name], "properties": ["layer_geometry", "exfoliation_enrgy"]}
+    said = fault_of_names(values, registry, REGISTRY)
+    assert f"{name}.properties.1 is 'exfoliation_enrgy'; give one of bulk_modulus" in said
+    assert said.endswith("did you mean exfoliation_energy?")
+    registry[name]["properties"] = ["mine"]
+    values["properties"]["computed"] = {"mine": {"property": "bulk_modulus"}}
+    assert fault_of_names(values, registry, REGISTRY) == ""
 
 
 def merged(base: Any, change: Any) -> Any:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from pymatgen.core import Composition, Species
 
+from matwheel.compositions import average_oxidation_states as states
+from matwheel.compositions.average_oxidation_states import bond_valence_states, states_of_formula
 from matwheel.crystals.crystal import Crystal
-from matwheel.hull import average_oxidation_states as states
-from matwheel.hull.average_oxidation_states import bond_valence_states, states_of_formula
 from matwheel.hull.energy_corrections import composition_of, mp2020_correction_of_formula
 
 ELEMENTS = ["Li", "Mg", "Al", "Fe", "Mn", "Cu", "P", "Si", "N", "O", "S", "Cl", "Br", "H", "Sb", "Sn"]

@@ -37,18 +37,25 @@ def bond_valence_states(crystal: Crystal) -> Mapping[str, float]:
     They say nothing of elements without parameters, of cells without neutral assignment and of cells of more
     than `LARGEST_BOND_VALENCE_ATOMS` atoms. Nothing depends on a clock.
     """
-    from pymatgen.core.bond_valence import BVAnalyzer
-
-    if len(set(crystal.species)) < 2 or len(crystal.species) > LARGEST_BOND_VALENCE_ATOMS:
-        return NO_STATES
-    try:
-        valences = BVAnalyzer(max_permutations=MOST_ASSIGNMENTS).get_valences(to_structure(crystal))
-    except Exception:  # what a strange geometry makes of spglib or of the sums is no verdict on the crystal
+    valences = bond_valences(crystal)
+    if not valences:
         return NO_STATES
     by_element = defaultdict(list)
     for symbol, valence in zip(crystal.species, valences, strict=True):
         by_element[symbol].append(valence)
     return {symbol: float(np.mean(values)) for symbol, values in sorted(by_element.items())}
+
+
+def bond_valences(crystal: Crystal) -> tuple[float, ...]:
+    """Return the valence of each atom by bond valence sums; empty where they say nothing, see above."""
+    from pymatgen.core.bond_valence import BVAnalyzer
+
+    if len(set(crystal.species)) < 2 or len(crystal.species) > LARGEST_BOND_VALENCE_ATOMS:
+        return ()
+    try:
+        return tuple(BVAnalyzer(max_permutations=MOST_ASSIGNMENTS).get_valences(to_structure(crystal)))
+    except Exception:  # what a strange geometry makes of spglib or of the sums is no verdict on the crystal
+        return ()
 
 
 @lru_cache(maxsize=400_000)
