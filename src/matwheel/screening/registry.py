@@ -15,7 +15,7 @@ from matwheel.verdicts import Verdict
 
 # name: (module, class)
 SCREENS: Registry[tuple[str, str]] = {
-    "radioactivity": ("matwheel.screening.radioactivity", "RadioactivityScreen")
+    "radioactivity": ("matwheel.screening.radioactivity", "RadioactivityScreen"),
 }
 
 
