@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from matwheel.core.errors import InputError
+from matwheel.crystals.table import read_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,9 +80,9 @@ def read_properties(paths: Sequence[str | Path]) -> PropertyTable:
     """Read Parquet tables of computed properties and join them by crystal and column.
 
     Raises:
-        InputError: see `property_table`; or two tables that differ about a property of a crystal.
+        InputError: see `property_table`; a damaged file; or two tables that differ about a crystal.
     """
-    tables = [property_table(pd.read_parquet(path)) for path in paths]
+    tables = [property_table(read_table(path)) for path in paths]
     ids = tuple(dict.fromkeys(name for table in tables for name in table.ids))
     names = tuple(dict.fromkeys(name for table in tables for name in table.names))
     values = np.full((len(ids), len(names)), np.nan)

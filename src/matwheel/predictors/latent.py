@@ -416,8 +416,8 @@ class LatentPredictor:
     ) -> tuple[bool, _Team, dict[str, Any]]:
         """Return whether the crystals are layers, the machine without computed properties, and its choice."""
         if not len(rows):
-            value = float(to_scale(np.median(labels[real]), self.settings.target))
-            machine = constant_machine(value, self.settings.gammas[0])
+            value = to_scale(np.median(labels[real], keepdims=True), self.settings.target)
+            machine = constant_machine(float(value[0]), self.settings.gammas[0])
             return False, _Team((machine,), None), {"chosen": None, "cross_validation": []}
         sizes = layer_sizes([train[row] for row in rows]) if self.settings.size != "volume" else None
         layers = sizes is not None and (self.settings.size == "layer" or are_layers(sizes))
@@ -449,7 +449,7 @@ class LatentPredictor:
         if not self.settings.properties:
             return None, {}
         values = self._properties_of(train)
-        known = np.isfinite(values).all(axis=1)
+        known = np.asarray(np.isfinite(values).all(axis=1))
         without = [train[row].id for row in rows if not known[row]]
         report: dict[str, Any] = {"without_properties": len(without), "ids_without": without[:_REASONS_SHOWN]}
         if without:
@@ -467,9 +467,9 @@ class LatentPredictor:
             if form in self.settings.forms or "mean" in self.settings.forms or len(forms) == 1:
                 choices[form] = choose(problem, form, self.settings, self.settings.property_weights, parts)
                 _log_choice(choices[form], log)
-        form, members, held_out = _best_form(problem, self.settings, choices)
+        best, members, held_out = _best_form(problem, self.settings, choices)
         machines = tuple(fit_machine(problem, choices[one], self.settings.tube) for one in members)
-        report |= {"form": form, "forms": [choice.as_report() for choice in choices.values()]}
+        report |= {"form": best, "forms": [choice.as_report() for choice in choices.values()]}
         return _Team(
             machines, _calibration(problem, choices[members[0]], held_out, self.settings.folds)
         ), report
@@ -509,19 +509,19 @@ class LatentPredictor:
         features = [self.features_of(crystals, potential) for potential in self.settings.potentials]
         usable = np.array([not reason for reason in _first_reasons(features)])
         values = self._properties_of(crystals) if learnt.informed else np.zeros((len(crystals), 0))
-        known = usable & np.isfinite(values).all(axis=1) & (learnt.informed is not None)
+        known = usable & np.asarray(np.isfinite(values).all(axis=1)) & (learnt.informed is not None)
         asked = []
         for team, which, properties in (
             (learnt.informed, known, True),
             (learnt.plain, usable & ~known, False),
         ):
-            rows = np.flatnonzero(which)
+            rows = np.flatnonzero(which).astype(np.int64)
             if team is not None and len(rows):
-                sizes = layer_sizes([crystals[row] for row in rows]) if learnt.layers else None
+                sizes = layer_sizes([crystals[int(row)] for row in rows]) if learnt.layers else None
                 matrix = described(features, rows, sizes, values[rows] if properties else None).matrix
                 asked.append((team, rows, matrix))
         if learnt.informed and (usable & ~known).any():
-            names = [crystals[row].id for row in np.flatnonzero(usable & ~known)]
+            names = [crystals[int(row)].id for row in np.flatnonzero(usable & ~known)]
             log_to_stderr(
                 f"{len(names)} of {len(crystals)} crystals have not all of the computed properties and are "
                 f"predicted without: {', '.join(names[:_REASONS_SHOWN])}"
@@ -580,7 +580,7 @@ def _best_form(
         pairs = zip(*(choice.held_out for choice in choices.values()), strict=True)
         mean = [(pair[0][0], np.mean([one[1] for one in pair], axis=0)) for pair in pairs]
         candidates["mean"] = (tuple(choices), mean)
-    allowed = [form for form in settings.forms if form in candidates] or list(candidates)
+    allowed: list[str] = [form for form in settings.forms if form in candidates] or list(candidates)
     form = min(allowed, key=lambda one: held_out_error(problem, settings, candidates[one][1]))
     return form, *candidates[form]
 

@@ -349,7 +349,10 @@ class Machine:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Machine:
         """Return the machine whose `vars` were written as arrays."""
-        return cls(**{name: value if value.ndim else value.item() for name, value in arrays.items()})
+        values: dict[str, Any] = {
+            name: value if value.ndim else value.item() for name, value in arrays.items()
+        }
+        return cls(**values)
 
     def distances(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return squared distances from rows of a description to all training rows, shape (m, n)."""
