@@ -215,8 +215,10 @@ def choose(
     rounds = [_Round.of(rows, form, out) for out in parts]
     best: Choice | None = None
     report = []
+    kernel, kernel_of = np.zeros((0, 0)), (np.nan, np.nan)
     for weight, gamma, penalty in candidates:
-        kernel = np.exp(-gamma * rows.distances(weight))
+        if kernel_of != (weight, gamma):  # candidates are sorted, so each kernel is made once
+            kernel, kernel_of = np.exp(-gamma * rows.distances(weight)), (weight, gamma)
         predicted = [one.predicted(kernel, penalty, search.tube) for one in rounds]
         error = _error(rows, search, rounds, predicted)
         report.append(_entry(form, weight, gamma, penalty, error))
