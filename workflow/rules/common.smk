@@ -72,7 +72,7 @@ def inputs_of_snakemake(paths):
     return [path for path in paths if not re.search("[{}]", str(path))]
 
 
-LATENT_POTENTIAL = config["predictor_settings"]["latent"].get("potential", "7net-0")
+LATENT_POTENTIALS = config["predictor_settings"]["latent"].get("potentials", ["7net-0"])
 
 DATASETS = config["datasets"]
 SCHEMES = config["split"]["schemes"]

@@ -95,11 +95,11 @@ rule compute_latent_features:
     input:
         crystals=lambda wildcards: crystals_of_folder(wildcards.folder),
     output:
-        features="results/{folder}/latent_features.npz",
+        features="results/{folder}/latent_features/{potential}.npz",
     log:
-        "logs/compute_latent_features/{folder}.log",
+        "logs/compute_latent_features/{folder}/{potential}.log",
     benchmark:
-        "logs/compute_latent_features/{folder}.tsv"
+        "logs/compute_latent_features/{folder}/{potential}.tsv"
     conda:
         "../../envs/matwheel.yaml"
     resources:
@@ -107,8 +107,8 @@ rule compute_latent_features:
         runtime=60,
     params:
         code=code("compute_latent_features"),
-        potential=potential_params(LATENT_POTENTIAL),
+        potential=lambda wildcards: potential_params(wildcards.potential),
     message:
-        "latent features of {wildcards.folder}"
+        "latent features of {wildcards.folder} by {wildcards.potential}"
     script:
         "../scripts/compute_latent_features.py"

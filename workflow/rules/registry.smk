@@ -203,4 +203,8 @@ def prepared_for(predictor, dataset, *sets):
     if predictor != "latent":
         return []
     folders = [f"data/{dataset}", *sets]
-    return [f"results/{folder}/latent_features.npz" for folder in folders]
+    return [
+        f"results/{folder}/latent_features/{potential}.npz"
+        for folder in folders
+        for potential in LATENT_POTENTIALS
+    ]

@@ -132,10 +132,11 @@ CGCNNChanges = changes_of(
 )
 
 
-def _potential_of_features(settings: LatentSettings) -> LatentSettings:
+def _potentials_of_features(settings: LatentSettings) -> LatentSettings:
     known = [name for name, entry in POTENTIALS.items() if entry.package == "sevenn"]
-    if settings.potential not in known:
-        raise WrongSetting(f"give one of {', '.join(known)}", "potential", known)
+    for place, potential in enumerate(settings.potentials):
+        if potential not in known:
+            raise WrongSetting(f"give one of {', '.join(known)}", f"potentials.{place}", known)
     return settings
 
 
@@ -151,7 +152,7 @@ class PredictorSettings(Section):
 
     cgcnn: CGCNNChanges
     """A preset and single settings that replace it."""
-    latent: Annotated[LatentSettings, GIVEN, AfterValidator(_potential_of_features)]
+    latent: Annotated[LatentSettings, GIVEN, AfterValidator(_potentials_of_features)]
     """Single settings that replace the defaults."""
     forest: Annotated[ForestSettings, GIVEN] = ForestSettings()
     """Single settings that replace the defaults."""

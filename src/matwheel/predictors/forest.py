@@ -1,4 +1,7 @@
-"""Random forest on Magpie features and the volume per atom: the classical baseline."""
+"""Random forest on Magpie features and the volume per atom: the classical baseline.
+
+The volume of a layer is that without its vacuum, which says nothing of it.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from matwheel.core.progress import Log, log_to_stderr
 from matwheel.core.seeds import derive_seed
 from matwheel.core.settings import Count, PositiveShare, Trees, settings
 from matwheel.crystals.crystal import Crystal
+from matwheel.crystals.dimensionality import filled_volume_angstrom3
 from matwheel.predictors.fitted_trees import stored_trees, trees_of
 from matwheel.predictors.interface import changed_settings, checked_rows, fitted
 from matwheel.training.label_scale import signed_exp, signed_log
@@ -114,6 +118,13 @@ class ForestPredictor:
 
 
 def _features(crystals: Sequence[Crystal]) -> NDArray[np.float64]:
-    """Return Magpie features and the volume per atom in Å³, shape (n, 133)."""
-    volume = [crystal.volume_angstrom3 / max(1, len(crystal.species)) for crystal in crystals]
+    """Return Magpie features and the volume per atom in Å³, of a layer without its vacuum, shape (n, 133)."""
+    volume = [_volume_angstrom3(crystal) / max(1, len(crystal.species)) for crystal in crystals]
     return np.column_stack([magpie_features(crystals), volume])
+
+
+def _volume_angstrom3(crystal: Crystal) -> float:
+    try:
+        return filled_volume_angstrom3(crystal)
+    except ValueError:  # a generated crystal without atoms or volume: a prediction all the same
+        return crystal.volume_angstrom3

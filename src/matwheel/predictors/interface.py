@@ -75,6 +75,35 @@ class Predictor(Protocol):
         """Read a model written by `save`; `prepared` as in `from_settings`."""
 
 
+class WeightedPredictor(Predictor, Protocol):
+    """A predictor that can be told how much a training row counts, and which rows are real."""
+
+    def fit(
+        self,
+        train: Sequence[Crystal],
+        train_target: NDArray[np.float64],
+        validation: Sequence[Crystal],
+        validation_target: NDArray[np.float64],
+        *,
+        seed: int,
+        checkpoint: TrainingCheckpoint | None = None,
+        sample_weight: NDArray[np.float64] | None = None,
+        real_rows: NDArray[np.bool_] | None = None,
+        log: Log = log_to_stderr,
+    ) -> dict[str, Any]:
+        """Fit as `Predictor.fit` does.
+
+        Args:
+            sample_weight: what an error of each training row costs, shape (n,), 1 by default; rows of weight
+                0 are left out.
+            real_rows: which training rows are real, shape (n,), all by default. Whatever is chosen or scaled
+                by training rows is so by real ones; others, such as rows with computed labels, only teach.
+
+        Raises:
+            InputError: also when weights or mask do not fit the rows, see `checked_weights`.
+        """
+
+
 def changed_settings(kind: type[Settings], changes: Mapping[str, Any]) -> Settings:
     """Return the defaults of the settings class `kind` with single values changed.
 
@@ -139,3 +168,27 @@ def checked_rows(
     return checked_targets(train, train_target, "training rows"), checked_targets(
         validation, validation_target, "validation rows"
     )
+
+
+def checked_weights(
+    rows: int,
+    sample_weight: Sequence[float] | NDArray[np.float64] | None,
+    real_rows: Sequence[bool] | NDArray[np.bool_] | None,
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return weights and the mask of real rows of so many training rows, both of shape (rows,).
+
+    Raises:
+        InputError: another shape, a weight that is negative or not finite, or no real row that counts.
+    """
+    weights = np.ones(rows) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+    real = np.ones(rows, dtype=bool) if real_rows is None else np.asarray(real_rows, dtype=bool)
+    if weights.shape != (rows,) or real.shape != (rows,):
+        raise InputError(
+            f"{rows} training rows but weights of shape {weights.shape} and a mask of real rows of shape "
+            f"{real.shape}"
+        )
+    if not (np.isfinite(weights) & (weights >= 0)).all():
+        raise InputError("a weight of a training row is negative or not finite; give numbers from 0")
+    if not (real & (weights > 0)).any():
+        raise InputError("no real training row with a weight above 0; without real rows give no mask of them")
+    return weights, real

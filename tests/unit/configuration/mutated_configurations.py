@@ -14,7 +14,7 @@ Path = tuple[Any, ...]
 # Single settings below sections that the defaults leave empty, with a right value each; there are more.
 SINGLE_SETTINGS: dict[str, dict[str, Any]] = {
     "predictor_settings.cgcnn": {"learning_rate": 0.01, "batch_size": 64, "loss": "l1", "convolutions": 3},
-    "predictor_settings.latent": {"potential": "7net-0", "gammas": [0.1], "folds": 5, "tube": 0.03},
+    "predictor_settings.latent": {"potentials": ["7net-0"], "gammas": [0.1], "folds": 5, "tube": 0.03},
     "predictor_settings.forest": {"trees": 100, "features_per_split": 0.3, "target": "raw"},
     "generator.settings": {"latent_width": 128, "prior_steps": 100, "dropout": 0.1, "learning_rate": 0.001},
     "screen.composition": {"alloys_pass": True, "mixed_valence": False},

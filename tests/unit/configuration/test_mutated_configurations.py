@@ -87,8 +87,8 @@ def shown(value: object) -> str:
             "predictor_settings.cgcnn.epochs is 3; set either steps or epochs",
         ),
         (
-            {"predictor_settings": {"latent": {"potential": "emt"}}},
-            "predictor_settings.latent.potential is 'emt'; give one of 7net-0, 7net-l3i5",
+            {"predictor_settings": {"latent": {"potentials": ["7net-0", "emt"]}}},
+            "predictor_settings.latent.potentials.1 is 'emt'; give one of 7net-0, 7net-l3i5",
         ),
         (
             {"generator": {"settings": {"noise_levels": 5}}},

@@ -176,7 +176,7 @@ def test_files_of_features_are_exact_and_reproducible(model, features, tmp_path)
     assert (again.ids, again.reasons, again.potential) == (both.ids, both.reasons, "7net-0")
     assert again.weights_sha256 == potential_card("7net-0").weights_sha256 == both.weights_sha256
     assert again.select(["flat", features.ids[3]]).reasons == ("the cell has no volume", "")
-    assert LatentPredictor.read_prepared([tmp_path / "one"]).ids == both.ids
+    assert LatentPredictor.read_prepared([tmp_path / "one"]).features["7net-0"].ids == both.ids
     with pytest.raises(InputError, match="no latent features of crystal nobody"):
         again.select(["nobody"])
     other = LatentFeatures(**{**vars_of(odd), "weights_sha256": "0" * 64})
@@ -194,8 +194,8 @@ def test_other_potentials_are_refused():
         LatentModel("emt")
     with pytest.raises(InputError, match="unknown potential '8net'"):
         latent_features([], "8net")
-    with pytest.raises(InputError, match="prepared, the predictor's setting is '7net-l3i5'"):
-        LatentPredictor.from_settings({"potential": "7net-l3i5"}, made_up_features(3)[2])
+    with pytest.raises(InputError, match="prepared, the predictor's setting is 7net-l3i5"):
+        LatentPredictor.from_settings({"potentials": ["7net-l3i5"]}, made_up_features(3)[2])
 
 
 def test_only_speed_depends_on_prepared_features(features, jarvis_crystals, tmp_path):
