@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from matwheel.core.isolated_calls import ProcessDied
 from matwheel.core.progress import Log, log_to_stderr
 from matwheel.core.settings import Count, CountOrZero, settings
 from matwheel.crystals.connectivity import atomic_numbers_of, connected_pieces
@@ -183,7 +182,7 @@ class _Search:
             return scanned, ""
         try:
             minimum = self._minimum(scanned, column, evaluations)
-        except (ArithmeticError, DispersionRefused, ProcessDied, RuntimeError, MemoryError) as error:
+        except (ArithmeticError, DispersionRefused, RuntimeError, MemoryError) as error:
             return scanned, f"value of the scan: the minimisation ended ({error})"
         doubt = self._doubt(minimum, scanned)
         return (scanned, f"value of the scan: {doubt}") if doubt else (minimum, "")
@@ -272,9 +271,8 @@ class _Search:
         """Return the energy (eV) and its gradient by (x, y, height) (eV/Å) of a stacking."""
         plane = self._layer.plane_angstrom
         fractions = np.array([x, y]) @ np.linalg.inv(plane)
-        x, y = (
-            fractions - np.round(fractions)
-        ) @ plane  # a shift may have gone far; the stacking is the same
+        # A shift may have gone far; the stacking is the same, and its cell must not be skewed.
+        x, y = (fractions - np.round(fractions)) @ plane
         atoms = to_atoms(self._layer.stacked(x, y, height))
         dispersion = self._dispersion.evaluate(atoms)
         atoms.calc = self._calculator
