@@ -20,11 +20,12 @@ if not (ROOT / "src").is_dir():
     )
 # Before any other: an installed clone, or one that PYTHONPATH names. Jobs inherit the variable.
 sys.path.insert(0, str(ROOT / "src"))
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    dict.fromkeys(
-        [str(ROOT / "src"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+FOLDERS_OF_PYTHON = [str(ROOT / "src"), *os.getenv("PYTHONPATH", "").split(os.pathsep)]
+os.environ |= {
+    "PYTHONPATH": os.pathsep.join(
+        folder for folder in dict.fromkeys(FOLDERS_OF_PYTHON) if folder
     )
-).rstrip(os.pathsep)
+}
 
 # Snakemake takes it from jobs in conda environments, which do not hold the library at all.
 if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
