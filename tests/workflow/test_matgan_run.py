@@ -139,14 +139,10 @@ def test_an_edited_network_trains_again_and_draws_no_null_again(project: Path) -
     assert "results/matgan/mine/elemnet.pt" not in pending
 
 
-@pytest.mark.parametrize(
-    ("row", "message"),
-    [("Li0.5CoO2", "row 4"), ("Qq2O", "row 4"), ("", "row 4")],
-)
-def test_a_wrong_formula_is_named_before_anything_is_trained(project: Path, row: str, message: str) -> None:
+def test_a_wrong_formula_is_named_before_anything_is_trained(project: Path) -> None:
     good = (project / "mine.csv").read_text()
     lines = good.splitlines()
-    lines[4] = f"{row},1.0"
+    lines[4] = "Li0.5CoO2,1.0"
     try:
         (project / "mine.csv").write_text("\n".join(lines) + "\n")
         # A dry run says so already: the file is there.
@@ -155,7 +151,7 @@ def test_a_wrong_formula_is_named_before_anything_is_trained(project: Path, row:
         (project / "mine.csv").write_text(good)
     said = done.stdout + done.stderr
     assert done.returncode != 0 and "Traceback" not in said
-    assert f"mine.csv, {message}" in said
+    assert "mine.csv, row 4" in said
 
 
 def test_a_set_without_its_mirror_file_is_named_and_left_out(project: Path) -> None:

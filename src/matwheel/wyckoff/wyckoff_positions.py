@@ -6,7 +6,7 @@ Letters are counted from 0: 'a' is 0, 'z' is 25, and 'A' (the 27th, of space gro
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import version
 
 import numpy as np
@@ -27,13 +27,11 @@ class WyckoffPositions:
         multiplicity: atoms of a position in the conventional cell, shape (231, 27); 0 where there is none.
         free_coordinates: number of free fractional coordinates of a position, shape (231, 27).
         centring: lattice points per conventional cell, shape (231,).
-        site_symmetry: oriented site-symmetry symbol of each position, by space group; index 0 is empty.
     """
 
     multiplicity: NDArray[np.int64]
     free_coordinates: NDArray[np.int64]
     centring: NDArray[np.int64]
-    site_symmetry: tuple[tuple[str, ...], ...]
 
     @property
     def exists(self) -> NDArray[np.bool_]:
@@ -45,16 +43,28 @@ class WyckoffPositions:
         """Positions without a free coordinate, which only one atom can take, shape (231, 27)."""
         return self.exists & (self.free_coordinates == 0)
 
+    @cached_property
+    def site_symmetry(self) -> tuple[tuple[str, ...], ...]:
+        """Oriented site-symmetry symbol of each position, by space group; index 0 is empty (seconds)."""
+        from pyxtal.symmetry import Group
+
+        symmetries: list[tuple[str, ...]] = [()]
+        for number in range(1, SPACE_GROUPS + 1):
+            by_letter = {position.letter: position for position in Group(number)}
+            for position in by_letter.values():
+                position.get_site_symmetry()
+            symmetries.append(tuple(by_letter[letter].site_symm for letter in LETTERS[: len(by_letter)]))
+        return tuple(symmetries)
+
 
 @cache
 def wyckoff_positions() -> WyckoffPositions:
-    """Return the Wyckoff positions of all space groups (a second, once per process)."""
+    """Return the Wyckoff positions of all space groups (half a second, once per process)."""
     from pyxtal.symmetry import Group
 
     multiplicity = np.zeros((SPACE_GROUPS + 1, len(LETTERS)), dtype=np.int64)
     free = np.zeros_like(multiplicity)
     centring = np.ones(SPACE_GROUPS + 1, dtype=np.int64)
-    symmetries: list[tuple[str, ...]] = [()]
     for number in range(1, SPACE_GROUPS + 1):
         group = Group(number)
         centring[number] = _CENTRED[group.symbol[0]]
@@ -63,11 +73,9 @@ def wyckoff_positions() -> WyckoffPositions:
             position = by_letter[letter]
             multiplicity[number, place] = position.multiplicity
             free[number, place] = position.get_dof()
-            position.get_site_symmetry()
-        symmetries.append(tuple(by_letter[letter].site_symm for letter in LETTERS[: len(by_letter)]))
     for array in (multiplicity, free, centring):
         array.flags.writeable = False
-    return WyckoffPositions(multiplicity, free, centring, tuple(symmetries))
+    return WyckoffPositions(multiplicity, free, centring)
 
 
 def crystal_system(space_group: int) -> int:
