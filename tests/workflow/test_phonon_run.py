@@ -29,7 +29,7 @@ PHONON = {
     "compounds": ["Ag3SBr"],
     "temperatures_kelvin": [300],
     "self_consistent": {"snapshots": 4, "largest_iterations": 1},
-    "policies": ["absolute", "freeze", "self_consistent"],
+    "policies": ["absolute", "self_consistent"],
     "random_sets": ["uniform_one_sided", "uniform_scaled"],
     "configurations": 2,
     "shard_size": 2,
