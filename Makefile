@@ -32,12 +32,15 @@ quickstart: environment
 	snakemake --cores $(CORES) --configfile config/quickstart.yaml
 	snakemake --cores $(CORES) --configfile config/quickstart.yaml -- results/certificate.json
 
+# A file's tests share what they run; the files keep the order of tests/conftest.py.
+PYTEST := python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=25
+
 test: environment
-	python -m pytest -n 2 --dist loadfile --durations=25
+	$(PYTEST)
 
 # With the slow variants of the end-to-end tests.
 test-all: environment
-	python -m pytest -n 2 --dist loadfile --durations=25 -m "slow or not slow"
+	$(PYTEST) -m "slow or not slow"
 
 # As root, on a machine without a SLURM of its own: starts a cluster, and disturbs a run on it in every way.
 # SLURM_TESTS=tests/slurm runs the whole quickstart on it too, which takes half an hour more, a local run included.

@@ -1,7 +1,7 @@
 """Holds the figures of a document against the committed tables that it names.
 
 A block (paragraph, item of a list, table) that holds figures is followed by a comment with the cells that
-they come from, in lines of four kinds:
+they come from, in lines of four kinds; a line that begins with a blank goes on with the one before:
 
     from FILE [where QUERY] [order KEY=A|B, KEY=C|D]: COLUMNS
         Every selected row gives its cells; FILE is in docs/results, CSV or JSON (then columns are paths,
@@ -48,6 +48,7 @@ _NUMBER = re.compile(
 )
 _LABEL = re.compile(r"(?:Table|Fig\.) \d\w?")
 _NOT_TEXT = re.compile(r"`[^`]*`|!?\[([^\]]*)\]\([^)]*\)|<!--.*?-->", re.S)
+_CONTINUED = re.compile(r"\n +(?! |from |not from a table:|measured:|checked by:)")
 _COMMENT = re.compile(r"<!--\s*(.*?)\s*-->", re.S)
 
 
@@ -76,7 +77,7 @@ def blocks(document: str) -> Iterator[Block]:
                 yield held
             held, lines = Block(start, "\n".join(lines), ()), []
         if comment and held:
-            held = held._replace(sources=(*held.sources, *comment[1].splitlines()))
+            held = held._replace(sources=(*held.sources, *_CONTINUED.sub(" ", comment[1]).splitlines()))
         elif line.strip() and not line.startswith(("#", "!")):
             if not lines:
                 start = number
@@ -109,6 +110,8 @@ def block_faults(block: Block) -> list[str]:
     if any(line.startswith(("measured:", "checked by:")) for line in sources):
         return []
     text, wrong = block.text, []
+    if not text.startswith("|"):
+        text = " ".join(text.split())  # a phrase may stand across the end of a line
     for line in sources:
         if line.startswith("not from a table:"):
             for phrase in line.removeprefix("not from a table:").split(" | "):

@@ -43,32 +43,15 @@ def with_config(project: Path, **changes: object) -> None:
     (project / "tiny.yaml").write_text(yaml.safe_dump({**TINY, **changes}))
 
 
+# One of each place that refuses; the wrong settings themselves are in tests/unit/configuration.
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"predcitor": {}}, ["config: predcitor is {}; there is no such setting; did you mean predictors?"]),
-        ({"predictor_settings": {"cgcnn": {"stepz": 3}}}, ["cgcnn.stepz is 3", "did you mean steps?"]),
-        ({"generator": {"samples": 12, "settings": {"latent": 3}}}, ["latent"]),
-        ({"chapters": ["phonons"]}, ["config: chapters.0 is 'phonons'; give one of", "did you mean phonon?"]),
-        ({"chapters": "phonon"}, ["config: chapters is 'phonon'; give a list"]),
         ({"chapters": 5}, ["config: chapters is 5; give a list"]),
-        ({"predictors": ["oracle"]}, ["predictors", "oracle", "cgcnn"]),
-        ({"screen": {"require": ["structure", "luck"]}}, ["screen.require.1 is 'luck'", "further"]),
         (
             {"datasets": ["tinny"]},
-            ["datasets.0 is 'tinny'; tiny_datasets.yaml has no such", "did you mean tiny?"],
-        ),
-        ({"split": {"runs": -1}}, ["split.runs is -1; give a whole number from 1 to 100"]),
-        ({"split": {"runs": 100000}}, ["split.runs is 100000; give a whole number from 1 to 100: each run"]),
-        ({"funnel": {"runs": [1]}}, ["funnel.runs.0 is 1; split.runs is 1; give 0"]),
-        ({"split": {"runs": 6}, "split.schemes": []}, ["split.schemes"]),
-        ({"split": {"runs": 6, "schemes": ["chang2022"]}}, ["chang2022", "five"]),
-        ({"split": {"fractions": {"train": 0.9}}}, ["fractions", "1"]),
-        ({"conditions": {"method": "target"}}, ["targets"]),
-        ({"validate": {"second_opinion": "7net"}}, ["validate.second_opinion", "'7net'", "7net-l3i5"]),
-        (
-            {"validate": {"second_opinion": "7net-l3i5"}},
-            ["validate.second_opinion is '7net-l3i5'; validate.phonon_potential is the same"],
+            ["config: datasets.0 is 'tinny'; tiny_datasets.yaml has no such", "did you mean tiny?"],
         ),
         (
             {"validate": {"born_charges": "nowhere"}},
@@ -86,15 +69,6 @@ def test_wrong_config(project: Path, changes: dict, words: list[str]) -> None:
     ("setting", "fault"),
     [
         ("validate={relax_at_most: ten}", "config: validate.relax_at_most is 'ten'; give a whole number"),
-        ("split={runs: 0}", "config: split.runs is 0; give a whole number from 1"),
-        (
-            "generator={sample: 5}",
-            "config: generator.sample is 5; there is no such setting; did you mean samples?",
-        ),
-        (
-            "imported={mine: {path: a.cif, column: cif}}",
-            "config: imported.mine.column is 'cif'; there is no such setting",
-        ),
         (
             "dataset_registry=nowhere.yaml",
             "config: dataset_registry is 'nowhere.yaml', which cannot be read",
@@ -136,22 +110,11 @@ def test_a_dataset_in_a_file_of_any_name_is_read_and_edits_are_seen(project: Pat
     assert "fetch tiny" in snakemake(project, "-n", table).stdout
 
 
-@pytest.mark.parametrize(
-    ("entry", "fault"),
-    [
-        (
-            {"path": "tiny.csv", "titel": "t"},
-            "tiny.titel is 't'; there is no such setting; did you mean title?",
-        ),
-        ({"path": "tiny.csv", "expected": {"rows": "40"}}, "tiny.expected.rows is '40'; give a whole number"),
-        ({"path": "tiny.csv", "sources": []}, "tiny.sources is []; give a list of 1 or more"),
-        ({"title": "t"}, "tiny: give either `path` (your own data) or `sources` (places to fetch from)"),
-    ],
-)
-def test_a_wrong_entry_of_the_registry_is_named_with_its_file(project: Path, entry: dict, fault: str) -> None:
+def test_a_wrong_entry_of_the_registry_is_named_with_its_file(project: Path) -> None:
+    entry = {"path": "tiny.csv", "titel": "t"}
     (project / "tiny_datasets.yaml").write_text(yaml.safe_dump({"tiny": entry}))
     said = refusal(project, "-n")
-    assert f"tiny_datasets.yaml: {fault}" in said, said
+    assert "tiny_datasets.yaml: tiny.titel is 't'; there is no such setting; did you mean title?" in said
 
 
 MISSING = "jarvis2d_exfoliation cannot be had from here: no mirror folder (mirror) has the file"
@@ -185,26 +148,6 @@ def test_without_a_mirror_and_another_dataset_there_is_no_command(project: Path)
     assert MISSING in said and "No other dataset is configured" in said and "Without:" not in said
 
 
-@pytest.mark.parametrize(
-    ("pattern", "replacement", "words"),
-    [
-        (r"\n\Z", '\nbad,"data_nothing\n_cell_length_a x\n",3.0\n', ["tiny.csv", "row 41", "_cell_length_a"]),
-        (r",[\d.]+\n\Z", ",n/a\n", ["tiny.csv", "row 40", "dielectric"]),
-        (r",[\d.]+\n\Z", ",high\n", ["tiny.csv", "row 40", "'high'", "not a number"]),
-        (r"dielectric", "permittivity", ["tiny.csv", "dielectric", "permittivity"]),
-        (r"(?s)\A.*\Z", "", ["tiny.csv", "empty"]),
-    ],
-)
-def test_wrong_rows(project: Path, pattern: str, replacement: str, words: list[str]) -> None:
-    file = project / "tiny.csv"
-    changed = re.sub(pattern, replacement, file.read_text(), count=1)
-    assert changed != file.read_text()
-    file.write_text(changed)
-    # A dry run says so already: the file is there.
-    said = refusal(project, "-n")
-    assert all(word in said for word in words), said
-
-
 def test_too_few_labelled_rows(project: Path) -> None:
     with_config(project, split={"runs": 1, "labelled_fraction": 0.02})
     said = refusal(project, "-n")
@@ -212,10 +155,9 @@ def test_too_few_labelled_rows(project: Path) -> None:
 
 
 def test_a_dataset_is_looked_at_before_the_plan(project: Path) -> None:
+    """What is looked for is in tests/unit/datasets/test_dataset_look.py."""
     file = project / "tiny.csv"
     table = pd.read_csv(file, dtype=str)
-    table.assign(dielectric="7.5").to_csv(file, index=False)
-    assert "target dielectric is 7.5 in all 40 rows" in refusal(project, "-n")
     table.loc[[1, 3, 5], "dielectric"] = "?"
     table.to_csv(file, index=False)
     said = refusal(project, "-n")

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from plan import TRAINING_SETS
 from tiny_project import pending_outputs, snakemake
 
 from matwheel.command_line.cli import main
@@ -29,7 +30,7 @@ def test_a_run_is_certified_verified_and_certified_anew(
         "#input/tiny_datasets.yaml",
         "#input/config/config.yaml",
     } <= set(graph)
-    assert graph["#rule/train_predictor/jobs"]["value"] == 6
+    assert graph["#rule/train_predictor/jobs"]["value"] == len(TRAINING_SETS)
     assert json.loads(graph["#configuration"]["text"])["datasets"] == ["tiny"]
     assert main(["verify", str(editable / "results")]) == 0, capsys.readouterr().out
     assert pending_outputs(editable, target=CERTIFICATE) == set()

@@ -270,11 +270,12 @@ def test_a_second_opinion_adds_its_phonons_and_computes_none_of_the_first_again(
 def test_a_killed_shard_is_the_only_one_made_again(judged_copy: Path) -> None:
     missing, kept = (judged_copy / path for path in sorted(SHARDS, reverse=True))
     before, bytes_before = kept.stat().st_mtime_ns, missing.read_bytes()
-    for path in (missing, judged_copy / SET / "relaxed.parquet", judged_copy / TARGET):
+    relaxed = f"{SET}/relaxed.parquet"
+    for path in (missing, judged_copy / relaxed):
         path.unlink()
-    run_until_killed(judged_copy, str(missing.relative_to(judged_copy)), TARGET)
+    run_until_killed(judged_copy, str(missing.relative_to(judged_copy)), relaxed)
     assert not missing.exists()
-    done = snakemake(judged_copy, TARGET)
+    done = snakemake(judged_copy, relaxed)
     assert done.returncode == 0, done.stdout + done.stderr
     assert kept.stat().st_mtime_ns == before
     seconds = ["seconds"]

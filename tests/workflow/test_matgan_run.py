@@ -24,7 +24,7 @@ SETTINGS = {
         },
         "samples": 1001,
         "sample_shards": 2,
-        "nulls": ["uniform", "substitution", "enumeration"],
+        "nulls": ["substitution", "enumeration"],
         "maps": {"largest_points": 60, "iterations": 250, "perplexity": 5},
         "autoencoder": {"set": "mine", "settings": {"steps": 5, "hidden_width": 16}},
         "formation_energy": {
@@ -107,10 +107,10 @@ def test_samples_are_those_of_the_shards(project: Path) -> None:
 
 def test_every_generator_is_judged_at_the_same_number_of_samples(project: Path) -> None:
     table = pd.read_csv(project / "results/matgan/table1.csv")
-    assert set(table["generator"]) == {"matgan", "uniform", "substitution", "enumeration"}
+    assert set(table["generator"]) == {"matgan", "substitution", "enumeration"}
     assert set(table["formula_set"]) == {"mine", "balanced"}
     evaluations = sorted((project / "results/matgan").glob("**/evaluation.json"))
-    assert len(evaluations) == 8
+    assert len(evaluations) == 2 * 3, "of each set those of each generator"
     assert {yaml.safe_load(path.read_text())["n"] for path in evaluations} == {1001}
 
 
@@ -149,14 +149,10 @@ def test_how_compositions_are_drawn_trains_nothing_again(project: Path) -> None:
     assert not [path for path in pending if path.endswith(".pt") or "/null/" in path]
 
 
-@pytest.mark.parametrize(
-    ("row", "message"),
-    [("Li0.5CoO2", "row 4"), ("Qq2O", "row 4"), ("", "row 4")],
-)
-def test_a_wrong_formula_is_named_before_anything_is_trained(project: Path, row: str, message: str) -> None:
+def test_a_wrong_formula_is_named_before_anything_is_trained(project: Path) -> None:
     good = (project / "mine.csv").read_text()
     lines = good.splitlines()
-    lines[4] = f"{row},1.0"
+    lines[4] = "Li0.5CoO2,1.0"
     try:
         (project / "mine.csv").write_text("\n".join(lines) + "\n")
         # A dry run says so already: the file is there.
@@ -165,7 +161,7 @@ def test_a_wrong_formula_is_named_before_anything_is_trained(project: Path, row:
         (project / "mine.csv").write_text(good)
     said = done.stdout + done.stderr
     assert done.returncode != 0 and "Traceback" not in said
-    assert f"mine.csv, {message}" in said
+    assert "mine.csv, row 4" in said
 
 
 def test_a_set_without_its_mirror_file_is_named_and_left_out(project: Path) -> None:

@@ -29,7 +29,7 @@ PHONON = {
     "compounds": ["Ag3SBr"],
     "temperatures_kelvin": [300],
     "self_consistent": {"snapshots": 4, "largest_iterations": 1},
-    "policies": ["absolute", "freeze", "self_consistent"],
+    "policies": ["absolute", "self_consistent"],
     "random_sets": ["uniform_one_sided", "uniform_scaled"],
     "configurations": 2,
     "shard_size": 2,
@@ -169,24 +169,9 @@ def test_another_length_of_training_displaces_nothing_again(phonon_copy: Path) -
     [
         ({"supercell": [20, 20, 20]}, "results/phonon/bands.svg", "take a smaller supercell"),
         (
-            {"supercell": [2, 2, 40]},
-            "results/phonon/bands.svg",
-            "phonon.supercell.2 is 40; give a whole number",
-        ),
-        (
-            {"temperatures_kelvin": [-5]},
-            "results/phonon/bands.svg",
-            "phonon.temperatures_kelvin.0 is -5; give a number",
-        ),
-        (
             {"files": {"Ag3SBr": "nowhere.cif"}},
             "results/phonon/bands.svg",
             "phonon.files.Ag3SBr is 'nowhere.cif'; there is no such file",
-        ),
-        (
-            {"displacements": {"cutoff_thz": -1}},
-            "results/phonon/bands.svg",
-            "phonon.displacements.cutoff_thz is -1; give a number above 0",
         ),
         (
             {"dft": {"settings": {"backend": "gpaw", "python": "no/python"}}},

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Lock
 
 import yaml
 from pymatgen.io.cif import CifWriter
@@ -87,11 +91,35 @@ def environment(project: Path) -> dict[str, str]:
 
 def snakemake(project: Path, *arguments: str, config: str = "tiny.yaml") -> subprocess.CompletedProcess:
     """Run snakemake in a project; standard output and error come back as text."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
-    if config:
-        command += ["--configfile", config]
-    return subprocess.run(
-        command, cwd=project, env=environment(project), capture_output=True, text=True, check=False
+    given = ["--cores", "2", *arguments, *(["--configfile", config] if config else [])]
+    starter = _starter()
+    assert starter.stdin and starter.stdout
+    with TemporaryDirectory() as folder, _ONE_AT_A_TIME:
+        outputs = [f"{folder}/{name}" for name in ("stdout", "stderr")]
+        run = {
+            "arguments": given,
+            "folder": str(project),
+            "environment": environment(project),
+            "outputs": outputs,
+        }
+        print(json.dumps(run), file=starter.stdin, flush=True)
+        status = int(starter.stdout.readline())
+        return subprocess.CompletedProcess(given, status, *(Path(path).read_text() for path in outputs))
+
+
+_ONE_AT_A_TIME = Lock()
+
+
+@cache
+def _starter() -> subprocess.Popen[str]:
+    """Return the process that starts Snakemake for this one; it ends when its standard input does."""
+    alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("started_snakemake.py"))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=alone | {"OMP_NUM_THREADS": "1"},
+        text=True,
     )
 
 

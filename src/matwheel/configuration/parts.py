@@ -26,6 +26,11 @@ class Section(BaseModel):
     model_config = ConfigDict(**CONFIG, frozen=True, validate_default=False)
 
 
+class _Changes(Section):
+    # The fields have their texts from the settings classes; there is no source to look for them.
+    model_config = ConfigDict(use_attribute_docstrings=False)
+
+
 PathText = Annotated[str, Field(min_length=1, json_schema_extra={"format": "path"})]
 Name = Annotated[str, Field(min_length=1)]
 
@@ -62,7 +67,7 @@ def changes_of(
 
     checks: dict[str, Any] = {"go_together": model_validator(mode="after")(go_together)}
     fields: dict[str, Any] = {**further, **taken}
-    return create_model(name, __base__=Section, __validators__=checks, **fields)
+    return create_model(name, __base__=_Changes, __validators__=checks, **fields)
 
 
 def refuse_fault(section: type[Section], values: Any, at: str) -> None:

@@ -6,7 +6,7 @@ Letters are counted from 0: 'a' is 0, 'z' is 25, and 'A' (the 27th, of space gro
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import version
 
 import numpy as np
@@ -43,10 +43,23 @@ class WyckoffPositions:
         """Positions without a free coordinate, which only one atom can take, shape (231, 27)."""
         return self.exists & (self.free_coordinates == 0)
 
+    @cached_property
+    def site_symmetry(self) -> tuple[tuple[str, ...], ...]:
+        """Oriented site-symmetry symbol of each position, by space group; index 0 is empty (seconds)."""
+        from pyxtal.symmetry import Group
+
+        symmetries: list[tuple[str, ...]] = [()]
+        for number in range(1, SPACE_GROUPS + 1):
+            by_letter = {position.letter: position for position in Group(number)}
+            for position in by_letter.values():
+                position.get_site_symmetry()
+            symmetries.append(tuple(by_letter[letter].site_symm for letter in LETTERS[: len(by_letter)]))
+        return tuple(symmetries)
+
 
 @cache
 def wyckoff_positions() -> WyckoffPositions:
-    """Return the Wyckoff positions of all space groups (a second, once per process)."""
+    """Return the Wyckoff positions of all space groups (half a second, once per process)."""
     from pyxtal.symmetry import Group
 
     multiplicity = np.zeros((SPACE_GROUPS + 1, len(LETTERS)), dtype=np.int64)

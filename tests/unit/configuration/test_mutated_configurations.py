@@ -40,6 +40,19 @@ def test_every_wrong_registry_is_refused_in_one_line() -> None:
     assert_refused(made, fault_of_registry)
 
 
+@pytest.mark.parametrize(
+    ("entry", "fault"),
+    [
+        ({"path": "a.csv", "titel": "t"}, "mine.titel is 't'; there is no such setting; did you mean title?"),
+        ({"path": "a.csv", "expected": {"rows": "40"}}, "mine.expected.rows is '40'; give a whole number"),
+        ({"path": "a.csv", "sources": []}, "mine.sources is []; give a list of 1 or more"),
+        ({"title": "t"}, "mine: give either `path` (your own data) or `sources` (places to fetch from)"),
+    ],
+)
+def test_a_wrong_entry_of_the_registry_is_named(entry: dict[str, Any], fault: str) -> None:
+    assert fault_of_registry({"mine": entry}).startswith(fault)
+
+
 def assert_refused(made: Sequence[Mutation], fault_of: Callable[[Any], str]) -> None:
     faults = []
     for kind, path, value, configuration in made:
@@ -64,6 +77,26 @@ def shown(value: object) -> str:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        ({"predcitor": {}}, "predcitor is {}; there is no such setting; did you mean predictors?"),
+        ({"split.schemes": []}, "split.schemes is []; there is no such setting"),
+        ({"chapters": ["phonons"]}, "chapters.0 is 'phonons'; give one of"),
+        ({"chapters": "phonon"}, "chapters is 'phonon'; give a list"),
+        ({"predictors": ["oracle"]}, "predictors.0 is 'oracle'; give one of cgcnn"),
+        (
+            {"predictor_settings": {"cgcnn": {"stepz": 3}}},
+            "predictor_settings.cgcnn.stepz is 3; there is no such setting; did you mean steps?",
+        ),
+        (
+            {"generator": {"samples": 12, "settings": {"latent": 3}}},
+            "generator.settings.latent is 3; there is no such",
+        ),
+        (
+            {"generator": {"sample": 5}},
+            "generator.sample is 5; there is no such setting; did you mean samples?",
+        ),
+        ({"split": {"runs": -1}}, "split.runs is -1; give a whole number from 1 to 100"),
+        ({"split": {"runs": 0}}, "split.runs is 0; give a whole number from 1"),
+        ({"validate": {"second_opinion": "7net"}}, "validate.second_opinion is '7net'; give one of"),
         (
             {"split": {"runs": 100000}},
             "split.runs is 100000; give a whole number from 1 to 100: each run",
@@ -202,6 +235,11 @@ def shown(value: object) -> str:
         (
             {"phonon": {"self_consistent": {"snapshots": 7}}},
             "snapshots is 7; give a whole number divisible by 2",
+        ),
+        ({"phonon": {"temperatures_kelvin": [-5]}}, "phonon.temperatures_kelvin.0 is -5; give a number"),
+        (
+            {"phonon": {"displacements": {"cutoff_thz": -1}}},
+            "phonon.displacements.cutoff_thz is -1; give a number above 0",
         ),
         ({"phonon": None}, "phonon is null; give a mapping"),
         ({"split": {1: 2}}, "split.1 is 2; there is no such setting, but schemes, runs"),

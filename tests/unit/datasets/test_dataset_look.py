@@ -87,6 +87,31 @@ def test_wrong_rows_are_all_named(tmp_path):
     assert "row 11 (id m10): target gap is 'x'" in said and said.count("\n") == 21 and "and 30 more" in said
 
 
+@pytest.mark.parametrize(
+    ("target", "cif", "words"),
+    [
+        (3.0, "data_nothing\n_cell_length_a x\n", ("row 31", "_cell_length_a")),
+        ("n/a", MGO, ("row 31", "gap")),
+        ("high", MGO, ("row 31", "'high'", "not a number")),
+    ],
+)
+def test_one_wrong_row_is_named_with_its_fault(tmp_path, target, cif, words):
+    with pytest.raises(DatasetError) as refusal:
+        look(tmp_path, [*range(30), target], [*[MGO] * 30, cif])
+    said = str(refusal.value)
+    assert all(word in said for word in ("mine.csv", *words)), said
+
+
+def test_a_file_without_rows_or_the_target_is_refused(tmp_path):
+    path = tmp_path / "mine.csv"
+    entry = parse_registry({"mine": {"target": {"column": "gap"}, "path": str(path)}})["mine"]
+    for text, words in (("", ("empty",)), ("id,cif,energy\na,b,1\n", ("gap", "energy"))):
+        path.write_text(text)
+        with pytest.raises(DatasetError) as refusal:
+            look_at_dataset(entry, fractions=(0.7, 0.15, 0.15), labelled_fraction=0.1, relaxed_atoms=200)
+        assert all(word in str(refusal.value) for word in ("mine.csv", *words)), refusal.value
+
+
 @pytest.mark.parametrize("mark", [-9999.0, -999.0, 9999.0])
 def test_marks_of_missing_values_are_named(tmp_path, mark):
     (said,) = look(tmp_path, [60 + 0.1 * place for place in range(150)] + [mark])
@@ -109,6 +134,9 @@ def test_an_own_formula_set_is_looked_at(tmp_path):
     assert "1 with one element only" in warning and "2 with more than 8 atoms of an element" in warning
     with pytest.raises(DatasetError, match="3 rows cannot be used"):
         said("Li0.5CoO2", "Fe0O2", "D2O")
+    for wrong in ("Li0.5CoO2", "Qq2O", '""'):
+        with pytest.raises(DatasetError, match=r"formulas\.csv, row 37"):
+            said(wrong, "NaCl")
 
 
 @pytest.mark.parametrize(("largest", "mark"), [(98.0, 99.0), (900.0, 999.0), (9000.0, 9999.0)])
