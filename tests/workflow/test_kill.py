@@ -19,6 +19,11 @@ def files_of(project: Path) -> set[Path]:
     return {path.relative_to(project) for path in project.glob("results/matwheel/**/*") if path.is_file()}
 
 
+def checkpoint_before(model: Path) -> Path:
+    """Return the last whole checkpoint of a training that was killed before the next one had its name."""
+    return model.with_name(f".previous-{model.name}.checkpoint")
+
+
 @pytest.mark.parametrize("targets", [TRAINED, pytest.param((TARGET,), marks=pytest.mark.slow)])
 def test_killed_runs_end_in_the_bytes_of_an_undisturbed_one(
     finished: Path, tmp_path: Path, targets: tuple[str, ...]
@@ -31,11 +36,11 @@ def test_killed_runs_end_in_the_bytes_of_an_undisturbed_one(
 
     # Five of ten steps of the predictor are behind, and the sixth checkpoint is not in place.
     run_until_killed(killed, f"{MODEL}.checkpoint", MODEL, number=6, clock_leaps_in="train_predictor")
-    assert (killed / f"{MODEL}.checkpoint").exists() and not (killed / MODEL).exists()
+    assert checkpoint_before(killed / MODEL).exists() and not (killed / MODEL).exists()
     # Eight steps of the generator's first stage, the end of that stage, and one step of four of the second.
     generator = f"{RUN}/full/generator.pt"
     run_until_killed(killed, f"{generator}.checkpoint", *targets, number=11, clock_leaps_in="train_generator")
-    assert (killed / f"{generator}.checkpoint").exists() and not (killed / generator).exists()
+    assert checkpoint_before(killed / generator).exists() and not (killed / generator).exists()
     run_until_killed(killed, GENERATED, *targets)
     assert (killed / generator).exists() and not (killed / GENERATED).exists()
     done = snakemake(killed, *targets)
