@@ -27,6 +27,7 @@ from sklearn.model_selection import KFold
 from matwheel.core.files import sha256_of_file
 from matwheel.crystals.table import crystals_of_table, read_table
 from matwheel.datasets.published_splits import chang2022_split, read_published_splits
+from matwheel.datasets.splits import labelled_rows
 from matwheel.predictors.forest import ForestPredictor
 from matwheel.predictors.latent import LatentPredictor, PreparedLatent
 from matwheel.statistics.paired_statistics import (
@@ -48,7 +49,7 @@ def parts(name: str, table: pd.DataFrame, sha256: str, mirror: str) -> Iterator[
     for column in ("S", "F"):
         for seed in range(5):
             split = chang2022_split(table, published, seed, dataset=name, dataset_sha256=sha256)
-            rows = split.labelled if column == "S" else split.train
+            rows = labelled_rows(split) if column == "S" else split.train
             yield f"chang2022 {column}", seed, list(rows), list(split.test)
 
 
